@@ -1,0 +1,33 @@
+# Finds libtorch inside the PyPI wheel of .venv/torch and offers it as torch::wheel.
+# The wheel's own CMake package demands a CUDA toolkit, so its libraries are linked directly; libtorch.so is
+# left out because it drags in libtorch_cuda.
+set(TORCH_ENVIRONMENT ${CMAKE_SOURCE_DIR}/.venv/torch CACHE PATH "Python environment that holds the torch wheel")
+file(GLOB TorchWheel_SITE ${TORCH_ENVIRONMENT}/lib/python3*/site-packages)
+set(TorchWheel_ROOT ${TorchWheel_SITE}/torch)
+find_library(TorchWheel_CPU torch_cpu PATHS ${TorchWheel_ROOT}/lib NO_DEFAULT_PATH)
+find_library(TorchWheel_C10 c10 PATHS ${TorchWheel_ROOT}/lib NO_DEFAULT_PATH)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(TorchWheel REQUIRED_VARS TorchWheel_CPU TorchWheel_C10
+  REASON_FAILURE_MESSAGE "No torch wheel in ${TORCH_ENVIRONMENT}: run ./quickstart, which makes it")
+
+if(TorchWheel_FOUND AND NOT TARGET torch::wheel)
+  add_library(torch::wheel INTERFACE IMPORTED)
+  target_include_directories(torch::wheel SYSTEM INTERFACE
+    ${TorchWheel_ROOT}/include ${TorchWheel_ROOT}/include/torch/csrc/api/include)
+  target_link_libraries(torch::wheel INTERFACE ${TorchWheel_CPU} ${TorchWheel_C10})
+  # The wheel's own libraries (OpenMP, CUDA run time, CUPTI) are found at run time by these paths.
+  set(TorchWheel_RPATH ${TorchWheel_ROOT}/lib)
+  file(GLOB TorchWheel_NVIDIA ${TorchWheel_SITE}/nvidia/*/lib)
+  list(APPEND TorchWheel_RPATH ${TorchWheel_NVIDIA})
+  list(APPEND CMAKE_BUILD_RPATH ${TorchWheel_RPATH})
+  target_link_options(torch::wheel INTERFACE -Wl,--allow-shlib-undefined)
+  if(MEMCAP_HAS_CUDA)
+    find_library(TorchWheel_CUDA torch_cuda PATHS ${TorchWheel_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
+    find_library(TorchWheel_C10_CUDA c10_cuda PATHS ${TorchWheel_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
+    # Nothing refers to libtorch_cuda by name: its kernels register themselves when it is loaded.
+    target_link_options(torch::wheel INTERFACE
+      "LINKER:--no-as-needed,${TorchWheel_CUDA},--as-needed")
+    target_link_libraries(torch::wheel INTERFACE ${TorchWheel_C10_CUDA} CUDA::cudart)
+    target_compile_definitions(torch::wheel INTERFACE MEMCAP_HAS_CUDA=1)
+  endif()
+endif()

@@ -1,0 +1,17 @@
+# Warnings, sanitizers and ccache: the flags every memcap target is compiled with.
+add_library(memcap_flags INTERFACE)
+target_compile_options(memcap_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+if(MEMCAP_WERROR)
+  target_compile_options(memcap_flags INTERFACE -Werror)
+endif()
+if(MEMCAP_SANITIZE)
+  target_compile_options(memcap_flags INTERFACE -fsanitize=${MEMCAP_SANITIZE} -fno-omit-frame-pointer -g)
+  target_link_options(memcap_flags INTERFACE -fsanitize=${MEMCAP_SANITIZE})
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  # Precompiled headers embed time stamps; the sloppiness lets ccache see through them.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+      ${CCACHE_PROGRAM})
+endif()

@@ -1,0 +1,14 @@
+// Time: a monotonic clock for durations and UTC text for records.
+#pragma once
+
+#include <string>
+
+namespace memcap {
+
+/// Seconds on a clock that never jumps; only differences mean anything.
+double monotonic_s();
+
+/// Now as ISO 8601 in UTC with seconds, e.g. 2026-03-01T12:00:00Z.
+std::string utc_now();
+
+}  // namespace memcap

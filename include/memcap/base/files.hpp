@@ -1,0 +1,26 @@
+// Files: whole-file reads, and writes that a crash leaves either undone or complete.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "memcap/base/bytes.hpp"
+
+namespace memcap {
+
+/// The whole content of a file; throws DataError if it cannot be read.
+std::string read_text_file(const std::filesystem::path& path);
+
+/// Replaces `path` by a file with this content: temporary name, fsync, rename, fsync of the folder.
+/// Throws StoreError, and then leaves what was there before.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+/// Makes a closed temporary file the file at `path`: fsync, rename, fsync of the folder. Throws StoreError.
+void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& path);
+
+/// The bytes of a text.
+std::span<const std::byte> as_bytes(std::string_view text);
+
+}  // namespace memcap

@@ -1,0 +1,23 @@
+// Clocks of the operating system.
+#include "memcap/base/clock.hpp"
+
+#include <array>
+#include <chrono>
+#include <ctime>
+
+namespace memcap {
+
+double monotonic_s() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string utc_now() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    std::array<char, 32> text{};
+    const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return std::string(text.data(), size);
+}
+
+}  // namespace memcap

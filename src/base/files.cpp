@@ -1,0 +1,79 @@
+// POSIX file operations behind the atomic writes.
+#include "memcap/base/files.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+namespace memcap {
+
+namespace {
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* action) {
+    const std::string why = std::strerror(errno);
+    throw StoreError(path, {.what = std::string("cannot ") + action,
+                            .where = {},
+                            .why = why,
+                            .advice = "Check free space and permissions, then run again"});
+}
+
+/// Closes a descriptor at the end of a scope.
+class Descriptor {
+  public:
+    Descriptor(const std::filesystem::path& path, int flags) : number_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+        if (number_ < 0) fail(path, "open the file");
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    ~Descriptor() { ::close(number_); }
+    int number() const noexcept { return number_; }
+
+  private:
+    int number_;
+};
+
+}  // namespace
+
+std::string read_text_file(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    if (!file || std::filesystem::is_directory(path)) {
+        throw DataError(path, {.what = "cannot read the file",
+                               .where = {},
+                               .why = {},
+                               .advice = "Check that it exists and that you may read it"});
+    }
+    return content;
+}
+
+void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& path) {
+    {
+        const Descriptor file(temporary, O_RDONLY);
+        if (::fsync(file.number()) != 0) fail(temporary, "write the file to the disk");
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "put the new file in place");
+    const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+    const Descriptor folder(parent, O_RDONLY | O_DIRECTORY);
+    if (::fsync(folder.number()) != 0) fail(parent, "write the folder to the disk");
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+    const std::filesystem::path temporary = path.string() + ".tmp";
+    {
+        const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+        while (!content.empty()) {
+            const auto written = ::write(file.number(), content.data(), content.size());
+            if (written < 0 && errno != EINTR) fail(temporary, "write the file");
+            if (written > 0) content.remove_prefix(static_cast<std::size_t>(written));
+        }
+    }
+    publish_file(temporary, path);
+}
+
+std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+}  // namespace memcap
