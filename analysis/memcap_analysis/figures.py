@@ -26,7 +26,7 @@ STYLE = {
     "legend.frameon": False, "svg.fonttype": "none", "figure.facecolor": "none", "axes.facecolor": "none",
 }
 # Part of viridis (ordered and safe for colour-blind readers) that stands out from a light and from a dark page.
-LIGHT_RANGE, DARK_RANGE = (0.08, 0.80), (0.32, 1.0)
+LIGHT_RANGE, DARK_RANGE = (0.08, 0.80), (0.38, 1.0)
 
 
 def vector_colours(vectors, shades: tuple[float, float] = LIGHT_RANGE) -> dict[int, str]:
@@ -174,7 +174,7 @@ def _draw_drawn_accuracy(axes: Axes, trials: pd.DataFrame, colours: dict, max_po
     share = max(1, max_points // max(1, trials["memory_vectors"].nunique()))
     for k, mine, marker in _by_vectors(trials):
         some = thinned(mine, share)
-        axes.scatter(some["length"], some["accuracy"], s=7, color=colours[k], alpha=0.45, linewidths=0, marker=marker)
+        axes.scatter(some["length"], some["accuracy"], s=12, color=colours[k], alpha=0.5, linewidths=0, marker=marker)
         doubling = np.floor(np.log2(mine["length"])).rename("doubling")
         means = mine.assign(doubling=doubling).groupby("doubling")[["length", "accuracy"]].mean()
         axes.plot(means["length"], means["accuracy"], color=colours[k], marker=marker, label=f"K = {k}")
@@ -208,8 +208,9 @@ def _draw_cross_entropy(axes: Axes, trials: pd.DataFrame, colours: dict, max_poi
     axes.plot([0, far], [0, far], color=MUTED, linewidth=1.0, linestyle=(0, (1, 1.5)), label="no change")
     for k, mine, marker in _by_vectors(trials):
         some = thinned(mine, share)
-        axes.scatter(some["ce_nomem_nats"], residual_nats(some), s=9, color=colours[k], alpha=0.55, linewidths=0,
-                     marker=marker, label=f"K = {k}")
+        axes.scatter(some["ce_nomem_nats"], residual_nats(some), s=13, color=colours[k], alpha=0.6, linewidths=0,
+                     marker=marker)
+        axes.plot([], [], color=colours[k], marker=marker, label=f"K = {k}")
         offset, count = slope_one_fit(mine)
         if count:
             axes.plot([max(0.0, offset), far], [max(0.0, -offset), far - offset], color=colours[k], linewidth=1.2)

@@ -17,7 +17,7 @@ REQUIRED_TRIAL_COLUMNS = ["trial_id", *AXES, "scored_tokens", "status", "failure
                           "loss_nomem_nats", "accuracy_nomem", "accuracy", "exact", "loss_min_nats", "ce_nomem_nats",
                           "information_gain_nats", "token_gain"]
 # A join of several files qualifies a name when these columns say that it stands for two different things.
-IDENTITY = {"models": ["config_sha256", "weights_sha256"], "corpora": ["hash", "drawn_lengths"], "protocols": None}
+IDENTITY = {"models": ["config_sha256", "weights_sha256"], "corpora": ["hash", "sha256", "drawn_lengths"], "protocols": None}
 NAME_COLUMN = {"models": "model", "corpora": "corpus", "protocols": "protocol"}
 MAX_CURVE_ELEMENTS = 40_000_000
 

@@ -50,11 +50,16 @@ BEFORE_NUMBERS = frozenset("no nos nr p art".split())
 OPENERS = "\"'“‘«‹([{„‚—–-"
 CLOSERS = "\"'”’»›)]}"
 SENTENCE_END = re.compile(
-    rf"(?P<marks>[.!?…]+)[{re.escape(CLOSERS)}]*(?=\s|$)"  # Latin: white space must follow
+    rf"(?<![.!?…])(?P<marks>[.!?…]+)[{re.escape(CLOSERS)}]*(?=\s|$)"  # Latin: white space must follow
     r"|[。！？]+[」』”’）]*"  # Chinese and Japanese: nothing need follow
     r"|(?=\n[ \t\r]*\n)"  # an empty line ends a sentence whatever it ends with
 )
 LAST_WORD = re.compile(r"[^\W_](?:[^\W_]|[.'’-](?=[^\W_]))*$")
+
+
+TOKENIZER_FILES = frozenset(
+    "tokenizer.json tokenizer.model vocab.json merges.txt vocab.txt spiece.model tekken.json".split()
+)
 
 
 class RequestError(Exception):
@@ -115,17 +120,24 @@ class Tokenizers:
             raise RequestError("missing_package", f"{sys.executable} cannot import transformers: {error}") from error
         try:
             # Code from a model folder is never run: trust_remote_code=None would ask on stdin.
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except ImportError as error:
             raise RequestError("missing_package", one_line(error)) from error
         except Exception as error:
             traceback.print_exc()
-            names = sorted(os.listdir(folder))
-            known = {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "spiece.model"}
-            if known.isdisjoint(names):
-                listing = ", ".join(names[:12]) or "nothing"
-                raise RequestError("missing_tokenizer", f"the folder has no tokenizer files; it has {listing}") from error
+            if TOKENIZER_FILES.isdisjoint(os.listdir(folder)):
+                raise RequestError("missing_tokenizer", no_tokenizer_in(folder)) from error
             raise RequestError("broken_tokenizer", f"{type(error).__name__}: {one_line(error)}") from error
+        # From a config.json alone some classes are built with an empty vocabulary, and would encode every text to nothing.
+        if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
+            raise RequestError("missing_tokenizer", no_tokenizer_in(folder))
+        return tokenizer
+
+
+def no_tokenizer_in(folder):
+    names = sorted(os.listdir(folder))
+    listing = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"the folder has no tokenizer files; it has {listing or 'nothing'}"
 
 
 def answer_encode(request, tokenizers):

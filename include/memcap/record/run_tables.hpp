@@ -84,6 +84,9 @@ struct RunTables {
 };
 
 Bytes encode(const RunTables& tables);
+Bytes encode(const LaunchRow& launch);
+/// Throws TransportError if the bytes are damaged.
+LaunchRow decode_launch(std::span<const std::byte> bytes);
 /// Throws TransportError if the bytes are damaged.
 RunTables decode_tables(std::span<const std::byte> bytes);
 

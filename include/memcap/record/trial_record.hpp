@@ -70,7 +70,9 @@ struct TrialRecord {
 
 /// Full encoding, vector and curve included: what a worker sends to the manager.
 Bytes encode(const TrialRecord& record);
-/// Reads encode()'s bytes; throws TransportError if they are damaged.
+/// As encode(), with vector and curve left out: what the journal keeps in its frames.
+Bytes encode_numbers(const TrialRecord& record);
+/// Reads encode()'s or encode_numbers()'s bytes; throws TransportError if they are damaged.
 TrialRecord decode_record(std::span<const std::byte> bytes);
 
 }  // namespace memcap::record

@@ -1,0 +1,56 @@
+// config.json of a Hugging Face folder as typed, checked values.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace memcap::hub {
+
+/// A JSON object of config.json; keys whose value is null count as absent.
+class ModelConfig {
+  public:
+    /// Reads folder/config.json; throws DataError if it is missing or not a JSON object.
+    static ModelConfig load(const std::filesystem::path& folder);
+
+    bool has(std::string_view key) const;
+    /// Each throws DataError naming the file and the key when the key is absent or has another type.
+    std::int64_t integer(std::string_view key) const;
+    double number(std::string_view key) const;
+    bool boolean(std::string_view key) const;
+    std::string text(std::string_view key) const;
+    /// The same with a value for an absent key.
+    std::int64_t integer(std::string_view key, std::int64_t otherwise) const;
+    double number(std::string_view key, double otherwise) const;
+    bool boolean(std::string_view key, bool otherwise) const;
+    std::string text(std::string_view key, std::string otherwise) const;
+    /// A positive integer that fits 31 bits: a size or count.
+    std::int32_t size(std::string_view key) const;
+    std::int32_t size(std::string_view key, std::int32_t otherwise) const;
+    /// The nested object of this key, if there is one.
+    std::optional<ModelConfig> object(std::string_view key) const;
+    /// All keys whose value is not null, in name order.
+    std::vector<std::string> keys() const;
+    /// First entry of `architectures`; throws DataError if there is none.
+    std::string architecture() const;
+    /// Throws DataError for a key that is neither in `known` nor one that never changes the numbers
+    /// (transformers_version, use_cache, token ids, ...).
+    void allow_only(std::vector<std::string_view> known) const;
+    /// Throws DataError that this key's value is not supported; `why` says what memcap can do.
+    [[noreturn]] void reject(std::string_view key, std::string why) const;
+    const std::filesystem::path& file() const noexcept;
+
+  private:
+    struct Content;
+    explicit ModelConfig(std::shared_ptr<const Content> content);
+    std::shared_ptr<const Content> content_;
+};
+
+/// SHA-256 of folder/config.json.
+std::string config_sha256(const std::filesystem::path& folder);
+
+}  // namespace memcap::hub

@@ -1,0 +1,62 @@
+// Weight files of a Hugging Face folder: safetensors, one file or sharded, mapped into memory.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "memcap/base/bytes.hpp"
+
+namespace memcap::hub {
+
+enum class Dtype : std::uint8_t { float32, bfloat16, float16, other };
+
+std::string_view to_string(Dtype value);
+
+/// A tensor as it lies in its file: row-major, little-endian, not necessarily aligned. Valid while its
+/// WeightFiles lives.
+struct TensorView {
+    Dtype dtype = Dtype::other;
+    std::vector<std::int64_t> shape;
+    std::span<const std::byte> data;
+};
+
+/// All tensors of a model folder (format: https://github.com/huggingface/safetensors, README "Format").
+class WeightFiles {
+  public:
+    /// Maps model.safetensors, or the shards that model.safetensors.index.json names. Headers are checked
+    /// against the files' sizes: truncated, overlapping or overflowing entries are DataErrors, as is a folder
+    /// that has only pytorch_model.bin.
+    static WeightFiles open(const std::filesystem::path& folder);
+
+    WeightFiles(WeightFiles&&) noexcept;
+    WeightFiles& operator=(WeightFiles&&) noexcept;
+    ~WeightFiles();
+
+    bool contains(const std::string& name) const;
+    /// The tensor of this name and shape; throws DataError if it is missing or has another shape.
+    const TensorView& require(const std::string& name, std::span<const std::int64_t> shape) const;
+    const std::map<std::string, TensorView>& tensors() const noexcept;
+    const std::filesystem::path& folder() const noexcept;
+    /// The files that were mapped, in name order.
+    const std::vector<std::filesystem::path>& files() const noexcept;
+    std::int64_t size_bytes() const noexcept;
+
+  private:
+    struct Content;
+    explicit WeightFiles(std::unique_ptr<Content> content);
+    std::unique_ptr<Content> content_;
+};
+
+/// The weight files of a folder in name order, without opening them; empty if there are none.
+std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder);
+
+/// SHA-256 of a model's weights: the file's own for one file, else of the lines "<file name> <sha256>\n".
+std::string weights_sha256(const std::filesystem::path& folder);
+
+}  // namespace memcap::hub

@@ -1,0 +1,31 @@
+// What a model is, as plain numbers: enough to plan trials without its weights.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace memcap::models {
+
+struct Description {
+    std::string family;
+    std::int32_t layers = 0;
+    std::int32_t width = 0;         ///< D, hidden size
+    std::int32_t memory_width = 0;  ///< E, width of an input vector
+    std::int32_t query_heads = 0;
+    std::int32_t key_value_heads = 0;
+    std::int32_t head_width = 0;
+    std::int32_t mlp_width = 0;
+    std::int32_t context_tokens = 0;
+    std::int64_t vocabulary_size = 0;
+    std::int64_t embedding_parameters = 0;
+    std::int64_t block_parameters = 0;
+    std::int64_t head_parameters = 0;  ///< V * D, also where the head is tied
+    bool tied_head = false;
+
+    /// Parameters that exist once.
+    std::int64_t parameters() const {
+        return embedding_parameters + block_parameters + (tied_head ? 0 : head_parameters);
+    }
+};
+
+}  // namespace memcap::models

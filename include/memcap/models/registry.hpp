@@ -1,0 +1,26 @@
+// From a model folder to the family that reads it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "memcap/base/protocol.hpp"
+#include "memcap/models/causal_lm.hpp"
+#include "memcap/models/description.hpp"
+
+namespace memcap::models {
+
+/// Reads config.json alone; throws DataError for an unknown architecture or a key that memcap does not know.
+Description describe(const std::filesystem::path& folder);
+
+/// Loads a model; throws DataError for weights that are missing, misshapen, damaged or not finite.
+std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device);
+
+/// Architecture names of config.json that memcap can load.
+std::vector<std::string> architectures();
+
+}  // namespace memcap::models

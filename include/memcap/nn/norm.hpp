@@ -1,0 +1,12 @@
+// Normalisations with frozen scales.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace memcap::nn {
+
+/// x / sqrt(mean(x^2) + epsilon) * weight over the last dimension, in float32
+/// (transformers modeling_llama.py, LlamaRMSNorm). x [..., D], weight [D].
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+
+}  // namespace memcap::nn

@@ -1,0 +1,70 @@
+// The manager: hands out tasks over a transport, keeps results, and runs this process's own worker beside
+// that.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "memcap/sched/executor.hpp"
+#include "memcap/sched/message.hpp"
+#include "memcap/sched/options.hpp"
+#include "memcap/sched/result_sink.hpp"
+#include "memcap/sched/task.hpp"
+#include "memcap/sched/transport.hpp"
+
+namespace memcap::sched {
+
+/// Makes a worker's executor from the manager's setup bytes; called on the thread that then runs it.
+using ExecutorFactory = std::function<std::unique_ptr<Executor>(std::span<const std::byte> setup)>;
+
+/// Where a run stands.
+struct Progress {
+    std::uint64_t total = 0;  ///< tasks of this run, those beyond a limit left out
+    std::uint64_t done = 0;
+    std::uint64_t failed = 0;   ///< for good
+    std::uint64_t running = 0;  ///< started, as far as the manager knows
+    std::uint64_t waiting = 0;  ///< the rest
+    std::uint32_t workers = 0;  ///< able to work now
+    std::uint32_t lost_workers = 0;
+    double elapsed_s = 0.0;
+    double tasks_per_s = 0.0;  ///< ended tasks, over the last minute or so
+    double remaining_s = 0.0;  ///< by cost; NaN before the first result
+    bool stopping = false;
+};
+
+struct RunOutcome {
+    std::uint64_t done = 0;
+    std::uint64_t failed = 0;        ///< for good
+    std::uint64_t remaining = 0;     ///< neither, those beyond a limit included: run again
+    bool stopped = false;            ///< ended early: stop token, full disk or no worker left
+    std::uint32_t lost_workers = 0;  ///< silent or unreachable at some time, or without a goodbye at the end
+    std::string store_error;         ///< why results could not be kept; empty if they could
+    std::vector<std::string> worker_errors;  ///< of workers whose executor threw, "rank 3 (host): message"
+};
+
+/// What the manager of a run needs.
+struct ManagerSetup {
+    std::vector<Task> tasks;  ///< in the order of `limit`; task.id is set by the manager
+    ResultSink* sink = nullptr;
+    Options options;
+    Bytes worker_setup;              ///< reaches every ExecutorFactory
+    Transport* transport = nullptr;  ///< to the other ranks; null if there are none
+    ExecutorFactory local_executor;  ///< empty: this rank only manages
+    WorkerFacts local_facts;
+    std::function<void(const Progress&)> on_progress;  ///< called from the manager's thread; may be empty
+};
+
+/// Runs all tasks, or as many as can be, and returns when every reachable worker has said goodbye. Setting
+/// `stop` (safe in a signal handler) ends the run early: finished tasks are kept, running ones remain.
+RunOutcome run_manager(ManagerSetup setup, const std::atomic<bool>& stop);
+
+/// Sends the waiting workers home when a run ends before it has begun (a configuration error on rank 0). True
+/// if all of them said goodbye.
+bool dismiss_workers(Transport& transport, const Options& options);
+
+}  // namespace memcap::sched

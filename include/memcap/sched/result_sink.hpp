@@ -1,0 +1,20 @@
+// Where results go before anybody is told that they are safe.
+#pragma once
+
+#include "memcap/sched/task.hpp"
+
+namespace memcap::sched {
+
+/// Keeps results. Called by the manager's thread alone.
+class ResultSink {
+  public:
+    virtual ~ResultSink() = default;
+    /// Takes a task's final result. `result.payload` is empty where no worker lived to write one
+    /// (`result.failure` says why). Throws StoreError if it cannot be kept; the manager then hands out no
+    /// more work.
+    virtual void append(const Task& task, const TaskResult& result) = 0;
+    /// Returns when everything appended so far survives a crash; throws StoreError otherwise.
+    virtual void sync() = 0;
+};
+
+}  // namespace memcap::sched

@@ -1,0 +1,131 @@
+// The scheduler: decides who computes what. A pure state machine without I/O, clock or threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "memcap/sched/message.hpp"
+#include "memcap/sched/options.hpp"
+#include "memcap/sched/task.hpp"
+
+namespace memcap::sched {
+
+/// What the scheduler is told.
+namespace event {
+
+/// A worker's message arrived.
+struct Received {
+    Rank from = 0;
+    Message message;
+};
+/// The transport cannot reach or understand this worker.
+struct PeerLost {
+    Rank rank = 0;
+    std::string reason;
+};
+/// Time has passed; wanted several times a second.
+struct Tick {};
+/// End early: no new leases, running tasks stop, what is finished is kept.
+struct StopRequested {};
+/// These results are safe on disk.
+struct Stored {
+    std::vector<TaskIndex> tasks;
+};
+/// These results could not be kept.
+struct StoreFailed {
+    std::vector<TaskIndex> tasks;
+    std::string reason;
+};
+
+}  // namespace event
+
+using Event = std::variant<event::Received, event::PeerLost, event::Tick, event::StopRequested, event::Stored,
+                           event::StoreFailed>;
+
+/// What the scheduler wants done, in this order.
+namespace action {
+
+/// A message to a worker. Options and setup of a welcome are filled in by whoever sends it.
+struct Send {
+    Rank to = 0;
+    Message message;
+};
+/// Keep this result, then answer with event::Stored or event::StoreFailed.
+struct Store {
+    TaskResult result;
+};
+/// Something a person should know.
+struct Warn {
+    std::string text;
+};
+
+}  // namespace action
+
+using Action = std::variant<action::Send, action::Store, action::Warn>;
+
+/// How many tasks and workers are where.
+struct Counts {
+    std::uint64_t total = 0;  ///< tasks of this run, those beyond the limit left out
+    std::uint64_t beyond_limit = 0;
+    std::uint64_t waiting = 0;
+    std::uint64_t leased = 0;
+    std::uint64_t started = 0;  ///< of the leased ones, as far as workers have said
+    std::uint64_t storing = 0;
+    std::uint64_t done = 0;
+    std::uint64_t failed = 0;
+    double cost = 0.0;               ///< of all tasks of this run
+    double ended_cost = 0.0;         ///< of those done or failed
+    std::uint32_t workers = 0;       ///< able to take tasks
+    std::uint32_t lost_workers = 0;  ///< silent or unreachable now
+};
+
+/// Hands tasks to workers so that each ends exactly once, whatever is lost, late, doubled or out of order on
+/// the way.
+///
+/// Leases: a worker gets tasks of the affinity it has loaded as long as there are some, then those of the
+/// affinity with most work per worker. It holds no more than its share, by speed, of the cost that is still
+/// open (half of that beyond its free slots), so leases shrink towards the end; and what a worker has queued
+/// is recalled once another one is idle. Dear tasks go first.
+///
+/// Failures: a task gets a strike when a worker dies with it or when it fails in a retryable way; before its
+/// last strike it runs alone on its worker, so that it does not take blame for a neighbour or pass it on.
+/// Leaving workers give no strikes. The first valid result of a task counts, whoever sends it.
+class Scheduler {
+  public:
+    /// `ranks` are the workers to wait for; task.id is set to the place in the list.
+    Scheduler(std::vector<Task> tasks, std::vector<Rank> ranks, const Options& options, double now_s);
+    ~Scheduler();
+    Scheduler(Scheduler&&) noexcept;
+    Scheduler& operator=(Scheduler&&) noexcept;
+
+    /// The only way its state changes. `now_s` never decreases.
+    std::vector<Action> handle(Event event, double now_s);
+
+    const Task& task(TaskIndex index) const;
+    Counts counts() const;
+    /// True once no task will start any more; every worker has then been told to finish.
+    bool over() const;
+    /// True once the run ends early: stop, full disk or no worker left.
+    bool stopping() const;
+    /// Workers that have been told to finish and have not said goodbye, lost ones left out.
+    std::vector<Rank> missing_goodbyes() const;
+    /// Workers that were silent or unreachable when last looked at.
+    std::vector<Rank> lost_workers() const;
+
+    /// Why this worker has what it has, in one sentence a person can use.
+    std::string explain_worker(Rank rank, double now_s) const;
+    /// Why this task is where it is.
+    std::string explain_task(TaskIndex index) const;
+    /// Verifies every invariant; throws ContractViolation. For tests: it looks at everything.
+    void check() const;
+
+    struct State;
+
+  private:
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace memcap::sched

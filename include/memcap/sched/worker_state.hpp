@@ -1,0 +1,120 @@
+// What a worker holds and what it says about that: the worker's half of the protocol, without clock or
+// threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "memcap/sched/message.hpp"
+#include "memcap/sched/options.hpp"
+#include "memcap/sched/task.hpp"
+
+namespace memcap::sched {
+
+/// Keeps tasks and results between the manager's messages and the executor's calls. Every change takes the
+/// time as an argument; what must be sent comes out of messages(). Not safe from several threads.
+class WorkerState {
+  public:
+    WorkerState(WorkerFacts facts, double now_s);
+
+    /// A message from the manager.
+    void receive(Message message, double now_s);
+    /// What is to be sent to the manager now.
+    std::vector<Message> messages(double now_s);
+
+    /// The executor has `most` free slots and takes what is queued, of one affinity.
+    std::vector<LeasedTask> take(std::size_t most, double now_s);
+    /// The executor gives a result.
+    void finish(TaskResult result, double now_s);
+    /// The executor returned; what it did not finish goes back.
+    void executor_returned(double now_s);
+    /// The executor threw.
+    void executor_threw(std::string reason, double now_s);
+    /// Give everything back and leave: a signal on this rank.
+    void stop(double now_s);
+
+    const std::vector<std::byte>& setup() const { return setup_; }
+    const Options& options() const { return options_; }
+    bool welcomed() const { return welcomed_; }
+    /// No task will come any more, and running ones are to be left.
+    bool closed() const { return stopping_ || finished_; }
+    /// The manager has ended the run.
+    bool finished() const { return finished_; }
+    /// The manager has been silent for longer than its deadline.
+    bool manager_lost(double now_s) const;
+
+    std::size_t queued() const { return queue_.size(); }
+    std::size_t running() const { return running_.size(); }
+    std::size_t unacknowledged() const { return unacknowledged_.size(); }
+    std::uint64_t acknowledged() const { return acknowledged_; }
+
+  private:
+    struct Queued {
+        LeasedTask task;
+        LeaseId lease;
+    };
+    struct Running {
+        std::uint32_t attempt = 1;
+        LeaseId lease;
+    };
+    struct Unacknowledged {
+        LeaseId lease;
+        TaskResult result;
+        double sent_s = 0.0;
+        bool sent = false;
+    };
+
+    void accept(message::Lease lease, double now_s);
+    void acknowledge(const message::Acknowledge& message);
+    void give_back(std::uint32_t tasks);
+    void withdraw(const message::Withdraw& message);
+    void give_back_all();
+    WorkerStatus status(double now_s);
+    std::uint32_t prefetch(double now_s) const;
+    std::vector<TaskLease> held() const;
+    void count_finished(double now_s);
+    void report_needs(std::vector<Message>& out, double now_s);
+    void report_results(std::vector<Message>& out, double now_s);
+    void report_regularly(std::vector<Message>& out, double now_s);
+    bool may_leave(double now_s) const;
+
+    WorkerFacts facts_;
+    Options options_;
+    Bytes setup_;
+    bool welcomed_ = false;
+    bool stopping_ = false;
+    bool finished_ = false;
+    bool executor_gone_ = false;
+    bool said_goodbye_ = false;
+    bool left_ = false;
+    std::string failure_;
+    std::vector<TaskLease> failed_running_;
+    double heard_s_;
+    double watched_s_;
+    double said_s_;
+    bool said_anything_ = false;
+    double stopped_s_ = 0.0;
+
+    std::deque<Queued> queue_;
+    std::map<TaskIndex, Running> running_;
+    std::map<TaskIndex, Unacknowledged> unacknowledged_;
+    std::vector<TaskIndex> unsent_;
+    std::vector<TaskLease> returned_;
+    bool answer_recall_ = false;
+    std::uint64_t acknowledged_ = 0;
+
+    LeaseId lease_seen_;
+    std::uint64_t affinity_ = 0;
+    bool has_affinity_ = false;
+    std::size_t free_slots_ = 0;
+    std::uint64_t sequence_ = 0;
+    WorkerStatus said_;
+    double rate_per_s_ = 0.0;  ///< finished tasks, averaged over the last seconds
+    double rate_time_s_;
+};
+
+}  // namespace memcap::sched

@@ -1,0 +1,39 @@
+// The layout of a run folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace memcap::store {
+
+/// Names of everything in a run folder; values only, touches no file but in create().
+class RunFolder {
+  public:
+    explicit RunFolder(std::filesystem::path root) : root_(std::move(root)) {}
+
+    const std::filesystem::path& root() const noexcept { return root_; }
+    std::filesystem::path experiment_file() const { return root_ / "experiment.yaml"; }
+    std::filesystem::path results_file() const { return root_ / "results.h5"; }
+    std::filesystem::path report_file() const { return root_ / "report.html"; }
+    std::filesystem::path journal() const { return root_ / "journal"; }
+    std::filesystem::path lock_file() const { return journal() / "lock"; }
+    std::filesystem::path log_segment(std::uint32_t number) const;
+    std::filesystem::path bulk_file(std::uint32_t number) const;
+    std::filesystem::path vectors() const { return root_ / "vectors"; }
+    /// The immutable segment that a bulk file of the same number becomes.
+    std::filesystem::path vectors_segment(std::uint32_t number) const;
+    std::filesystem::path tokens() const { return root_ / "tokens"; }
+    std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
+    std::filesystem::path log() const { return root_ / "log"; }
+    std::filesystem::path log_file(int rank) const;
+
+    /// Makes the folder and those in it; throws StoreError.
+    void create() const;
+    /// Whether there is a run here, i.e. a journal folder.
+    bool exists() const;
+
+  private:
+    std::filesystem::path root_;
+};
+
+}  // namespace memcap::store

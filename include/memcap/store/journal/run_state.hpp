@@ -1,0 +1,115 @@
+// What a run has on record: the journal, replayed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "memcap/record/run_tables.hpp"
+#include "memcap/record/trial_record.hpp"
+#include "memcap/store/journal/bulk_place.hpp"
+#include "memcap/store/journal/frame.hpp"
+#include "memcap/store/journal/run_folder.hpp"
+
+namespace memcap::store {
+
+/// What became of a record's arrays.
+enum class ArraysState : std::uint8_t {
+    whole,
+    /// Not as the journal says: the machine died before they were synced, so nobody was told of this result.
+    never_acknowledged,
+    /// Were there, and are gone: somebody removed or damaged the vectors segment. The numbers still stand.
+    missing,
+};
+using ArraysCheck = std::function<ArraysState(const BulkPlace&)>;
+
+/// A trial's record as the run keeps it in memory.
+struct StoredRecord {
+    record::TrialRecord record;  ///< its arrays are empty
+    BulkPlace arrays;
+    ArraysState arrays_state = ArraysState::whole;
+    std::int32_t attempts = 0;  ///< the highest attempt number on record
+
+    /// A finished trial that nothing can replace.
+    bool final() const {
+        return record.status == record::TrialStatus::done && arrays_state != ArraysState::never_acknowledged;
+    }
+};
+
+/// What a replay met.
+struct JournalReport {
+    std::uint64_t segments = 0;
+    std::uint64_t frames = 0;
+    std::uint64_t results = 0;            ///< frames that hold a trial's record
+    std::uint64_t damaged_bytes = 0;
+    std::uint64_t torn_bytes = 0;
+    std::uint64_t unreadable_frames = 0;  ///< whole, but of an unknown kind or layout
+    std::uint64_t duplicates = 0;         ///< results beyond a trial's first final one
+    std::uint64_t unacknowledged = 0;     ///< finished, but their arrays did not reach the disk: they run again
+    std::uint64_t missing_arrays = 0;     ///< finished, and their vectors segment is gone or damaged
+    std::vector<std::string> conflicts;   ///< duplicates whose numbers differ
+    std::vector<std::string> notes;       ///< a sentence for each damaged file
+};
+
+/// A row of results: a planned row and the record that answers it.
+struct ResultRow {
+    const record::PlannedRow* planned;
+    const StoredRecord* stored;
+};
+
+/// The state that the frames of a journal add up to. The first final record of a trial wins; until there is one, the
+/// latest failure stands.
+class RunState {
+  public:
+    explicit RunState(Id128 run_id = {}) : run_id_(run_id) {}
+
+    void add_tables(std::uint32_t segment, record::RunTables tables);
+    void add_launch(std::uint32_t segment, const record::LaunchRow& launch);
+    /// Returns false if it is a duplicate of a final record, which stays.
+    bool add_result(record::TrialRecord record, const BulkPlace& arrays, ArraysState arrays_state);
+
+    const Id128& run_id() const noexcept { return run_id_; }
+    /// The last plan; behind its rows those of earlier plans whose names still mean the same. All launches.
+    const record::RunTables& tables() const noexcept { return tables_; }
+    /// How many rows of tables() belong to the last plan.
+    std::size_t planned_rows() const noexcept { return planned_rows_; }
+    const std::unordered_map<Id128, StoredRecord>& records() const noexcept { return records_; }
+    std::unordered_map<Id128, StoredRecord>& records() noexcept { return records_; }
+    const StoredRecord* find(const Id128& trial) const;
+    /// Planned rows that have a record, in planned order.
+    std::vector<ResultRow> rows() const;
+    /// The highest number of a bulk file that any frame names.
+    std::uint32_t last_bulk() const noexcept { return last_bulk_; }
+
+    const JournalReport& report() const noexcept { return report_; }
+    JournalReport& report() noexcept { return report_; }
+
+  private:
+    Id128 run_id_;
+    record::RunTables tables_;
+    std::size_t planned_rows_ = 0;
+    std::vector<std::uint32_t> launch_segments_;  ///< beside tables_.launches
+    std::unordered_map<Id128, StoredRecord> records_;
+    std::uint32_t last_bulk_ = 0;
+    JournalReport report_;
+};
+
+/// Whether two finished records of one trial disagree by more than rounding (1e-6 relative).
+bool in_conflict(const record::TrialRecord& a, const record::TrialRecord& b);
+
+enum class TornTails : std::uint8_t { keep, cut };
+
+/// Replays the journal of a folder. With `cut`, torn tails are cut off (only the holder of the lock may do that).
+/// Throws StoreError if a segment cannot be read or was written by a newer memcap.
+RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails);
+
+/// Checks arrays against the bulk files alone: what is in no bulk file counts as whole.
+ArraysCheck bulk_files_check(const RunFolder& folder);
+
+/// Numbers of the files <nnnn><extension> in a folder, ascending.
+std::vector<std::uint32_t> numbered_files(const std::filesystem::path& folder, const std::string& extension);
+
+}  // namespace memcap::store

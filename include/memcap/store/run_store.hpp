@@ -1,0 +1,88 @@
+// The record of a run: results are journalled before anybody is told, and shown in results.h5.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "memcap/metrics/statistics.hpp"
+#include "memcap/record/run_tables.hpp"
+#include "memcap/record/trial_record.hpp"
+#include "memcap/store/journal/folder_lock.hpp"
+#include "memcap/store/journal/journal_writer.hpp"
+#include "memcap/store/journal/run_folder.hpp"
+#include "memcap/store/journal/run_state.hpp"
+#include "memcap/store/journal/token_cache.hpp"
+
+namespace memcap::store {
+
+struct OpenOptions {
+    std::string job_id;  ///< of the batch system; empty if there is none
+    std::int32_t restart_count = 0;
+};
+
+/// What the journal already holds of a trial.
+struct KnownTrial {
+    record::TrialStatus status = record::TrialStatus::done;
+    record::FailureCategory category = record::FailureCategory::permanent;  ///< meaningful only if it failed
+    std::int32_t attempts = 0;  ///< the highest attempt number on record
+};
+
+/// What a snapshot wrote, and what it had to leave out.
+struct SnapshotReport {
+    std::uint64_t rows = 0;
+    std::uint64_t rows_without_tokens = 0;  ///< their file in tokens/ is missing or damaged
+    std::uint64_t rows_without_arrays = 0;  ///< their vector was kept, but its segment is missing or damaged
+};
+
+/// A run folder that is open for writing. One thread at a time may use it.
+///
+/// Order of use: open; known() for each planned trial; begin_launch; then append... sync (then acknowledge), with a
+/// snapshot every few minutes; at the end close(). What was synced survives any crash; a record that was appended but
+/// not yet synced may be lost with the machine, though not with the process.
+class RunStore {
+  public:
+    /// Opens or makes the folder: takes its lock, reads the journal, cuts torn tails, finishes what a crash
+    /// interrupted, and logs what was damaged. Throws StoreError.
+    static RunStore open(const std::filesystem::path& root, const OpenOptions& options);
+
+    const RunFolder& folder() const noexcept { return folder_; }
+    TokenCache tokens() const { return TokenCache(folder_.tokens()); }
+    const JournalReport& report() const noexcept { return state_.report(); }
+    /// Nothing if the trial has to be run: no record, or one whose vector was lost before it was acknowledged.
+    std::optional<KnownTrial> known(const Id128& trial) const;
+    /// The tables of the last launch; `launches` holds all of them. Empty in a new folder.
+    const record::RunTables& tables() const noexcept { return state_.tables(); }
+
+    /// Records what this launch is to do and writes experiment.yaml; `tables.launches` must hold this launch alone.
+    void begin_launch(const record::RunTables& tables);
+    /// Replaces what is on record about this launch, e.g. once hosts and devices are known, or when it ends.
+    void update_launch(const record::LaunchRow& launch);
+
+    /// Journals a record with its vector and curve; durable after sync(). Throws StoreError (disk full: free space
+    /// and append again; the journal stays whole).
+    void append(const record::TrialRecord& record);
+    /// Brings all that was appended to the disk; only then may results be acknowledged. Throws StoreError.
+    void sync();
+    /// Moves vectors to an immutable segment and replaces results.h5. Throws StoreError; nothing is lost by that.
+    SnapshotReport snapshot();
+    /// Syncs and releases the folder; append and snapshot must not be called after it.
+    void close();
+
+    /// The statistics of all records so far, as results.h5 has them.
+    std::vector<metrics::StatisticsRow> statistics() const;
+    /// Rows as results.h5 has them: planned, with a record, in planned order. Valid until the next append.
+    std::vector<metrics::Outcome> outcomes() const;
+
+  private:
+    RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal);
+
+    RunFolder folder_;
+    FolderLock lock_;
+    RunState state_;
+    JournalWriter journal_;
+};
+
+}  // namespace memcap::store

@@ -1,0 +1,51 @@
+// The table of families.
+#include "memcap/models/registry.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+
+#include "memcap/base/errors.hpp"
+#include "memcap/hub/safetensors.hpp"
+#include "models/families/family.hpp"
+
+namespace memcap::models {
+
+namespace {
+
+const std::array kFamilies{&families::kLlama};
+
+const families::Family& family_of(const hub::ModelConfig& config) {
+    const std::string architecture = config.architecture();
+    for (const auto* family : kFamilies) {
+        if (family->architecture == architecture) return *family;
+    }
+    throw DataError(config.file(), {.what = fmt::format("architecture '{}' is not supported", architecture),
+                                    .where = {},
+                                    .why = {},
+                                    .advice = fmt::format("Supported: {}", fmt::join(architectures(), ", "))});
+}
+
+}  // namespace
+
+Description describe(const std::filesystem::path& folder) {
+    const auto config = hub::ModelConfig::load(folder);
+    return family_of(config).describe(config);
+}
+
+std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device) {
+    const auto config = hub::ModelConfig::load(folder);
+    const auto& family = family_of(config);
+    const auto files = hub::WeightFiles::open(folder);
+    const nn::WeightReader weights(files, nn::product_mode(precision, device), device);
+    return family.build(config, weights);
+}
+
+std::vector<std::string> architectures() {
+    std::vector<std::string> names;
+    for (const auto* family : kFamilies) names.emplace_back(family->architecture);
+    return names;
+}
+
+}  // namespace memcap::models

@@ -1,0 +1,233 @@
+// Encoding of a run's tables.
+#include "memcap/record/run_tables.hpp"
+
+namespace memcap::record {
+
+namespace {
+
+constexpr std::uint8_t kLayout = 1;
+
+[[noreturn]] void fail(const char* what) {
+    throw TransportError({.what = what,
+                          .where = {},
+                          .why = "it is damaged, or another version of memcap wrote it",
+                          .advice = "Use one version of memcap for the whole run folder"});
+}
+
+template <class Enum>
+Enum read_enumerator(ByteReader& reader, Enum last) {
+    const auto value = reader.number<Enum>();
+    if (value > last) fail("a run's tables have an unknown precision, schedule or target");
+    return value;
+}
+
+void write(ByteWriter& writer, const Axes& axes) {
+    writer.text(axes.model);
+    writer.text(axes.corpus);
+    writer.number(axes.sample);
+    writer.number(axes.seed);
+    writer.number(axes.memory_vectors);
+    writer.number(axes.length);
+    writer.number(axes.prefix);
+    writer.text(axes.protocol);
+    writer.number(axes.precision);
+}
+
+void read(ByteReader& reader, Axes& axes) {
+    axes.model = reader.text();
+    axes.corpus = reader.text();
+    axes.sample = reader.number<std::int32_t>();
+    axes.seed = reader.number<std::uint64_t>();
+    axes.memory_vectors = reader.number<std::int32_t>();
+    axes.length = reader.number<std::int32_t>();
+    axes.prefix = reader.number<std::int32_t>();
+    axes.protocol = reader.text();
+    axes.precision = read_enumerator(reader, Precision::tf32);
+}
+
+void write(ByteWriter& writer, const PlannedRow& row) {
+    write(writer, row.axes);
+    writer.id(row.trial_id);
+    writer.number(row.scored_tokens);
+    writer.id(row.token_table);
+    writer.number(row.token_sample);
+}
+
+void read(ByteReader& reader, PlannedRow& row) {
+    read(reader, row.axes);
+    row.trial_id = reader.id();
+    row.scored_tokens = reader.number<std::int32_t>();
+    row.token_table = reader.id();
+    row.token_sample = reader.number<std::int32_t>();
+}
+
+void write(ByteWriter& writer, const SkippedRow& row) {
+    write(writer, row.axes);
+    writer.text(row.reason);
+}
+
+void read(ByteReader& reader, SkippedRow& row) {
+    read(reader, row.axes);
+    row.reason = reader.text();
+}
+
+void write(ByteWriter& writer, const ModelRow& row) {
+    for (const auto* text : {&row.name, &row.family, &row.path, &row.config_sha256, &row.weights_sha256}) {
+        writer.text(*text);
+    }
+    writer.number(row.parameters);
+    writer.number(row.memory_width);
+    writer.number(row.vocabulary_size);
+    writer.number(row.context_tokens);
+    writer.number(row.layers);
+}
+
+void read(ByteReader& reader, ModelRow& row) {
+    for (auto* text : {&row.name, &row.family, &row.path, &row.config_sha256, &row.weights_sha256}) {
+        *text = reader.text();
+    }
+    row.parameters = reader.number<std::int64_t>();
+    row.memory_width = reader.number<std::int32_t>();
+    row.vocabulary_size = reader.number<std::int64_t>();
+    row.context_tokens = reader.number<std::int32_t>();
+    row.layers = reader.number<std::int32_t>();
+}
+
+void write(ByteWriter& writer, const CorpusRow& row) {
+    for (const auto* text : {&row.name, &row.kind, &row.path, &row.part, &row.sentences}) writer.text(*text);
+    writer.number(row.samples);
+    writer.number(static_cast<std::uint8_t>(row.drawn_lengths));
+    writer.text(row.sha256);
+}
+
+void read(ByteReader& reader, CorpusRow& row) {
+    for (auto* text : {&row.name, &row.kind, &row.path, &row.part, &row.sentences}) *text = reader.text();
+    row.samples = reader.number<std::int32_t>();
+    row.drawn_lengths = reader.number<std::uint8_t>() != 0;
+    row.sha256 = reader.text();
+}
+
+void write(ByteWriter& writer, const ProtocolRow& row) {
+    const Protocol& values = row.values;
+    writer.text(row.name);
+    writer.number(values.optimiser);
+    writer.number(values.learning_rate);
+    writer.number(values.beta1);
+    writer.number(values.beta2);
+    writer.number(values.weight_decay);
+    writer.number(values.epsilon);
+    writer.number(values.max_steps);
+    writer.number(values.patience);
+    writer.number(values.stop_accuracy);
+    writer.number(values.schedule);
+    writer.number(values.warmup_steps);
+    writer.number(values.target);
+    writer.number(values.init);
+    writer.number(values.init_scale);
+}
+
+void read(ByteReader& reader, ProtocolRow& row) {
+    Protocol& values = row.values;
+    row.name = reader.text();
+    values.optimiser = read_enumerator(reader, OptimiserKind::adamw);
+    values.learning_rate = reader.number<double>();
+    values.beta1 = reader.number<double>();
+    values.beta2 = reader.number<double>();
+    values.weight_decay = reader.number<double>();
+    values.epsilon = reader.number<double>();
+    values.max_steps = reader.number<std::int32_t>();
+    values.patience = reader.number<std::int32_t>();
+    values.stop_accuracy = reader.number<double>();
+    values.schedule = read_enumerator(reader, Schedule::linear);
+    values.warmup_steps = reader.number<std::int32_t>();
+    values.target = read_enumerator(reader, Target::all);
+    values.init = read_enumerator(reader, InitKind::normal);
+    values.init_scale = reader.number<double>();
+}
+
+void write(ByteWriter& writer, const LaunchRow& row) {
+    for (const auto* text : {&row.started_utc, &row.ended_utc, &row.argv, &row.memcap_version, &row.git_revision,
+                             &row.versions, &row.hosts, &row.devices, &row.job_id}) {
+        writer.text(*text);
+    }
+    writer.number(row.ranks);
+    writer.number(row.restart_count);
+}
+
+void read(ByteReader& reader, LaunchRow& row) {
+    for (auto* text : {&row.started_utc, &row.ended_utc, &row.argv, &row.memcap_version, &row.git_revision,
+                       &row.versions, &row.hosts, &row.devices, &row.job_id}) {
+        *text = reader.text();
+    }
+    row.ranks = reader.number<std::int32_t>();
+    row.restart_count = reader.number<std::int32_t>();
+}
+
+template <class Row>
+void write_rows(ByteWriter& writer, const std::vector<Row>& rows) {
+    writer.number(static_cast<std::uint64_t>(rows.size()));
+    for (const Row& row : rows) write(writer, row);
+}
+
+template <class Row>
+void read_rows(ByteReader& reader, std::vector<Row>& rows) {
+    const auto count = reader.number<std::uint64_t>();
+    // Grown row by row: a damaged count must not reserve the memory of the machine.
+    for (std::uint64_t i = 0; i < count; ++i) read(reader, rows.emplace_back());
+}
+
+void expect_layout(ByteReader& reader) {
+    if (reader.number<std::uint8_t>() != kLayout) fail("a run's tables have a layout that this memcap does not read");
+}
+
+}  // namespace
+
+Bytes encode(const RunTables& tables) {
+    ByteWriter writer;
+    writer.number(kLayout);
+    writer.text(tables.experiment);
+    writer.text(tables.experiment_yaml);
+    writer.text(tables.created_utc);
+    write_rows(writer, tables.rows);
+    write_rows(writer, tables.skipped);
+    write_rows(writer, tables.models);
+    write_rows(writer, tables.corpora);
+    write_rows(writer, tables.protocols);
+    write_rows(writer, tables.launches);
+    return std::move(writer).bytes();
+}
+
+RunTables decode_tables(std::span<const std::byte> bytes) {
+    ByteReader reader(bytes);
+    expect_layout(reader);
+    RunTables tables;
+    tables.experiment = reader.text();
+    tables.experiment_yaml = reader.text();
+    tables.created_utc = reader.text();
+    read_rows(reader, tables.rows);
+    read_rows(reader, tables.skipped);
+    read_rows(reader, tables.models);
+    read_rows(reader, tables.corpora);
+    read_rows(reader, tables.protocols);
+    read_rows(reader, tables.launches);
+    reader.expect_end();
+    return tables;
+}
+
+Bytes encode(const LaunchRow& launch) {
+    ByteWriter writer;
+    writer.number(kLayout);
+    write(writer, launch);
+    return std::move(writer).bytes();
+}
+
+LaunchRow decode_launch(std::span<const std::byte> bytes) {
+    ByteReader reader(bytes);
+    expect_layout(reader);
+    LaunchRow launch;
+    read(reader, launch);
+    reader.expect_end();
+    return launch;
+}
+
+}  // namespace memcap::record

@@ -1,0 +1,218 @@
+// The byte form of messages: version, kind, fields in the order in which they are declared.
+#include "memcap/sched/message.hpp"
+
+#include <fmt/format.h>
+
+#include <type_traits>
+#include <utility>
+
+#include "memcap/base/errors.hpp"
+
+namespace memcap::sched {
+
+namespace {
+
+// One function per type lists its fields once; Writer and Reader both go through it, so they cannot disagree.
+class Writer {
+  public:
+    template <class T>
+        requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
+    void field(const T& value) {
+        bytes.number(value);
+    }
+    template <class Tag, class Value>
+    void field(const StrongId<Tag, Value>& id) {
+        bytes.number(id.value);
+    }
+    void field(const Id128& id) { bytes.id(id); }
+    void field(const std::string& text) { bytes.text(text); }
+    void field(const Bytes& payload) {
+        bytes.text({reinterpret_cast<const char*>(payload.data()), payload.size()});
+    }
+    template <class T>
+    void field(const std::optional<T>& value) {
+        bytes.number(value.has_value());
+        if (value) field(*value);
+    }
+    template <class T>
+    void field(const std::vector<T>& values) {
+        bytes.number(static_cast<std::uint64_t>(values.size()));
+        for (const T& value : values) field(value);
+    }
+    template <class T>
+        requires(std::is_class_v<T>)
+    void field(const T& value) {
+        fields(*this, const_cast<T&>(value));
+    }
+
+    ByteWriter bytes;
+};
+
+class Reader {
+  public:
+    explicit Reader(std::span<const std::byte> source) : bytes(source) {}
+
+    template <class T>
+        requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
+    void field(T& value) {
+        value = bytes.number<T>();
+    }
+    void field(bool& value) { value = bytes.number<std::uint8_t>() != 0; }
+    template <class Tag, class Value>
+    void field(StrongId<Tag, Value>& id) {
+        id.value = bytes.number<Value>();
+    }
+    void field(Id128& id) { id = bytes.id(); }
+    void field(std::string& text) { text = bytes.text(); }
+    void field(Bytes& payload) {
+        const std::vector<std::uint8_t> raw = bytes.array<std::uint8_t>();
+        const auto* first = reinterpret_cast<const std::byte*>(raw.data());
+        payload.assign(first, first + raw.size());
+    }
+    template <class T>
+    void field(std::optional<T>& value) {
+        value.reset();
+        if (bytes.number<std::uint8_t>() != 0) field(value.emplace());
+    }
+    template <class T>
+    void field(std::vector<T>& values) {
+        values.clear();
+        // No reserve: a damaged count must run out of bytes, not of memory.
+        for (auto left = bytes.number<std::uint64_t>(); left > 0; --left) field(values.emplace_back());
+    }
+    template <class T>
+        requires(std::is_class_v<T>)
+    void field(T& value) {
+        fields(*this, value);
+    }
+
+    ByteReader bytes;
+};
+
+template <class Archive, class... T>
+void all(Archive& archive, T&... values) {
+    (archive.field(values), ...);
+}
+
+template <class A>
+void fields(A& a, Options& o) {
+    all(a, o.heartbeat_s, o.worker_deadline_s, o.manager_deadline_s, o.resend_s, o.drain_s, o.finish_s, o.prefetch_s,
+        o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.limit);
+}
+template <class A>
+void fields(A& a, Task& t) {
+    all(a, t.id, t.key, t.affinity, t.cost, t.payload);
+}
+template <class A>
+void fields(A& a, LeasedTask& t) {
+    all(a, t.task, t.attempt);
+}
+template <class A>
+void fields(A& a, TaskLease& t) {
+    all(a, t.task, t.lease);
+}
+template <class A>
+void fields(A& a, TaskFailure& f) {
+    all(a, f.category, f.message);
+}
+template <class A>
+void fields(A& a, TaskResult& r) {
+    all(a, r.task, r.attempt, r.failure, r.payload);
+}
+template <class A>
+void fields(A& a, WorkerFacts& f) {
+    all(a, f.host, f.device, f.speed);
+}
+template <class A>
+void fields(A& a, WorkerStatus& s) {
+    all(a, s.sequence, s.lease_seen, s.affinity, s.has_affinity, s.free_slots, s.queued, s.wanted);
+}
+template <class A>
+void fields(A& a, message::Join& m) {
+    all(a, m.facts);
+}
+template <class A>
+void fields(A& a, message::Status& m) {
+    all(a, m.status);
+}
+template <class A>
+void fields(A& a, message::Heartbeat& m) {
+    all(a, m.status, m.held);
+}
+template <class A>
+void fields(A& a, message::Result& m) {
+    all(a, m.lease, m.result);
+}
+template <class A>
+void fields(A& a, message::Returned& m) {
+    all(a, m.tasks);
+}
+template <class A>
+void fields(A& a, message::Failed& m) {
+    all(a, m.reason, m.running);
+}
+template <class A>
+void fields(A& a, message::Welcome& m) {
+    all(a, m.options, m.setup);
+}
+template <class A>
+void fields(A& a, message::Lease& m) {
+    all(a, m.id, m.tasks);
+}
+template <class A>
+void fields(A& a, message::Acknowledge& m) {
+    all(a, m.tasks);
+}
+template <class A>
+void fields(A& a, message::Recall& m) {
+    all(a, m.tasks);
+}
+template <class A>
+void fields(A& a, message::Withdraw& m) {
+    all(a, m.tasks);
+}
+template <class A, class Empty>
+    requires(std::is_empty_v<Empty>)
+void fields(A&, Empty&) {}
+
+[[noreturn]] void refuse(std::string why) {
+    throw TransportError({.what = "a message cannot be understood",
+                          .where = {},
+                          .why = std::move(why),
+                          .advice = "Start the same memcap executable on all ranks"});
+}
+
+template <std::size_t I = 0>
+Message read_kind(std::size_t kind, Reader& reader) {
+    if constexpr (I < std::variant_size_v<Message>) {
+        if (kind != I) return read_kind<I + 1>(kind, reader);
+        std::variant_alternative_t<I, Message> value;
+        reader.field(value);
+        reader.bytes.expect_end();
+        return value;
+    } else {
+        refuse(fmt::format("there is no message of kind {}", kind));
+    }
+}
+
+}  // namespace
+
+Bytes encode(const Message& message) {
+    Writer writer;
+    writer.bytes.number(kMessageVersion);
+    writer.bytes.number(static_cast<std::uint8_t>(message.index()));
+    std::visit([&](const auto& value) { writer.field(value); }, message);
+    return std::move(writer.bytes).bytes();
+}
+
+Message decode_message(std::span<const std::byte> bytes) {
+    Reader reader(bytes);
+    const auto version = reader.bytes.number<std::uint16_t>();
+    if (version != kMessageVersion) {
+        refuse(fmt::format("it has version {}, this memcap speaks version {}", version, kMessageVersion));
+    }
+    const auto kind = reader.bytes.number<std::uint8_t>();
+    return read_kind(kind, reader);
+}
+
+}  // namespace memcap::sched

@@ -1,0 +1,123 @@
+// Frames and arrays on their way to the disk.
+#include "memcap/store/journal/journal_writer.hpp"
+
+#include <algorithm>
+
+#include "memcap/base/files.hpp"
+#include "memcap/base/hash.hpp"
+#include "memcap/store/journal/run_state.hpp"
+
+namespace memcap::store {
+
+namespace {
+std::string_view as_text(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+}  // namespace
+
+JournalWriter::JournalWriter(RunFolder folder, std::uint32_t segment, std::uint32_t next_bulk, AppendFile frames)
+    : folder_(std::move(folder)), segment_(segment), frames_(std::move(frames)), next_bulk_(next_bulk) {}
+
+JournalWriter JournalWriter::create(const RunFolder& folder, const Id128& run_id, std::uint32_t next_bulk) {
+    const auto numbers = numbered_files(folder.journal(), ".log");
+    const std::uint32_t segment = numbers.empty() ? 1 : numbers.back() + 1;
+    AppendFile frames = AppendFile::create(folder.log_segment(segment));
+    frames.append(encode_header({.schema_version = kJournalSchemaVersion, .number = segment, .run_id = run_id}));
+    frames.sync();
+    return JournalWriter(folder, segment, next_bulk, std::move(frames));
+}
+
+void JournalWriter::append(const record::RunTables& tables) { append_frame(FrameType::tables, record::encode(tables)); }
+
+void JournalWriter::append(const record::LaunchRow& launch) { append_frame(FrameType::launch, record::encode(launch)); }
+
+BulkPlace JournalWriter::append(const record::TrialRecord& record) {
+    const BulkPlace arrays = append_arrays(record);
+    append_frame(FrameType::result, encode(ResultPayload{record, arrays}));
+    return arrays;
+}
+
+void JournalWriter::append_frame(FrameType type, const Bytes& payload) {
+    frames_.append(encode_frame({.type = type, .sequence = next_sequence_, .payload = payload}));
+    ++next_sequence_;
+}
+
+BulkPlace JournalWriter::append_arrays(const record::TrialRecord& record) {
+    const Bytes bytes = encode_arrays(record);
+    if (bytes.empty()) return {};
+    if (!bulk_) {
+        bulk_ = AppendFile::create(folder_.bulk_file(next_bulk_));
+        bulk_number_ = next_bulk_++;
+    }
+    const BulkPlace place{.number = bulk_number_,
+                          .offset_bytes = bulk_->size_bytes(),
+                          .vector_count = record.vector.size(),
+                          .curve_count = record.curve.evaluation.size(),
+                          .checksum = hash64(bytes)};
+    bulk_->append(bytes);
+    return place;
+}
+
+void JournalWriter::sync() {
+    if (bulk_) bulk_->sync();
+    frames_.sync();
+}
+
+void JournalWriter::end_bulk_file() {
+    if (!bulk_) return;
+    bulk_->sync();
+    bulk_.reset();
+}
+
+Bytes encode(const ResultPayload& payload) {
+    ByteWriter writer;
+    writer.text(as_text(record::encode_numbers(payload.record)));
+    writer.number(payload.arrays.number);
+    writer.number(payload.arrays.offset_bytes);
+    writer.number(payload.arrays.vector_count);
+    writer.number(payload.arrays.curve_count);
+    writer.number(payload.arrays.checksum);
+    return std::move(writer).bytes();
+}
+
+ResultPayload decode_result(std::span<const std::byte> bytes) {
+    ByteReader reader(bytes);
+    ResultPayload payload;
+    const std::string numbers = reader.text();
+    payload.record = record::decode_record(as_bytes(numbers));
+    payload.arrays.number = reader.number<std::uint32_t>();
+    payload.arrays.offset_bytes = reader.number<std::uint64_t>();
+    payload.arrays.vector_count = reader.number<std::uint64_t>();
+    payload.arrays.curve_count = reader.number<std::uint64_t>();
+    payload.arrays.checksum = reader.number<std::uint64_t>();
+    reader.expect_end();
+    return payload;
+}
+
+Bytes encode_arrays(const record::TrialRecord& record) {
+    Bytes bytes;
+    const auto add = [&bytes](const auto& values) {
+        const auto raw = std::as_bytes(std::span(values));
+        bytes.insert(bytes.end(), raw.begin(), raw.end());
+    };
+    add(record.vector);
+    add(record.curve.evaluation);
+    add(record.curve.loss_nats);
+    add(record.curve.accuracy);
+    return bytes;
+}
+
+bool decode_arrays(std::span<const std::byte> bytes, const BulkPlace& place, record::TrialRecord& record) {
+    if (bytes.size() != place.size_bytes() || hash64(bytes) != place.checksum) return false;
+    const auto take = [&bytes](auto& values, std::uint64_t count) {
+        values.resize(count);
+        const auto raw = std::as_writable_bytes(std::span(values));
+        std::copy_n(bytes.begin(), raw.size(), raw.begin());
+        bytes = bytes.subspan(raw.size());
+    };
+    take(record.vector, place.vector_count);
+    take(record.curve.evaluation, place.curve_count);
+    take(record.curve.loss_nats, place.curve_count);
+    take(record.curve.accuracy, place.curve_count);
+    return true;
+}
+
+}  // namespace memcap::store

@@ -1,0 +1,171 @@
+// Reading the segments of a journal back into a state.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+
+#include "memcap/base/clock.hpp"
+#include "memcap/base/errors.hpp"
+#include "memcap/base/files.hpp"
+#include "memcap/base/hash.hpp"
+#include "memcap/base/log.hpp"
+#include "memcap/store/journal/journal_writer.hpp"
+#include "memcap/store/journal/run_state.hpp"
+
+namespace memcap::store {
+
+namespace {
+
+Bytes read_segment(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary | std::ios::ate);
+    Bytes bytes(file ? static_cast<std::size_t>(file.tellg()) : 0);
+    file.seekg(0);
+    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    if (!file && !bytes.empty()) bytes.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+    if (!file.is_open() || file.bad()) {
+        throw StoreError(path, {.what = "cannot read this part of the record",
+                                .where = {},
+                                .why = std::strerror(errno),
+                                .advice = "Check the file system and the permissions, then run again"});
+    }
+    return bytes;
+}
+
+void expect_known_schema(const std::filesystem::path& path, const SegmentHeader& header) {
+    if (header.schema_version > kJournalSchemaVersion) {
+        throw StoreError(path, {.what = fmt::format("the journal has schema {}, and this memcap reads up to {}",
+                                                    header.schema_version, kJournalSchemaVersion),
+                                .where = {},
+                                .why = "a newer memcap wrote it",
+                                .advice = "Use that version for this run folder"});
+    }
+}
+
+/// Applies one whole frame; a payload that cannot be understood is counted and left.
+void apply(RunState& state, std::uint32_t segment, const Frame& frame, const ArraysCheck& check) {
+    try {
+        switch (frame.type) {
+            case FrameType::tables: return state.add_tables(segment, record::decode_tables(frame.payload));
+            case FrameType::launch: return state.add_launch(segment, record::decode_launch(frame.payload));
+            case FrameType::result: {
+                ResultPayload result = decode_result(frame.payload);
+                const auto arrays = result.arrays.empty() ? ArraysState::whole : check(result.arrays);
+                state.add_result(std::move(result.record), result.arrays, arrays);
+                return;
+            }
+        }
+        ++state.report().unreadable_frames;
+    } catch (const TransportError&) {
+        ++state.report().unreadable_frames;
+    }
+}
+
+void cut_tail(const std::filesystem::path& path, const ScanReport& scan) {
+    const bool nothing_there = scan.whole_bytes < kSegmentHeaderBytes;
+    const int failed = nothing_there ? ::unlink(path.c_str())
+                                     : ::truncate(path.c_str(), static_cast<off_t>(scan.whole_bytes));
+    if (failed != 0) {
+        log::warning(fmt::format("{}: the torn end could not be cut off ({}); it stays and does no harm", path.string(),
+                                 std::strerror(errno)));
+    }
+}
+
+void add_scan(JournalReport& report, const std::filesystem::path& path, const ScanReport& scan) {
+    ++report.segments;
+    report.frames += scan.frames;
+    report.damaged_bytes += scan.damaged_bytes;
+    report.torn_bytes += scan.torn_bytes;
+    if (scan.damaged_bytes > 0) {
+        report.notes.push_back(fmt::format("{}: {} damaged bytes were skipped, {} whole frames were read", path.string(),
+                                           scan.damaged_bytes, scan.frames));
+    }
+    if (scan.torn_bytes > 0) {
+        report.notes.push_back(fmt::format("{}: the last {} bytes were not written to their end (nobody was told of "
+                                           "them)",
+                                           path.string(), scan.torn_bytes));
+    }
+}
+
+void count_lost_arrays(RunState& state) {
+    for (const auto& [id, stored] : state.records()) {
+        if (stored.record.status != record::TrialStatus::done) continue;
+        if (stored.arrays_state == ArraysState::never_acknowledged) ++state.report().unacknowledged;
+        if (stored.arrays_state == ArraysState::missing) ++state.report().missing_arrays;
+    }
+}
+
+Id128 new_run_id(const RunFolder& folder) {
+    ByteWriter writer;
+    writer.text(folder.root().string());
+    writer.text(utc_now());
+    writer.number(monotonic_s());
+    writer.number(::getpid());
+    return hash128(writer.bytes());
+}
+
+}  // namespace
+
+RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails) {
+    const auto numbers = numbered_files(folder.journal(), ".log");
+    std::optional<RunState> state;
+    for (const std::uint32_t number : numbers) {
+        const auto path = folder.log_segment(number);
+        const Bytes bytes = read_segment(path);
+        const auto header = decode_header(bytes);
+        if (!state) state.emplace(header ? header->run_id : new_run_id(folder));
+        if (header) expect_known_schema(path, *header);
+        const ScanReport scan =
+            scan_segment(bytes, [&](const Frame& frame) { apply(*state, number, frame, check); });
+        add_scan(state->report(), path, scan);
+        if (tails == TornTails::cut && scan.torn_bytes > 0) cut_tail(path, scan);
+    }
+    if (!state) state.emplace(new_run_id(folder));
+    count_lost_arrays(*state);
+    return std::move(*state);
+}
+
+ArraysCheck bulk_files_check(const RunFolder& folder) {
+    struct OpenFile {
+        std::uint32_t number = 0;
+        int descriptor = -1;
+        ~OpenFile() {
+            if (descriptor >= 0) ::close(descriptor);
+        }
+    };
+    return [folder, file = std::make_shared<OpenFile>(), bytes = Bytes()](const BulkPlace& place) mutable {
+        if (file->number != place.number) {
+            if (file->descriptor >= 0) ::close(file->descriptor);
+            file->descriptor = ::open(folder.bulk_file(place.number).c_str(), O_RDONLY | O_CLOEXEC);
+            file->number = place.number;
+        }
+        if (file->descriptor < 0) return ArraysState::whole;
+        // A size that a damaged frame could not have, but a foreign one could.
+        if (place.size_bytes() > (std::uint64_t{1} << 40)) return ArraysState::never_acknowledged;
+        bytes.resize(place.size_bytes());
+        const auto count = ::pread(file->descriptor, bytes.data(), bytes.size(), static_cast<off_t>(place.offset_bytes));
+        const bool whole = count == static_cast<ssize_t>(bytes.size()) && hash64(bytes) == place.checksum;
+        return whole ? ArraysState::whole : ArraysState::never_acknowledged;
+    };
+}
+
+std::vector<std::uint32_t> numbered_files(const std::filesystem::path& folder, const std::string& extension) {
+    std::vector<std::uint32_t> numbers;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+        const std::string name = entry.path().filename().string();
+        std::uint32_t number = 0;
+        const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), number);
+        if (problem == std::errc{} && end != name.data() && std::string(end) == extension) numbers.push_back(number);
+    }
+    std::sort(numbers.begin(), numbers.end());
+    return numbers;
+}
+
+}  // namespace memcap::store

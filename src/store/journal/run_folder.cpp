@@ -1,0 +1,41 @@
+// Names in a run folder.
+#include "memcap/store/journal/run_folder.hpp"
+
+#include <fmt/format.h>
+
+#include <system_error>
+
+#include "memcap/base/errors.hpp"
+
+namespace memcap::store {
+
+namespace {
+std::string numbered(std::uint32_t number, const char* extension) { return fmt::format("{:04}{}", number, extension); }
+}  // namespace
+
+std::filesystem::path RunFolder::log_segment(std::uint32_t number) const { return journal() / numbered(number, ".log"); }
+std::filesystem::path RunFolder::bulk_file(std::uint32_t number) const { return journal() / numbered(number, ".bulk"); }
+std::filesystem::path RunFolder::vectors_segment(std::uint32_t number) const {
+    return vectors() / numbered(number, ".h5");
+}
+std::filesystem::path RunFolder::log_file(int rank) const { return log() / fmt::format("rank-{}.log", rank); }
+
+void RunFolder::create() const {
+    for (const auto& folder : {journal(), vectors(), tokens(), checkpoints(), log()}) {
+        std::error_code error;
+        std::filesystem::create_directories(folder, error);
+        if (error) {
+            throw StoreError(folder, {.what = "cannot make the folder",
+                                      .where = {},
+                                      .why = error.message(),
+                                      .advice = "Choose another place with --out, or free space there"});
+        }
+    }
+}
+
+bool RunFolder::exists() const {
+    std::error_code error;
+    return std::filesystem::is_directory(journal(), error);
+}
+
+}  // namespace memcap::store

@@ -1,0 +1,14 @@
+// UTF-8: where a text stops being it.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+namespace memcap::text::detail {
+
+/// The offset of the first byte that belongs to no well-formed sequence (Unicode standard, table 3-7: no
+/// surrogates, no overlong forms, nothing beyond U+10FFFF), or nothing.
+std::optional<std::size_t> find_invalid_utf8(std::string_view bytes);
+
+}  // namespace memcap::text::detail

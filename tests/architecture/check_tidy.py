@@ -1,0 +1,57 @@
+"""Runs clang-tidy over the sources of the layers named, with the flags of a build folder.
+
+usage: check_tidy.py BUILD_FOLDER LAYER...      exit status 1 if clang-tidy has a finding
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from check_layers import layer_of
+
+ROOT = Path(__file__).parents[2]
+# The findings of one version are not those of another.
+CLANG_TIDY = "clang-tidy-14"
+
+
+def sources(build_folder, layer_names):
+    """The files of these layers that the build compiles."""
+    database = json.loads((build_folder / "compile_commands.json").read_text(encoding="utf-8"))
+    files = {Path(entry["file"]) for entry in database}
+    inside = {file: file.relative_to(ROOT / "src").as_posix() for file in files if file.is_relative_to(ROOT / "src")}
+    return sorted(file for file, path in inside.items() if layer_of(path) in layer_names)
+
+
+def tidy(build_folder, file):
+    """(exit status, output) of clang-tidy for one file."""
+    done = subprocess.run([CLANG_TIDY, "-p", str(build_folder), "--quiet", str(file)], capture_output=True, text=True,
+                          check=False)
+    # On stderr stands the count of suppressed warnings and, where it failed to start at all, the reason.
+    return done.returncode, done.stdout + (done.stderr if done.returncode and not done.stdout else "")
+
+
+def main():
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    if not shutil.which(CLANG_TIDY):
+        print(f"{CLANG_TIDY} was not found: install it (Debian package {CLANG_TIDY})", file=sys.stderr)
+        return 1
+    build_folder = Path(sys.argv[1]).resolve()
+    files = sources(build_folder, sys.argv[2:])
+    with ThreadPoolExecutor(int(os.environ.get("MEMCAP_JOBS", os.cpu_count() or 1))) as pool:
+        results = list(pool.map(lambda file: tidy(build_folder, file), files))
+    for status, output in results:
+        if status:
+            print(output)
+    failed = sum(1 for status, _ in results if status)
+    print(f"clang-tidy: {len(files)} files, {failed} with findings")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
