@@ -23,6 +23,7 @@ import h5py
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+PROBE_STEPS = 30
 
 
 def reference_rate(arguments: argparse.Namespace, threads: int, processes: int, steps: int) -> float:
@@ -30,6 +31,7 @@ def reference_rate(arguments: argparse.Namespace, threads: int, processes: int, 
     command = [
         sys.executable, str(HERE / "reference_loop.py"), "--model", str(arguments.model), "--length", str(arguments.length),
         "--memory-vectors", str(arguments.memory_vectors), "--steps", str(steps), "--threads", str(threads),
+        "--warmup", str(min(50, steps)),
     ]  # fmt: skip
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
     outputs = [process.communicate()[0] for process in started]
@@ -75,7 +77,7 @@ def utc_seconds(text: str) -> float:
 
 def faster_threads(arguments: argparse.Namespace, cores: int) -> int:
     """The better of one thread and all of them for a single reference loop: it gets its best form."""
-    rates = {threads: reference_rate(arguments, threads, 1, 100) for threads in {1, cores}}
+    rates = {threads: reference_rate(arguments, threads, 1, PROBE_STEPS) for threads in {1, cores}}
     return max(rates, key=rates.__getitem__)
 
 

@@ -104,7 +104,7 @@ def grid(figure_kind, panels: list[tuple[str, pd.DataFrame]], columns: int = 3, 
             place.set_title(title, loc="left")
         for place in axes[len(panels):]:
             place.remove()
-        _legend(figure, axes[:len(panels)], columns * 4)
+        _legend(figure, axes[:len(panels)], columns * 6)
     return figure
 
 
@@ -115,7 +115,7 @@ def _panel(draw, frame: pd.DataFrame, colours: dict | None, title: str, size=PAN
         draw(axes, frame, colours or vector_colours(frame["memory_vectors"]), **options)
         if title:
             axes.set_title(title, loc="left")
-        _legend(figure, [axes], 4)
+        _legend(figure, [axes], 6)
     return figure
 
 
@@ -125,8 +125,11 @@ def _legend(figure: Figure, axes, columns: int) -> None:
         for handle, label in zip(*place.get_legend_handles_labels()):
             known.setdefault(label, handle)
     if known:
-        figure.legend(known.values(), known.keys(), loc="outside upper left", ncols=min(columns, len(known)),
-                      handlelength=1.6, columnspacing=1.0, handletextpad=0.4, borderaxespad=0.2)
+        columns = min(columns, len(known))
+        # matplotlib fills a legend column by column; people read rows.
+        labels = [label for column in range(columns) for label in list(known)[column::columns]]
+        figure.legend([known[label] for label in labels], labels, loc="outside upper left", ncols=columns,
+                      handlelength=1.3, columnspacing=0.7, handletextpad=0.4, borderaxespad=0.2)
 
 
 def _by_vectors(frame: pd.DataFrame):
@@ -171,7 +174,7 @@ def _draw_accuracy(axes: Axes, trials: pd.DataFrame, colours: dict) -> None:
 
 def _draw_drawn_accuracy(axes: Axes, trials: pd.DataFrame, colours: dict, max_points: int = 600) -> None:
     _accuracy_axes(axes)
-    share = max(1, max_points // max(1, trials["memory_vectors"].nunique()))
+    share = _share(trials, max_points)
     for k, mine, marker in _by_vectors(trials):
         some = thinned(mine, share)
         axes.scatter(some["length"], some["accuracy"], s=12, color=colours[k], alpha=0.5, linewidths=0, marker=marker)
@@ -203,7 +206,7 @@ def _draw_gain(axes: Axes, trials: pd.DataFrame, colours: dict) -> None:
 
 
 def _draw_cross_entropy(axes: Axes, trials: pd.DataFrame, colours: dict, max_points: int = 600) -> None:
-    share = max(1, max_points // max(1, trials["memory_vectors"].nunique()))
+    share = _share(trials, max_points)
     far = float(trials["ce_nomem_nats"].max()) if len(trials) else 1.0
     axes.plot([0, far], [0, far], color=MUTED, linewidth=1.0, linestyle=(0, (1, 1.5)), label="no change")
     for k, mine, marker in _by_vectors(trials):
@@ -289,6 +292,15 @@ def _draw_model_gain(axes: Axes, statistics: pd.DataFrame, colours: dict, order:
     reach = (values + statistics["information_gain_nats_std"].fillna(0.0))[values > 0]
     _log2_axis(axes.xaxis, [*values[values > 0], *reach])
     axes.set_xlabel("information gain, nats")
+
+
+def marks_drawn(trials: pd.DataFrame, max_points: int) -> int:
+    """How many trials have a mark of their own in a figure of at most `max_points`."""
+    return int(trials.groupby("memory_vectors").size().clip(upper=_share(trials, max_points)).sum())
+
+
+def _share(trials: pd.DataFrame, max_points: int) -> int:
+    return max(1, max_points // max(1, trials["memory_vectors"].nunique()))
 
 
 def thinned(frame: pd.DataFrame, count: int) -> pd.DataFrame:

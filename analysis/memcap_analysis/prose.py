@@ -63,7 +63,7 @@ def run_facts(results: Results) -> list[tuple[str, str]]:
     if "elapsed_s" in trials:
         facts.append(("Time in trials", tables.duration(results.done()["elapsed_s"].sum())))
     written = [str(a.get("created_utc", "")) for a in results.attributes if a.get("created_utc")]
-    facts += [("Result file of", ", ".join(dict.fromkeys(written)))] if written else []
+    facts += [("Created", ", ".join(dict.fromkeys(written)))] if written else []
     return [(what, value) for what, value in facts if value]
 
 
@@ -110,14 +110,14 @@ def _best(statistics: pd.DataFrame) -> pd.Series:
 
 def _keeps(row: pd.Series) -> str:
     bound = "at least" if int(row["capacity_cut"]) else "up to"
-    return f"{row['model']} keeps {bound} {_count(row['capacity_tokens'], 'token')} in {_vectors(row)}"
+    return f"{row['model']} keeps {bound} {count(row['capacity_tokens'], 'token')} in {_vectors(row)}"
 
 
 def _exactness(row: pd.Series) -> str:
     exact, tokens = int(row["capacity_exact_tokens"]), int(row["capacity_tokens"])
     if exact == tokens:
         return ", all of them right in every text"
-    return f" ({_count(exact, 'token')} without a single error in any text)" if exact else " (no length without any error)"
+    return f" ({count(exact, 'token')} without a single error in any text)" if exact else " (no length without any error)"
 
 
 def _gain_sentence(statistics: pd.DataFrame) -> list[str]:
@@ -133,7 +133,7 @@ def _gain_sentence(statistics: pd.DataFrame) -> list[str]:
         spread = "" if pd.isna(row["information_gain_nats_std"]) else f" ± {tables.number(row['information_gain_nats_std'])}"
         return f"{tables.number(mean)}{spread} nats ({tables.number(mean * tables.BITS_PER_NAT)} bits)"
 
-    if len(few) == 1:
+    if low["information_gain_nats_mean"] == high["information_gain_nats_mean"]:
         return [f"Where the text is too long to be kept, {_vectors(high)} of {high['model']} still "
                 f"remove{'s' if high['memory_vectors'] == 1 else ''} {gain(high)} of its cross-entropy (mean ± standard deviation over trials)."]
     return [f"Where the text is too long to be kept, {_vectors(high)} remove{'s' if high['memory_vectors'] == 1 else ''} "
@@ -141,7 +141,8 @@ def _gain_sentence(statistics: pd.DataFrame) -> list[str]:
             f"deviation over trials)."]
 
 
-def _count(value, noun: str) -> str:
+def count(value, noun: str) -> str:
+    """A whole number with its noun, singular or plural."""
     return f"{int(value):,} {noun}{'' if int(value) == 1 else 's'}"
 
 
@@ -158,7 +159,7 @@ def _lengths(results: Results, setting: tables.Setting) -> str:
 
 def _trial_count(trials: pd.DataFrame) -> str:
     failed = int((trials["status"] != "done").sum())
-    return f"{len(trials):,} trials, {failed:,} of them failed and left out." if failed else f"{len(trials):,} trials, none failed."
+    return f"{count(len(trials), 'trial')}, " + (f"{failed:,} of them failed and left out." if failed else "none failed.")
 
 
 def _status_counts(results: Results) -> str:

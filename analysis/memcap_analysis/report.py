@@ -129,7 +129,7 @@ CAPTIONS = {
     "cross_entropy": "One mark a trial: total cross-entropy of the scored tokens with memory (the smallest reached) against "
                      "without, in nats. On the dotted diagonal memory changes nothing. Solid lines: y = x + b fitted to the "
                      "trials of accuracy below 0.99, slope held at 1: how far a line lies below the diagonal is what K vectors "
-                     "remove on average. Where marks leave their line, that amount depends on the text. Dashed lines: the largest remainder among the trials that reach "
+                     "remove on average (all trials count, also where only some are drawn). Where marks leave their line, that amount depends on the text. Dashed lines: the largest remainder among the trials that reach "
                      "0.99.",
     "gain": "Cross-entropy without memory less that with memory (the smallest reached), times the length; the mean over trials, "
             "shaded by one standard deviation over trials. It follows the dotted line (all there is to gain) while texts are "
@@ -149,7 +149,7 @@ def _by_model(title, caption, settings, draw, frame, order, palette: Palette, **
         for model in order:
             trials = mine[mine["model"] == model]
             if not trials.empty:
-                yield model, _panel_note(trials), draw(trials, palette.vectors, **options)
+                yield model, _panel_note(trials, options.get("max_points")), draw(trials, palette.vectors, **options)
     return _section(title, caption, settings, panels, palette)
 
 
@@ -180,10 +180,12 @@ def _section(title, caption, settings, panels_of, palette: Palette) -> Section:
     return section
 
 
-def _panel_note(trials: pd.DataFrame) -> str:
+def _panel_note(trials: pd.DataFrame, max_points: int | None) -> str:
+    """How many trials a panel stands for, and how many of them have a mark where not all do."""
     if "trial" in trials:
-        return f"{trials['trial'].nunique():,} trials"
-    return f"{len(trials):,} trials"
+        return prose.count(trials["trial"].nunique(), "trial")
+    marks = len(trials) if max_points is None else figures.marks_drawn(trials, max_points)
+    return prose.count(len(trials), "trial") + (f", {marks:,} of them drawn" if marks < len(trials) else "")
 
 
 def _curves(results: Results) -> pd.DataFrame:

@@ -180,7 +180,8 @@ def _read_table(file: h5py.File, name: str) -> pd.DataFrame:
     if len(set(lengths.values())) > 1:
         raise ResultFileError(f"{file.filename}: the columns of /{name} differ in length ({_shortest(lengths)}). "
                               f"`memcap rebuild {Path(file.filename).parent}` writes it anew from the journal.")
-    return pd.DataFrame(columns)
+    # HDF5 lists columns by alphabet; people look for the name first.
+    return pd.DataFrame({key: columns[key] for key in sorted(columns, key=lambda key: key != "name")})
 
 
 def _shortest(lengths: dict[str, int]) -> str:

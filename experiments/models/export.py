@@ -169,7 +169,6 @@ def model_card(model: InkModel, corpus: Corpus, facts: dict, results: dict, fold
     lines = [
         "---",
         "language: en",
-        "license: cc0-1.0",
         "pipeline_tag: text-generation",
         "---",
         f"# {rung.name}",
@@ -198,12 +197,13 @@ def model_card(model: InkModel, corpus: Corpus, facts: dict, results: dict, fold
             f"| a unigram model there | {results['unigram_token']:.4f} nats a token, {results['unigram_byte']:.4f} nats a byte |",
             "",
             f"The loss is that of the exported bf16 weights, computed in float32, on {results['predicted']:,} tokens: the first "
-            f"{DEV_WINDOWS} windows of {MAX_POSITIONS} of each of the {results['rows']} rows of `{dev_csv.name}`, books that are not in the training text.",
+            f"{DEV_WINDOWS} windows of {MAX_POSITIONS} of each of the {results['rows']} rows of `{dev_csv.name}`, from books that are not "
+            "in the training text.",
         ]
     lines += ["", "## Hashes (SHA-256)", ""]
     lines += [f"* `{name}`: `{sha256_of(folder / name)}`" for name in ("config.json", "model.safetensors", "tokenizer.json")]
     lines += [f"* training text `{corpus.text_name}`: `{corpus.text_sha256}`", "", "## Licence", ""]
-    lines += ["The training texts are books in the public domain in the United States. The weights are dedicated to the public domain (CC0).", ""]
+    lines += ["The texts it learnt from are books in the public domain. The weights come under memcap's own licence.", ""]
     return "\n".join(lines)
 
 

@@ -23,8 +23,8 @@ from export import config_of, export_model, hugging_face_tensors
 from ladder import LADDER, MAX_POSITIONS, InkModel, Rung
 
 HERE = Path(__file__).resolve().parent
-TOY = Rung("toy", 32, 2, 2, 1, 48, False, 1e-2, 0)
-TOKENS = 12 * train.TOKENS_PER_STEP
+TOY = Rung("toy", 32, 2, 2, 1, 48, False, 1e-1, 0)
+TOKENS = 20 * train.TOKENS_PER_STEP
 COMMON = ["--precision", "float32", "--no-compile", "--threads", "1", "--log-s", "0"]
 
 
@@ -53,6 +53,7 @@ class TrainingTest(unittest.TestCase):
             writer.writerow(["text"])
             writer.writerow([cls.text[1000:12000].replace("\n", " ")])
         LADDER["toy"] = TOY
+        torch.set_num_threads(1)
         train.main(arguments(cls.folder, "--work", str(cls.folder / "w"), "--out", str(cls.folder / "whole"),
                              "--dev", str(cls.folder / "dev.csv")))
         cls.exported = cls.folder / "whole" / "toy"

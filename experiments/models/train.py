@@ -188,7 +188,8 @@ def main(arguments=None) -> None:
     """Trains and exports the models one after the other."""
     args = parse(arguments)
     args.work.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((args.work / "compiled").resolve()))
+    # Compiled loops hold the number of threads, but the cache of the compiler takes no notice of it.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((args.work / f"compiled-{args.threads}").resolve()))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s",
                         handlers=[logging.StreamHandler(), logging.FileHandler(args.work / "train.log")])
     # Second moments of rare tokens become denormal numbers, which made the optimiser seventy times slower.

@@ -32,8 +32,8 @@ StoreError::StoreError(std::filesystem::path path, ErrorText text)
     : Error(located_at(path, std::move(text))), path_(std::move(path)) {}
 
 void fail_contract(const char* kind, const char* condition, const char* file, int line) {
-    throw ContractViolation(
-        fmt::format("defect in memcap: {} {} at {}:{}. Please report it with the log", kind, condition, file, line));
+    throw ContractViolation(fmt::format("defect in memcap: {} {} at {}:{}. Please report it with the log",
+                                        kind, condition, file, line));
 }
 
 }  // namespace memcap

@@ -24,7 +24,8 @@ namespace {
 /// Closes a descriptor at the end of a scope.
 class Descriptor {
   public:
-    Descriptor(const std::filesystem::path& path, int flags) : number_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    Descriptor(const std::filesystem::path& path, int flags)
+        : number_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
         if (number_ < 0) fail(path, "open the file");
     }
     Descriptor(const Descriptor&) = delete;
@@ -74,6 +75,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
     publish_file(temporary, path);
 }
 
-std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+std::span<const std::byte> as_bytes(std::string_view text) {
+    return std::as_bytes(std::span(text));
+}
 
 }  // namespace memcap

@@ -44,7 +44,9 @@ Id128 hash128(std::span<const std::byte> bytes) {
     return {hash.high64, hash.low64};
 }
 
-std::uint64_t hash64(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+std::uint64_t hash64(std::span<const std::byte> bytes) {
+    return XXH3_64bits(bytes.data(), bytes.size());
+}
 
 std::string sha256_hex(std::span<const std::byte> bytes) {
     Sha256 sha;

@@ -9,7 +9,9 @@
 
 namespace memcap {
 
-std::string Id128::hex() const { return fmt::format("{:016x}{:016x}", high, low); }
+std::string Id128::hex() const {
+    return fmt::format("{:016x}{:016x}", high, low);
+}
 
 Id128 Id128::from_hex(std::string_view text) {
     Id128 id;

@@ -43,16 +43,36 @@ std::optional<Enum> value_of(const Names<Enum, count>& names, std::string_view t
 
 }  // namespace
 
-std::string_view to_string(Precision value) { return name_of(kPrecisions, value); }
-std::string_view to_string(Schedule value) { return name_of(kSchedules, value); }
-std::string_view to_string(Target value) { return name_of(kTargets, value); }
-std::string_view to_string(OptimiserKind value) { return name_of(kOptimisers, value); }
-std::string_view to_string(InitKind value) { return name_of(kInits, value); }
-std::optional<Precision> parse_precision(std::string_view text) { return value_of(kPrecisions, text); }
-std::optional<Schedule> parse_schedule(std::string_view text) { return value_of(kSchedules, text); }
-std::optional<Target> parse_target(std::string_view text) { return value_of(kTargets, text); }
-std::optional<OptimiserKind> parse_optimiser(std::string_view text) { return value_of(kOptimisers, text); }
-std::optional<InitKind> parse_init(std::string_view text) { return value_of(kInits, text); }
+std::string_view to_string(Precision value) {
+    return name_of(kPrecisions, value);
+}
+std::string_view to_string(Schedule value) {
+    return name_of(kSchedules, value);
+}
+std::string_view to_string(Target value) {
+    return name_of(kTargets, value);
+}
+std::string_view to_string(OptimiserKind value) {
+    return name_of(kOptimisers, value);
+}
+std::string_view to_string(InitKind value) {
+    return name_of(kInits, value);
+}
+std::optional<Precision> parse_precision(std::string_view text) {
+    return value_of(kPrecisions, text);
+}
+std::optional<Schedule> parse_schedule(std::string_view text) {
+    return value_of(kSchedules, text);
+}
+std::optional<Target> parse_target(std::string_view text) {
+    return value_of(kTargets, text);
+}
+std::optional<OptimiserKind> parse_optimiser(std::string_view text) {
+    return value_of(kOptimisers, text);
+}
+std::optional<InitKind> parse_init(std::string_view text) {
+    return value_of(kInits, text);
+}
 
 double learning_rate_at(const Protocol& protocol, std::int32_t step) {
     MEMCAP_EXPECT(step >= 1);

@@ -10,7 +10,8 @@
 
 namespace memcap {
 
-std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
+std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
+                                        std::array<std::uint32_t, 2> key) {
     constexpr std::uint64_t kMultiplier0 = 0xD2511F53;
     constexpr std::uint64_t kMultiplier1 = 0xCD9E8D57;
     constexpr std::uint32_t kWeyl0 = 0x9E3779B9;
@@ -40,9 +41,10 @@ RandomStream RandomStream::of_sample(std::uint64_t seed, std::uint64_t index, st
 std::uint32_t RandomStream::next_u32() {
     if (used_ == buffer_.size()) {
         // Half of the 128-bit id is the key, the other half the upper half of the counter.
-        buffer_ = philox4x32({static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32),
-                              static_cast<std::uint32_t>(key_.high), static_cast<std::uint32_t>(key_.high >> 32)},
-                             {static_cast<std::uint32_t>(key_.low), static_cast<std::uint32_t>(key_.low >> 32)});
+        buffer_ =
+            philox4x32({static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32),
+                        static_cast<std::uint32_t>(key_.high), static_cast<std::uint32_t>(key_.high >> 32)},
+                       {static_cast<std::uint32_t>(key_.low), static_cast<std::uint32_t>(key_.low >> 32)});
         ++block_;
         used_ = 0;
     }

@@ -9,40 +9,56 @@ namespace memcap::config {
 
 std::string_view to_string(CorpusKind value) {
     switch (value) {
-        case CorpusKind::text: return "text";
-        case CorpusKind::csv: return "csv";
-        case CorpusKind::jsonl: return "jsonl";
-        case CorpusKind::random_words: return "random_words";
+        case CorpusKind::text:
+            return "text";
+        case CorpusKind::csv:
+            return "csv";
+        case CorpusKind::jsonl:
+            return "jsonl";
+        case CorpusKind::random_words:
+            return "random_words";
     }
     return "unknown";
 }
 
 std::string_view to_string(Part value) {
     switch (value) {
-        case Part::second_half: return "second_half";
-        case Part::first_half: return "first_half";
-        case Part::all: return "all";
+        case Part::second_half:
+            return "second_half";
+        case Part::first_half:
+            return "first_half";
+        case Part::all:
+            return "all";
     }
     return "unknown";
 }
 
-std::string_view to_string(Sentences value) { return value == Sentences::rule ? "rule" : "punkt"; }
+std::string_view to_string(Sentences value) {
+    return value == Sentences::rule ? "rule" : "punkt";
+}
 
 std::string_view to_string(DeviceChoice value) {
     switch (value) {
-        case DeviceChoice::automatic: return "auto";
-        case DeviceChoice::cpu: return "cpu";
-        case DeviceChoice::cuda: return "cuda";
+        case DeviceChoice::automatic:
+            return "auto";
+        case DeviceChoice::cpu:
+            return "cpu";
+        case DeviceChoice::cuda:
+            return "cuda";
     }
     return "unknown";
 }
 
 std::string_view to_string(WeightsChoice value) {
     switch (value) {
-        case WeightsChoice::automatic: return "auto";
-        case WeightsChoice::broadcast: return "broadcast";
-        case WeightsChoice::per_node: return "per_node";
-        case WeightsChoice::per_rank: return "per_rank";
+        case WeightsChoice::automatic:
+            return "auto";
+        case WeightsChoice::broadcast:
+            return "broadcast";
+        case WeightsChoice::per_node:
+            return "per_node";
+        case WeightsChoice::per_rank:
+            return "per_rank";
     }
     return "unknown";
 }
@@ -50,7 +66,8 @@ std::string_view to_string(WeightsChoice value) {
 namespace {
 template <class Entry>
 const Entry& entry_named(const std::vector<Entry>& entries, std::string_view name) {
-    const auto entry = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == name; });
+    const auto entry =
+        std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == name; });
     MEMCAP_EXPECT(entry != entries.end());
     return *entry;
 }

@@ -27,9 +27,11 @@ Experiment read_experiment(const Node& root, const detail::PathRules& rules, Dia
     Experiment experiment;
     if (root.kind == detail::NodeKind::unusable) return experiment;
     detail::MapReader map(root, "the experiment file",
-                          {"experiment", "models", "corpora", "protocols", "sweeps", "store", "run"}, diagnostics);
+                          {"experiment", "models", "corpora", "protocols", "sweeps", "store", "run"},
+                          diagnostics);
     if (!map.usable()) return experiment;
-    if (const Node* name = map.require("experiment", "a name")) experiment.name = read_name(*name, diagnostics);
+    if (const Node* name = map.require("experiment", "a name"))
+        experiment.name = read_name(*name, diagnostics);
     if (const Node* models = map.require("models", "a map of names to {path: FOLDER}")) {
         experiment.models = read_models(*models, rules, diagnostics);
     }
@@ -61,8 +63,8 @@ Experiment load(const std::filesystem::path& file, std::span<const std::string> 
     return parse(read_text_file(file), file, overrides, paths);
 }
 
-Experiment parse(std::string_view text, const std::filesystem::path& file, std::span<const std::string> overrides,
-                 Paths paths) {
+Experiment parse(std::string_view text, const std::filesystem::path& file,
+                 std::span<const std::string> overrides, Paths paths) {
     Diagnostics diagnostics;
     Node root = detail::read_yaml(text, Location{.file = file.string(), .line = 1, .column = 1}, diagnostics);
     const bool readable = root.kind != detail::NodeKind::unusable;

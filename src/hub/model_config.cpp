@@ -18,19 +18,67 @@ namespace {
 using nlohmann::json;
 
 /// Keys that transformers writes into config.json and that do not change what a frozen decoder computes.
-constexpr std::array<std::string_view, 61> kHarmlessKeys{
-    "_name_or_path", "architectures", "attention_dropout", "auto_map", "bad_words_ids", "begin_suppress_tokens",
-    "bos_token_id", "chunk_size_feed_forward", "classifier_dropout", "cross_attention_hidden_size",
-    "decoder_start_token_id", "diversity_penalty", "do_sample", "dtype", "early_stopping", "embd_pdrop",
-    "encoder_no_repeat_ngram_size", "eos_token_id", "exponential_decay_length_penalty", "finetuning_task",
-    "forced_bos_token_id", "forced_eos_token_id", "hidden_dropout", "id2label", "initializer_range", "is_decoder",
-    "is_encoder_decoder", "label2id", "length_penalty", "max_length", "min_length", "model_type",
-    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_attentions",
-    "output_hidden_states", "output_scores", "pad_token_id", "prefix", "pretraining_tp", "problem_type",
-    "pruned_heads", "remove_invalid_values", "repetition_penalty", "return_dict", "return_dict_in_generate",
-    "sep_token_id", "suppress_tokens", "task_specific_params", "temperature", "tie_encoder_decoder",
-    "tokenizer_class", "top_k", "top_p", "torch_dtype", "torchscript", "transformers_version", "typical_p",
-    "use_cache"};
+constexpr std::array<std::string_view, 61> kHarmlessKeys{"_name_or_path",
+                                                         "architectures",
+                                                         "attention_dropout",
+                                                         "auto_map",
+                                                         "bad_words_ids",
+                                                         "begin_suppress_tokens",
+                                                         "bos_token_id",
+                                                         "chunk_size_feed_forward",
+                                                         "classifier_dropout",
+                                                         "cross_attention_hidden_size",
+                                                         "decoder_start_token_id",
+                                                         "diversity_penalty",
+                                                         "do_sample",
+                                                         "dtype",
+                                                         "early_stopping",
+                                                         "embd_pdrop",
+                                                         "encoder_no_repeat_ngram_size",
+                                                         "eos_token_id",
+                                                         "exponential_decay_length_penalty",
+                                                         "finetuning_task",
+                                                         "forced_bos_token_id",
+                                                         "forced_eos_token_id",
+                                                         "hidden_dropout",
+                                                         "id2label",
+                                                         "initializer_range",
+                                                         "is_decoder",
+                                                         "is_encoder_decoder",
+                                                         "label2id",
+                                                         "length_penalty",
+                                                         "max_length",
+                                                         "min_length",
+                                                         "model_type",
+                                                         "no_repeat_ngram_size",
+                                                         "num_beam_groups",
+                                                         "num_beams",
+                                                         "num_return_sequences",
+                                                         "output_attentions",
+                                                         "output_hidden_states",
+                                                         "output_scores",
+                                                         "pad_token_id",
+                                                         "prefix",
+                                                         "pretraining_tp",
+                                                         "problem_type",
+                                                         "pruned_heads",
+                                                         "remove_invalid_values",
+                                                         "repetition_penalty",
+                                                         "return_dict",
+                                                         "return_dict_in_generate",
+                                                         "sep_token_id",
+                                                         "suppress_tokens",
+                                                         "task_specific_params",
+                                                         "temperature",
+                                                         "tie_encoder_decoder",
+                                                         "tokenizer_class",
+                                                         "top_k",
+                                                         "top_p",
+                                                         "torch_dtype",
+                                                         "torchscript",
+                                                         "transformers_version",
+                                                         "typical_p",
+                                                         "use_cache"};
 
 }  // namespace
 
@@ -83,7 +131,9 @@ ModelConfig ModelConfig::load(const std::filesystem::path& folder) {
     return ModelConfig(std::move(content));
 }
 
-bool ModelConfig::has(std::string_view key) const { return content_->find(key) != nullptr; }
+bool ModelConfig::has(std::string_view key) const {
+    return content_->find(key) != nullptr;
+}
 
 std::int64_t ModelConfig::integer(std::string_view key) const {
     const json& value = content_->require(key);
@@ -112,8 +162,12 @@ std::string ModelConfig::text(std::string_view key) const {
 std::int64_t ModelConfig::integer(std::string_view key, std::int64_t otherwise) const {
     return has(key) ? integer(key) : otherwise;
 }
-double ModelConfig::number(std::string_view key, double otherwise) const { return has(key) ? number(key) : otherwise; }
-bool ModelConfig::boolean(std::string_view key, bool otherwise) const { return has(key) ? boolean(key) : otherwise; }
+double ModelConfig::number(std::string_view key, double otherwise) const {
+    return has(key) ? number(key) : otherwise;
+}
+bool ModelConfig::boolean(std::string_view key, bool otherwise) const {
+    return has(key) ? boolean(key) : otherwise;
+}
 std::string ModelConfig::text(std::string_view key, std::string otherwise) const {
     return has(key) ? text(key) : std::move(otherwise);
 }
@@ -160,20 +214,27 @@ void ModelConfig::allow_only(std::vector<std::string_view> known) const {
         const bool allowed = std::ranges::find(known, key) != known.end() ||
                              std::ranges::find(kHarmlessKeys, key) != kHarmlessKeys.end();
         if (!allowed) {
-            throw DataError(content_->file,
-                            {.what = fmt::format("key '{}' is unknown to memcap", content_->name(key)),
-                             .where = {},
-                             .why = "it may change what the model computes",
-                             .advice = "If it does not, remove it from a copy of config.json; if it does, this model "
-                                       "is not supported yet"});
+            throw DataError(
+                content_->file,
+                {.what = fmt::format("key '{}' is unknown to memcap", content_->name(key)),
+                 .where = {},
+                 .why = "it may change what the model computes",
+                 .advice = "If it does not, remove it from a copy of config.json; if it does, this model "
+                           "is not supported yet"});
         }
     }
 }
 
-void ModelConfig::reject(std::string_view key, std::string why) const { content_->fail(key, std::move(why)); }
+void ModelConfig::reject(std::string_view key, std::string why) const {
+    content_->fail(key, std::move(why));
+}
 
-const std::filesystem::path& ModelConfig::file() const noexcept { return content_->file; }
+const std::filesystem::path& ModelConfig::file() const noexcept {
+    return content_->file;
+}
 
-std::string config_sha256(const std::filesystem::path& folder) { return sha256_file_hex(folder / "config.json"); }
+std::string config_sha256(const std::filesystem::path& folder) {
+    return sha256_file_hex(folder / "config.json");
+}
 
 }  // namespace memcap::hub

@@ -42,8 +42,9 @@ Dtype parse_dtype(const std::string& name) {
 /// Bytes of an element, 0 for an unknown type name.
 std::uint64_t element_bytes(const std::string& dtype) {
     static const std::map<std::string, std::uint64_t> sizes{
-        {"F64", 8}, {"I64", 8}, {"U64", 8},     {"F32", 4},     {"I32", 4}, {"U32", 4}, {"BF16", 2}, {"F16", 2},
-        {"I16", 2}, {"U16", 2}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I8", 1},  {"U8", 1},  {"BOOL", 1}};
+        {"F64", 8},     {"I64", 8},     {"U64", 8}, {"F32", 4}, {"I32", 4},
+        {"U32", 4},     {"BF16", 2},    {"F16", 2}, {"I16", 2}, {"U16", 2},
+        {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I8", 1},  {"U8", 1},  {"BOOL", 1}};
     const auto found = sizes.find(dtype);
     return found == sizes.end() ? 0 : found->second;
 }
@@ -57,7 +58,9 @@ struct Entry {
 /// One header entry, checked against the size of the data section.
 std::pair<TensorView, Entry> parse_entry(const fs::path& file, const std::string& name, const json& fields,
                                          std::span<const std::byte> data) {
-    const auto bad = [&](std::string why) { fail(file, fmt::format("tensor '{}' is not usable", name), std::move(why)); };
+    const auto bad = [&](std::string why) {
+        fail(file, fmt::format("tensor '{}' is not usable", name), std::move(why));
+    };
     if (!fields.is_object() || !fields.contains("dtype") || !fields["dtype"].is_string() ||
         !fields.contains("shape") || !fields["shape"].is_array() || !fields.contains("data_offsets") ||
         !fields["data_offsets"].is_array() || fields["data_offsets"].size() != 2) {
@@ -71,15 +74,17 @@ std::pair<TensorView, Entry> parse_entry(const fs::path& file, const std::string
     for (const auto& extent : fields["shape"]) {
         if (!extent.is_number_unsigned()) bad("its shape has an entry that is not a count");
         const auto value = extent.get<std::uint64_t>();
-        if (__builtin_mul_overflow(size_bytes, value, &size_bytes) || value > INT64_MAX) bad("its shape overflows 64 bits");
+        if (__builtin_mul_overflow(size_bytes, value, &size_bytes) || value > INT64_MAX)
+            bad("its shape overflows 64 bits");
         tensor.shape.push_back(static_cast<std::int64_t>(value));
     }
     const auto& offsets = fields["data_offsets"];
-    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) bad("its data_offsets are not counts");
+    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+        bad("its data_offsets are not counts");
     const Entry entry{name, offsets[0].get<std::uint64_t>(), offsets[1].get<std::uint64_t>()};
     if (entry.begin > entry.end || entry.end > data.size()) {
-        bad(fmt::format("its bytes {}..{} lie outside the file's data of {} bytes: the file is cut", entry.begin,
-                        entry.end, data.size()));
+        bad(fmt::format("its bytes {}..{} lie outside the file's data of {} bytes: the file is cut",
+                        entry.begin, entry.end, data.size()));
     }
     if (entry.end - entry.begin != size_bytes) {
         bad(fmt::format("{} of shape [{}] takes {} bytes, its data_offsets span {}", dtype,
@@ -90,8 +95,9 @@ std::pair<TensorView, Entry> parse_entry(const fs::path& file, const std::string
 }
 
 void check_no_overlap(const fs::path& file, std::vector<Entry> entries) {
-    std::sort(entries.begin(), entries.end(),
-              [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+        return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+    });
     for (std::size_t i = 1; i < entries.size(); ++i) {
         if (entries[i].begin < entries[i - 1].end) {
             fail(file, fmt::format("tensors '{}' and '{}' overlap", entries[i - 1].name, entries[i].name),
@@ -100,9 +106,11 @@ void check_no_overlap(const fs::path& file, std::vector<Entry> entries) {
     }
 }
 
-void read_header(const fs::path& file, std::span<const std::byte> bytes, std::map<std::string, TensorView>& tensors) {
+void read_header(const fs::path& file, std::span<const std::byte> bytes,
+                 std::map<std::string, TensorView>& tensors) {
     std::uint64_t header_bytes = 0;
-    if (bytes.size() < sizeof(header_bytes)) fail(file, "not a safetensors file", "it is shorter than 8 bytes");
+    if (bytes.size() < sizeof(header_bytes))
+        fail(file, "not a safetensors file", "it is shorter than 8 bytes");
     std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
     const auto rest = bytes.subspan(sizeof(header_bytes));
     if (header_bytes > rest.size() || header_bytes > kLongestHeaderBytes) {
@@ -144,10 +152,14 @@ std::vector<fs::path> shards_of_index(const fs::path& folder) {
 
 std::string_view to_string(Dtype value) {
     switch (value) {
-        case Dtype::float32: return "float32";
-        case Dtype::bfloat16: return "bfloat16";
-        case Dtype::float16: return "float16";
-        case Dtype::other: break;
+        case Dtype::float32:
+            return "float32";
+        case Dtype::bfloat16:
+            return "bfloat16";
+        case Dtype::float16:
+            return "float16";
+        case Dtype::other:
+            break;
     }
     return "other";
 }
@@ -182,10 +194,12 @@ WeightFiles WeightFiles::open(const fs::path& folder) {
             {.what = "no safetensors file in the model folder",
              .where = {},
              .why = pickled ? "it has only pytorch_model.bin, whose pickles memcap does not run" : "",
-             .advice = pickled ? fmt::format("Convert it once: python -c \"from transformers import AutoModelForCausalLM "
-                                             "as M; M.from_pretrained('{0}').save_pretrained('{0}')\"",
-                                             folder.string())
-                               : "Give the folder that holds config.json and model.safetensors"});
+             .advice = pickled
+                           ? fmt::format(
+                                 "Convert it once: python -c \"from transformers import AutoModelForCausalLM "
+                                 "as M; M.from_pretrained('{0}').save_pretrained('{0}')\"",
+                                 folder.string())
+                           : "Give the folder that holds config.json and model.safetensors"});
     }
     for (const auto& file : content->files) {
         content->mapped.emplace_back(file);
@@ -194,29 +208,39 @@ WeightFiles WeightFiles::open(const fs::path& folder) {
     return WeightFiles(std::move(content));
 }
 
-bool WeightFiles::contains(const std::string& name) const { return content_->tensors.contains(name); }
+bool WeightFiles::contains(const std::string& name) const {
+    return content_->tensors.contains(name);
+}
 
 const TensorView& WeightFiles::require(const std::string& name, std::span<const std::int64_t> shape) const {
     const auto found = content_->tensors.find(name);
     if (found == content_->tensors.end()) {
-        throw DataError(content_->folder, {.what = fmt::format("tensor '{}' is missing", name),
-                                           .where = {},
-                                           .why = "config.json asks for it, no weight file has it",
-                                           .advice = "Check that all weight files were copied and belong to this config"});
+        throw DataError(content_->folder,
+                        {.what = fmt::format("tensor '{}' is missing", name),
+                         .where = {},
+                         .why = "config.json asks for it, no weight file has it",
+                         .advice = "Check that all weight files were copied and belong to this config"});
     }
     if (!std::ranges::equal(found->second.shape, shape)) {
-        throw DataError(content_->folder,
-                        {.what = fmt::format("tensor '{}' has shape [{}]", name, fmt::join(found->second.shape, ", ")),
-                         .where = {},
-                         .why = fmt::format("config.json makes it [{}]", fmt::join(shape, ", ")),
-                         .advice = "Check that config.json and the weights are of one model"});
+        throw DataError(
+            content_->folder,
+            {.what = fmt::format("tensor '{}' has shape [{}]", name, fmt::join(found->second.shape, ", ")),
+             .where = {},
+             .why = fmt::format("config.json makes it [{}]", fmt::join(shape, ", ")),
+             .advice = "Check that config.json and the weights are of one model"});
     }
     return found->second;
 }
 
-const std::map<std::string, TensorView>& WeightFiles::tensors() const noexcept { return content_->tensors; }
-const fs::path& WeightFiles::folder() const noexcept { return content_->folder; }
-const std::vector<fs::path>& WeightFiles::files() const noexcept { return content_->files; }
+const std::map<std::string, TensorView>& WeightFiles::tensors() const noexcept {
+    return content_->tensors;
+}
+const fs::path& WeightFiles::folder() const noexcept {
+    return content_->folder;
+}
+const std::vector<fs::path>& WeightFiles::files() const noexcept {
+    return content_->files;
+}
 
 std::int64_t WeightFiles::size_bytes() const noexcept {
     std::int64_t total = 0;

@@ -28,7 +28,8 @@ void adamw_update(at::Tensor& memory_BKE, const at::Tensor& gradient_BKE, at::Te
         constant[4][slot] = static_cast<float>(protocol->epsilon);
         constant[5][slot] = static_cast<float>(-rate / correction1);
     }
-    const at::Tensor on_device = constants.to(memory_BKE.device()).unsqueeze(-1).unsqueeze(-1);  // [6, B, 1, 1]
+    const at::Tensor on_device =
+        constants.to(memory_BKE.device()).unsqueeze(-1).unsqueeze(-1);  // [6, B, 1, 1]
     const at::Tensor& g = gradient_BKE;
     memory_BKE.mul_(on_device[0]);
     first_moment_BKE.lerp_(g, on_device[1]);

@@ -23,13 +23,16 @@ at::Tensor input_of(const models::CausalLM& model, std::span<const float> memory
     const std::int64_t width = model.description().memory_width;
     MEMCAP_EXPECT(static_cast<std::int64_t>(memory.size()) == memory_vectors * width);
     const at::Tensor memory_KE =
-        at::from_blob(const_cast<float*>(memory.data()), {memory_vectors, width}, at::kFloat).clone().to(model.device());
+        at::from_blob(const_cast<float*>(memory.data()), {memory_vectors, width}, at::kFloat)
+            .clone()
+            .to(model.device());
     return at::cat({memory_KE, model.embed(token_tensor(tokens, model.device()))}, 0).unsqueeze(0);
 }
 
 }  // namespace
 
-Evaluation evaluate(const models::CausalLM& model, const Objective& objective, std::span<const float> memory) {
+Evaluation evaluate(const models::CausalLM& model, const Objective& objective,
+                    std::span<const float> memory) {
     Evaluation result;
     result.scored_tokens = static_cast<std::int32_t>(objective.scored.size());
     if (objective.scored.empty()) {
@@ -68,7 +71,8 @@ std::vector<std::int32_t> decode_greedily(const models::CausalLM& model, std::sp
     for (std::int32_t i = 0; i < count; ++i) {
         const at::Tensor hidden_TD = model.hidden(input_of(model, memory, memory_vectors, tokens)).squeeze(0);
         const auto last = memory_vectors + static_cast<std::int64_t>(known) - 1;
-        decoded.push_back(static_cast<std::int32_t>(model.head()(hidden_TD.narrow(0, last, 1)).argmax().item<std::int64_t>()));
+        decoded.push_back(static_cast<std::int32_t>(
+            model.head()(hidden_TD.narrow(0, last, 1)).argmax().item<std::int64_t>()));
         if (known < tokens.size()) tokens[known++] = decoded.back();
     }
     return decoded;

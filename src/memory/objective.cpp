@@ -7,10 +7,11 @@ namespace memcap::memory {
 
 namespace {
 
-Objective aligned(std::int32_t memory_vectors, std::span<const std::int32_t> prefix, std::span<const std::int32_t> text,
-                  Target target) {
+Objective aligned(std::int32_t memory_vectors, std::span<const std::int32_t> prefix,
+                  std::span<const std::int32_t> text, Target target) {
     MEMCAP_EXPECT(!text.empty());
-    Objective objective{.memory_vectors = memory_vectors, .input_tokens = {prefix.begin(), prefix.end()}, .scored = {}};
+    Objective objective{
+        .memory_vectors = memory_vectors, .input_tokens = {prefix.begin(), prefix.end()}, .scored = {}};
     objective.input_tokens.insert(objective.input_tokens.end(), text.begin(), text.end() - 1);
     const auto before_text = memory_vectors + static_cast<std::int32_t>(prefix.size());
     const std::int32_t first_scored = target == Target::all ? 0 : 1;

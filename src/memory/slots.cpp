@@ -20,8 +20,8 @@
 #include "memcap/nn/head_loss.hpp"
 #include "memcap/plan/identity.hpp"
 
-// Shapes: B slots, K memory vectors (of the slot with most), T positions (of the longest slot), E input width,
-// D hidden width, R scored rows of all slots.
+// Shapes: B slots, K memory vectors (of the slot with most), T positions (of the longest slot), E input
+// width, D hidden width, R scored rows of all slots.
 namespace memcap::memory {
 
 namespace {
@@ -69,7 +69,8 @@ at::Tensor tensor_of(const std::vector<float>& values, std::int64_t rows, at::De
 }  // namespace
 
 std::vector<float> initial_memory(const plan::Trial& trial, std::int32_t memory_width, double embedding_std) {
-    std::vector<float> memory(static_cast<std::size_t>(trial.memory_vectors) * static_cast<std::size_t>(memory_width));
+    std::vector<float> memory(static_cast<std::size_t>(trial.memory_vectors) *
+                              static_cast<std::size_t>(memory_width));
     RandomStream(plan::initial_memory_key(trial)).fill_normal(memory);
     const auto scale = static_cast<float>(trial.protocol.init_scale * embedding_std);
     for (float& value : memory) value *= scale;
@@ -150,13 +151,15 @@ const Evaluation& SlotsEngine::Engine::without_memory(const plan::Trial& trial) 
     const Id128 id = hash128(key.bytes());
     if (const auto found = without_memory_.find(id); found != without_memory_.end()) return found->second;
     if (without_memory_.size() >= kMostKept) without_memory_.clear();
-    return without_memory_.emplace(id, evaluate(model_, objective_without_memory(trial.prefix, trial.text), {}))
+    return without_memory_
+        .emplace(id, evaluate(model_, objective_without_memory(trial.prefix, trial.text), {}))
         .first->second;
 }
 
 void SlotsEngine::Engine::read_batch(std::size_t index, SlotState& state) const {
     const auto own = [&](const at::Tensor& all_BKE) {
-        return values_of(all_BKE[static_cast<std::int64_t>(index)].narrow(0, 0, slots_[index].memory_vectors()));
+        return values_of(
+            all_BKE[static_cast<std::int64_t>(index)].narrow(0, 0, slots_[index].memory_vectors()));
     };
     state.memory = own(batch_->memory_BKE);
     state.first_moment = own(batch_->first_moment_BKE);
@@ -230,7 +233,8 @@ std::vector<SlotEvaluation> SlotsEngine::Engine::evaluate_and_differentiate(at::
     const at::Tensor rows_RD = hidden_BTD.detach().flatten(0, 1).index_select(0, batch.row_R);
     const auto loss =
         nn::head_loss(model_.head(), rows_RD, batch.target_R, batch.weight_R, nn::Gradient::compute);
-    at::Tensor gradient_hidden = at::zeros({hidden_BTD.size(0) * hidden_BTD.size(1), hidden_BTD.size(2)}, rows_RD.options());
+    at::Tensor gradient_hidden =
+        at::zeros({hidden_BTD.size(0) * hidden_BTD.size(1), hidden_BTD.size(2)}, rows_RD.options());
     gradient_hidden.index_copy_(0, batch.row_R, loss.gradient);
     const auto gradients =
         torch::autograd::grad({hidden_BTD}, {input_BTE}, {gradient_hidden.view_as(hidden_BTD)});
@@ -279,7 +283,8 @@ std::vector<record::TrialRecord> SlotsEngine::Engine::step() {
 }
 
 /// Takes an evaluation into the slot's progress; the record if the trial ends with it.
-std::optional<record::TrialRecord> SlotsEngine::Engine::judge(Slot& slot, std::size_t index, const SlotEvaluation& now) {
+std::optional<record::TrialRecord> SlotsEngine::Engine::judge(Slot& slot, std::size_t index,
+                                                              const SlotEvaluation& now) {
     SlotState& state = slot.state;
     const Protocol& protocol = slot.trial.protocol;
     const std::int32_t evaluation = ++state.evaluations;
@@ -287,8 +292,10 @@ std::optional<record::TrialRecord> SlotsEngine::Engine::judge(Slot& slot, std::s
         record::TrialRecord failed;
         failed.trial_id = slot.trial.id;
         failed.status = record::TrialStatus::failed;
-        failed.failure = {record::FailureCategory::permanent,
-                          fmt::format("the loss is not finite at evaluation {}: the learning rate may be too high", evaluation)};
+        failed.failure = {
+            record::FailureCategory::permanent,
+            fmt::format("the loss is not finite at evaluation {}: the learning rate may be too high",
+                        evaluation)};
         failed.scored_tokens = slot.scored();
         failed.elapsed_s = state.elapsed_s + monotonic_s() - slot.entered_s;
         return failed;
@@ -298,8 +305,8 @@ std::optional<record::TrialRecord> SlotsEngine::Engine::judge(Slot& slot, std::s
         state.best_correct = now.correct;
         state.best_evaluation = evaluation;
         state.best_loss_nats = now.loss_nats;
-        state.best_memory =
-            values_of(batch_->memory_BKE[static_cast<std::int64_t>(index)].narrow(0, 0, slot.memory_vectors()));
+        state.best_memory = values_of(
+            batch_->memory_BKE[static_cast<std::int64_t>(index)].narrow(0, 0, slot.memory_vectors()));
     }
     const double accuracy = static_cast<double>(now.correct) / slot.scored();
     auto reason = record::StopReason::none;
@@ -349,7 +356,8 @@ void SlotsEngine::Engine::update(const at::Tensor& gradient_BKE) {
         // The update after evaluation e is number e; a trial that ended is updated too and then dropped.
         steps.push_back({&slot.trial.protocol, std::max(1, slot.state.evaluations)});
     }
-    adamw_update(batch_->memory_BKE, gradient_BKE, batch_->first_moment_BKE, batch_->second_moment_BKE, steps);
+    adamw_update(batch_->memory_BKE, gradient_BKE, batch_->first_moment_BKE, batch_->second_moment_BKE,
+                 steps);
 }
 
 SlotState SlotsEngine::Engine::export_state(const Id128& trial_id) const {
@@ -373,12 +381,20 @@ std::vector<Id128> SlotsEngine::Engine::running() const {
 SlotsEngine::SlotsEngine(const models::CausalLM& model, SlotsOptions options)
     : engine_(std::make_unique<Engine>(model, options)) {}
 SlotsEngine::~SlotsEngine() = default;
-bool SlotsEngine::has_room(std::int32_t positions) const { return engine_->has_room(positions); }
+bool SlotsEngine::has_room(std::int32_t positions) const {
+    return engine_->has_room(positions);
+}
 void SlotsEngine::enter(plan::Trial trial, std::optional<SlotState> resumed) {
     engine_->enter(std::move(trial), std::move(resumed));
 }
-std::vector<record::TrialRecord> SlotsEngine::step() { return engine_->step(); }
-SlotState SlotsEngine::export_state(const Id128& trial_id) const { return engine_->export_state(trial_id); }
-std::vector<Id128> SlotsEngine::running() const { return engine_->running(); }
+std::vector<record::TrialRecord> SlotsEngine::step() {
+    return engine_->step();
+}
+SlotState SlotsEngine::export_state(const Id128& trial_id) const {
+    return engine_->export_state(trial_id);
+}
+std::vector<Id128> SlotsEngine::running() const {
+    return engine_->running();
+}
 
 }  // namespace memcap::memory

@@ -21,10 +21,11 @@ const families::Family& family_of(const hub::ModelConfig& config) {
     for (const auto* family : kFamilies) {
         if (family->architecture == architecture) return *family;
     }
-    throw DataError(config.file(), {.what = fmt::format("architecture '{}' is not supported", architecture),
-                                    .where = {},
-                                    .why = {},
-                                    .advice = fmt::format("Supported: {}", fmt::join(architectures(), ", "))});
+    throw DataError(config.file(),
+                    {.what = fmt::format("architecture '{}' is not supported", architecture),
+                     .where = {},
+                     .why = {},
+                     .advice = fmt::format("Supported: {}", fmt::join(architectures(), ", "))});
 }
 
 }  // namespace

@@ -31,6 +31,8 @@ struct SiluGateFunction : torch::autograd::Function<SiluGateFunction> {
 
 }  // namespace
 
-at::Tensor silu_gate(const at::Tensor& gate_up) { return SiluGateFunction::apply(gate_up); }
+at::Tensor silu_gate(const at::Tensor& gate_up) {
+    return SiluGateFunction::apply(gate_up);
+}
 
 }  // namespace memcap::nn

@@ -14,8 +14,8 @@ namespace {
 constexpr std::int64_t kChunkLogits = std::int64_t{1} << 24;
 }  // namespace
 
-HeadLoss head_loss(const Linear& head, const at::Tensor& hidden, const at::Tensor& target, const at::Tensor& weight,
-                   Gradient gradient) {
+HeadLoss head_loss(const Linear& head, const at::Tensor& hidden, const at::Tensor& target,
+                   const at::Tensor& weight, Gradient gradient) {
     const std::int64_t rows = hidden.size(0);
     MEMCAP_EXPECT(hidden.dim() == 2 && target.size(0) == rows && weight.size(0) == rows);
     const at::NoGradGuard no_gradients;

@@ -41,6 +41,8 @@ Linear::Linear(at::Tensor weight, at::Tensor bias, ProductMode mode)
     MEMCAP_EXPECT(!bias_.defined() || bias_.size(0) == weight_.size(0));
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const { return LinearFunction::apply(x, this, bias_); }
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+    return LinearFunction::apply(x, this, bias_);
+}
 
 }  // namespace memcap::nn

@@ -12,7 +12,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
-    static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+    static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                              double epsilon) {
         const at::Tensor inverse_rms = x.square().mean(-1, true).add_(epsilon).rsqrt_();
         context->save_for_backward({x, inverse_rms});
         context->saved_data["weight"] = weight;

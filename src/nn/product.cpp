@@ -13,12 +13,14 @@ at::Tensor ProductMode::factor(const at::Tensor& value) const {
 ProductMode product_mode(Precision precision, at::Device device) {
     switch (precision) {
         case Precision::float32:
-        case Precision::tf32: return {};
+        case Precision::tf32:
+            return {};
         case Precision::bfloat16: {
             const bool native = !device.is_cpu() || __builtin_cpu_supports("avx512bf16");
             return {at::kBFloat16, native ? at::kBFloat16 : at::kFloat};
         }
-        case Precision::float16: return {at::kHalf, device.is_cpu() ? at::kFloat : at::kHalf};
+        case Precision::float16:
+            return {at::kHalf, device.is_cpu() ? at::kFloat : at::kHalf};
     }
     return {};
 }

@@ -13,17 +13,23 @@ namespace memcap::nn {
 
 namespace {
 
-at::ScalarType scalar_type(const hub::TensorView& view, const std::string& name, const hub::WeightFiles& files) {
+at::ScalarType scalar_type(const hub::TensorView& view, const std::string& name,
+                           const hub::WeightFiles& files) {
     switch (view.dtype) {
-        case hub::Dtype::float32: return at::kFloat;
-        case hub::Dtype::bfloat16: return at::kBFloat16;
-        case hub::Dtype::float16: return at::kHalf;
-        case hub::Dtype::other: break;
+        case hub::Dtype::float32:
+            return at::kFloat;
+        case hub::Dtype::bfloat16:
+            return at::kBFloat16;
+        case hub::Dtype::float16:
+            return at::kHalf;
+        case hub::Dtype::other:
+            break;
     }
-    throw DataError(files.folder(), {.what = fmt::format("tensor '{}' has a type that memcap does not compute with", name),
-                                     .where = {},
-                                     .why = "weights may be float32, bfloat16 or float16",
-                                     .advice = "Save the model in one of these with transformers"});
+    throw DataError(files.folder(),
+                    {.what = fmt::format("tensor '{}' has a type that memcap does not compute with", name),
+                     .where = {},
+                     .why = "weights may be float32, bfloat16 or float16",
+                     .advice = "Save the model in one of these with transformers"});
 }
 
 }  // namespace
@@ -32,12 +38,14 @@ at::Tensor WeightReader::read(const std::string& name, const std::vector<std::in
     const hub::TensorView& view = files_.require(name, shape);
     at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(scalar_type(view, name, files_)));
     std::memcpy(tensor.data_ptr(), view.data.data(), view.data.size());
-    // The sum of finite numbers can overflow, but a sum of zeros times each element is finite only if all are.
+    // The sum of finite numbers can overflow, but a sum of zeros times each element is finite only if all
+    // are.
     if (!tensor.to(at::kFloat).mul(0).sum().eq(0).item<bool>()) {
-        throw DataError(files_.folder(), {.what = fmt::format("tensor '{}' holds a value that is not finite", name),
-                                          .where = {},
-                                          .why = "a diverged training run or a damaged file",
-                                          .advice = "Use weights without inf and nan"});
+        throw DataError(files_.folder(),
+                        {.what = fmt::format("tensor '{}' holds a value that is not finite", name),
+                         .where = {},
+                         .why = "a diverged training run or a damaged file",
+                         .advice = "Use weights without inf and nan"});
     }
     return tensor;
 }
@@ -46,8 +54,8 @@ at::Tensor WeightReader::matrix(const std::string& name, std::vector<std::int64_
     return mode_.factor(read(name, shape).to(at::kFloat)).to(device_);
 }
 
-at::Tensor WeightReader::stacked_matrix(const std::vector<std::string>& names, const std::vector<std::int64_t>& rows,
-                                        std::int64_t columns) const {
+at::Tensor WeightReader::stacked_matrix(const std::vector<std::string>& names,
+                                        const std::vector<std::int64_t>& rows, std::int64_t columns) const {
     MEMCAP_EXPECT(names.size() == rows.size());
     std::vector<at::Tensor> parts;
     for (std::size_t i = 0; i < names.size(); ++i) parts.push_back(matrix(names[i], {rows[i], columns}));

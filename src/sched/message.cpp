@@ -12,14 +12,18 @@ namespace memcap::sched {
 
 namespace {
 
+[[noreturn]] void refuse(std::string why) {
+    throw TransportError({.what = "a message cannot be understood",
+                          .where = {},
+                          .why = std::move(why),
+                          .advice = "Start the same memcap executable on all ranks"});
+}
+
 // One function per type lists its fields once; Writer and Reader both go through it, so they cannot disagree.
 class Writer {
   public:
     template <class T>
-        requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-    void field(const T& value) {
-        bytes.number(value);
-    }
+    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void field(const T& value) { bytes.number(value); }
     template <class Tag, class Value>
     void field(const StrongId<Tag, Value>& id) {
         bytes.number(id.value);
@@ -40,10 +44,7 @@ class Writer {
         for (const T& value : values) field(value);
     }
     template <class T>
-        requires(std::is_class_v<T>)
-    void field(const T& value) {
-        fields(*this, const_cast<T&>(value));
-    }
+    requires(std::is_class_v<T>) void field(const T& value) { fields(*this, const_cast<T&>(value)); }
 
     ByteWriter bytes;
 };
@@ -53,9 +54,10 @@ class Reader {
     explicit Reader(std::span<const std::byte> source) : bytes(source) {}
 
     template <class T>
-        requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-    void field(T& value) {
-        value = bytes.number<T>();
+    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void field(T& value) { value = bytes.number<T>(); }
+    void field(FailureCategory& value) {
+        value = bytes.number<FailureCategory>();
+        if (value > FailureCategory::device_lost) refuse("it names an unknown category of failure");
     }
     void field(bool& value) { value = bytes.number<std::uint8_t>() != 0; }
     template <class Tag, class Value>
@@ -81,10 +83,7 @@ class Reader {
         for (auto left = bytes.number<std::uint64_t>(); left > 0; --left) field(values.emplace_back());
     }
     template <class T>
-        requires(std::is_class_v<T>)
-    void field(T& value) {
-        fields(*this, value);
-    }
+    requires(std::is_class_v<T>) void field(T& value) { fields(*this, value); }
 
     ByteReader bytes;
 };
@@ -96,8 +95,8 @@ void all(Archive& archive, T&... values) {
 
 template <class A>
 void fields(A& a, Options& o) {
-    all(a, o.heartbeat_s, o.worker_deadline_s, o.manager_deadline_s, o.resend_s, o.drain_s, o.finish_s, o.prefetch_s,
-        o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.limit);
+    all(a, o.heartbeat_s, o.worker_deadline_s, o.manager_deadline_s, o.resend_s, o.drain_s, o.finish_s,
+        o.prefetch_s, o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.limit);
 }
 template <class A>
 void fields(A& a, Task& t) {
@@ -172,15 +171,7 @@ void fields(A& a, message::Withdraw& m) {
     all(a, m.tasks);
 }
 template <class A, class Empty>
-    requires(std::is_empty_v<Empty>)
-void fields(A&, Empty&) {}
-
-[[noreturn]] void refuse(std::string why) {
-    throw TransportError({.what = "a message cannot be understood",
-                          .where = {},
-                          .why = std::move(why),
-                          .advice = "Start the same memcap executable on all ranks"});
-}
+requires(std::is_empty_v<Empty>) void fields(A&, Empty&) {}
 
 template <std::size_t I = 0>
 Message read_kind(std::size_t kind, Reader& reader) {

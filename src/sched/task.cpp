@@ -5,9 +5,12 @@ namespace memcap::sched {
 
 std::string_view to_string(FailureCategory value) {
     switch (value) {
-        case FailureCategory::retryable: return "retryable";
-        case FailureCategory::permanent: return "permanent";
-        case FailureCategory::device_lost: return "device lost";
+        case FailureCategory::retryable:
+            return "retryable";
+        case FailureCategory::permanent:
+            return "permanent";
+        case FailureCategory::device_lost:
+            return "device lost";
     }
     return "unknown";
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "memcap/base/build_info.hpp"
 #include "memcap/base/errors.hpp"
 
 namespace memcap::text {
@@ -36,7 +37,7 @@ std::vector<fs::path> roots(const fs::path& executable) {
         found.push_back(folder);
         folder = folder.parent_path();
     }
-    found.emplace_back(MEMCAP_SOURCE_DIR);
+    found.emplace_back(kSourceFolder);
     return found;
 }
 
@@ -44,7 +45,7 @@ fs::path find_on_path(const std::string& name) {
     const char* path = std::getenv("PATH");
     for (std::string_view rest = path == nullptr ? "" : path; !rest.empty();) {
         const auto end = rest.find(':');
-        const auto candidate = fs::path(rest.substr(0, end)) / name;
+        auto candidate = fs::path(rest.substr(0, end)) / name;
         if (is_executable(candidate)) return candidate;
         rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
     }
@@ -52,7 +53,7 @@ fs::path find_on_path(const std::string& name) {
 }
 
 fs::path configured_python(const fs::path& configured) {
-    const auto python = configured.has_parent_path() ? configured : find_on_path(configured.string());
+    auto python = configured.has_parent_path() ? configured : find_on_path(configured.string());
     if (is_executable(python)) return python;
     throw ToolError(
         {.what = "run.python names no program that can be started",

@@ -10,13 +10,14 @@ from pathlib import Path
 
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 50
-# Tables and kernels that need more, each with its limit.
-LONGER_FILES = {}
+# Tables and kernels that need more: a file, or file::function, with its limit.
+LONGER = {"tests/golden/variants.py::plain": 80}
 
-FOLDERS = ("analysis", "benchmarks", "cluster", "cmake", "experiments", "include", "scripts", "src", "tests")
-TOP_FILES = ("quickstart", "test", "CMakeLists.txt", ".ci/run")
+FOLDERS = ("analysis", "benchmarks", "cluster", "cmake", "docs", "experiments", "include", "scripts", "src", "tests")
+TOP_FILES = ("quickstart", "test", "CMakeLists.txt", ".ci/run", "README.md", "CHANGELOG.md")
 COMMENT_STARTS = {".cpp": "//", ".hpp": "//", ".h": "//", ".cu": "//", ".cuh": "//", ".py": ('"""', "#"), ".sh": "#",
-                  ".sbatch": "#", ".cmake": "#", "": "#"}
+                  ".sbatch": "#", ".cmake": "#", ".yaml": "#", "": "#"}
+CHECKED_SUFFIXES = (*filter(None, COMMENT_STARTS), ".md")
 # Written apart so that this file does not hold what it forbids.
 FORBIDDEN_MARKS = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK")) + r")\b")
 MACHINE_PATHS = re.compile(r"(?<![\w.}])/(?:home|root|Users|work|mnt|scratch)/")
@@ -27,13 +28,15 @@ def code_files(root):
     """All source files of the project, in a fixed order."""
     for folder in FOLDERS:
         for file in sorted((root / folder).rglob("*")):
-            if file.suffix and file.suffix in COMMENT_STARTS and file.is_file() and "__pycache__" not in file.parts:
+            if file.suffix in CHECKED_SUFFIXES and file.is_file() and "__pycache__" not in file.parts:
                 yield file
         yield from sorted((root / folder).rglob("CMakeLists.txt"))
     yield from (root / name for name in TOP_FILES if (root / name).is_file())
 
 
 def opening_problem(file, lines):
+    if file.suffix == ".md":
+        return None  # its title says it
     first = lines[1] if len(lines) > 1 and lines[0].startswith("#!") else (lines or [""])[0]
     suffix = "" if file.name in ("CMakeLists.txt",) else file.suffix
     if not first.startswith(COMMENT_STARTS[suffix]):
@@ -43,18 +46,20 @@ def opening_problem(file, lines):
     return None
 
 
-def long_functions(text):
+def long_functions(path, text):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = node.end_lineno - node.lineno + 1
-            if length > MAX_FUNCTION_LINES:
-                yield f"{node.lineno}: function {node.name} has {length} lines, more than {MAX_FUNCTION_LINES}"
+            limit = LONGER.get(f"{path}::{node.name}", MAX_FUNCTION_LINES)
+            if length > limit:
+                yield f"{node.lineno}: function {node.name} has {length} lines, more than {limit}"
 
 
 def file_problems(root, file):
     text = file.read_text(encoding="utf-8")
     lines = text.splitlines()
-    limit = LONGER_FILES.get(file.relative_to(root).as_posix(), MAX_FILE_LINES)
+    path = file.relative_to(root).as_posix()
+    limit = LONGER.get(path, MAX_FILE_LINES)
     if len(lines) >= limit:
         yield f"1: {len(lines)} lines, not under {limit}"
     if lines and (problem := opening_problem(file, lines)):
@@ -62,10 +67,10 @@ def file_problems(root, file):
     for number, line in enumerate(lines, start=1):
         if mark := FORBIDDEN_MARKS.search(line):
             yield f"{number}: unfinished work: {mark.group()}"
-        if (path := MACHINE_PATHS.search(line)) and file.name != Path(__file__).name:
-            yield f"{number}: a path of somebody's machine: {path.group()}"
+        if (place := MACHINE_PATHS.search(line)) and file.name != Path(__file__).name:
+            yield f"{number}: a path of somebody's machine: {place.group()}"
     if file.suffix == ".py":
-        yield from long_functions(text)
+        yield from long_functions(path, text)
 
 
 def violations(root):

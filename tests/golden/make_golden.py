@@ -15,12 +15,14 @@ import safetensors
 import tokenizers
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from transformers import LlamaForCausalLM
 
 from measure import (
     Inputs,
     Protocol,
     Run,
+    Unusable,
     embedding_std,
     load_model,
     measure,
@@ -28,7 +30,7 @@ from measure import (
     relative_error,
     require,
 )
-from variants import Change, Variant, all_variants, merge_patch, write_checkpoint, write_json
+from variants import Change, Variant, all_variants, merge_patch, save_tensors, write_checkpoint, write_json
 
 HERE = Path(__file__).resolve().parent
 # A key of the configuration that moves no logit by more than this is not tested by its case.
@@ -56,6 +58,17 @@ OPTIMISER_RUNS = (
     Run("two_tokens", 2, 2),
 )
 
+
+SHIPPED_RUNS = (
+    Run("short", memory_vectors=1, length=16),
+    Run("long", memory_vectors=4, length=48, prefix=8),
+    Run(
+        "cosine",
+        1,
+        32,
+        protocol=Protocol(learning_rate=0.1, schedule="cosine", warmup_steps=10, max_steps=100),
+    ),
+)
 
 # Inputs drawn with seed 0 unless a target's logit came too close to its best rival on the way.
 INPUT_SEEDS = {("llama-plain", "short"): 1, ("llama-plain", "long"): 1, ("llama-head-dim", "long"): 1}
@@ -126,11 +139,11 @@ def check_forms(folder: Path, variant: Variant, inputs: Inputs, logits: torch.Te
         require(same, f"{variant.name}: {name} gives other logits than config.json")
 
 
-def check_rounding(case: str, scalars: dict) -> None:
+def check_rounding(case: str, scalars: dict, slack: float = 1.0) -> None:
     for quantity, limit in LARGEST_ROUNDING.items():
         found = scalars["rounding"][quantity]
         require(
-            found < limit,
+            found < slack * limit,
             f"{case}/{scalars['name']}: {quantity} are only reproducible to {found:.1e}; choose another seed",
         )
 
@@ -184,24 +197,9 @@ def make_shipped(folder: Path, text_file: Path, out: Path) -> None:
     words = text_file.read_text(encoding="utf-8").split()
     prefix = tokenizer.encode(" ".join(words[: len(words) // 2]) + " ", add_special_tokens=False).ids
     text = tokenizer.encode(" ".join(words[len(words) // 2 :])).ids
-    scale, generator = embedding_std(model), torch.Generator().manual_seed(2001)
-    paper = (Run("short", 1, 16), Run("long", 4, 48, prefix=8))
-    hot = Run(
-        "cosine",
-        1,
-        32,
-        protocol=Protocol(learning_rate=0.1, schedule="cosine", warmup_steps=10, max_steps=100),
-    )
     runs, tensors = [], {}
-    for run in (*paper, hot):
-        memory = torch.randn(run.memory_vectors, model.config.hidden_size, generator=generator) * scale
-        inputs = Inputs(
-            memory,
-            torch.tensor(prefix[len(prefix) - run.prefix :], dtype=torch.int64),
-            torch.tensor(text[: run.length]),
-        )
-        scalars, values = measure(folder, model, run, inputs)
-        check_rounding(folder.name, scalars)
+    for run in SHIPPED_RUNS:
+        scalars, values = measure_shipped(folder, model, run, torch.tensor(prefix), torch.tensor(text))
         runs.append(scalars)
         tensors |= {f"{run.name}/{name}": value for name, value in keep_rows(values, 4).items()}
     hashes = {
@@ -210,7 +208,7 @@ def make_shipped(folder: Path, text_file: Path, out: Path) -> None:
     }
     content = {
         "about": f"the shipped model {folder.name}, on words of {text_file.name}",
-        "embedding_std": scale,
+        "embedding_std": embedding_std(model),
         "runs": runs,
         "sha256": hashes,
         "text_file": text_file.name,
@@ -219,11 +217,30 @@ def make_shipped(folder: Path, text_file: Path, out: Path) -> None:
     write_case(out / folder.name, content, tensors)
 
 
+def measure_shipped(
+    folder: Path, model: LlamaForCausalLM, run: Run, prefix: torch.Tensor, text: torch.Tensor
+) -> tuple[dict, dict[str, torch.Tensor]]:
+    """One run from the first initial memory that is usable: a trained model may change, and its case must follow."""
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(2000 + seed)
+        memory = torch.randn(
+            run.memory_vectors, model.config.hidden_size, generator=generator
+        ) * embedding_std(model)
+        inputs = Inputs(memory, prefix[len(prefix) - run.prefix :], text[: run.length])
+        try:
+            scalars, values = measure(folder, model, run, inputs)
+            check_rounding(folder.name, scalars, slack=10.0)
+        except Unusable as reason:
+            print(f"{run.name}, seed {seed}: {reason}")
+        else:
+            return scalars, values
+    raise Unusable(f"{folder.name}/{run.name}: no initial memory gave values that can be compared")
+
+
 def write_case(case: Path, content: dict, tensors: dict[str, torch.Tensor]) -> None:
     case.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: value.contiguous().clone() for name, value in tensors.items()}, case / "expected.safetensors"
-    )
+    values = {name: value.contiguous().clone() for name, value in tensors.items()}
+    save_tensors(case / "expected.safetensors", values)
     write_json(case / "case.json", content)
     worst = {key: max(run["rounding"][key] for run in content["runs"]) for key in LARGEST_ROUNDING}
     print(

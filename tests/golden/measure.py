@@ -18,6 +18,10 @@ EVALUATIONS = 50
 SMALLEST_MARGIN = 2e-4
 
 
+class Unusable(SystemExit):
+    """A case on which a right program could fail, or a wrong one pass."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """The keys of an experiment's protocol that matter here, at the paper's values."""
@@ -249,4 +253,4 @@ def misaligned_losses(logits: torch.Tensor, inputs: Inputs) -> dict[str, float]:
 
 def require(condition: bool, message: str) -> None:
     if not condition:
-        raise SystemExit(f"golden values are not usable: {message}")
+        raise Unusable(f"golden values are not usable: {message}")

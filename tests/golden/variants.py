@@ -400,7 +400,7 @@ def write_checkpoint(variant: Variant, folder: Path) -> None:
         write_json(folder / name, config)
     tensors = draw_tensors(variant)
     if variant.shards == 1:
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        save_tensors(folder / "model.safetensors", tensors)
         return
     # The head has the last shard for itself, so that an index without it describes a file set without a head.
     body = [name for name in tensors if name != "lm_head.weight"]
@@ -409,12 +409,17 @@ def write_checkpoint(variant: Variant, folder: Path) -> None:
     weight_map = {}
     for number, names in enumerate(groups, 1):
         file_name = f"model-{number:05d}-of-{len(groups):05d}.safetensors"
-        save_file({name: tensors[name] for name in names}, folder / file_name, metadata={"format": "pt"})
+        save_tensors(folder / file_name, {name: tensors[name] for name in names})
         weight_map.update({name: file_name for name in names})
     total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     write_json(
         folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map}
     )
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors leaves its files to their owner alone
 
 
 def merge_patch(document: dict, patch: dict) -> dict:

@@ -24,8 +24,7 @@ using Bytes = std::vector<std::byte>;
 class ByteWriter {
   public:
     template <class T>
-        requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-    void number(T value) {
+    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void number(T value) {
         append(&value, sizeof(value));
     }
     void id(const Id128& id) {
@@ -39,7 +38,7 @@ class ByteWriter {
     }
     /// A 64-bit count, then the elements.
     template <class T>
-        requires std::is_arithmetic_v<T>
+    requires std::is_arithmetic_v<T>
     void array(std::span<const T> values) {
         number(static_cast<std::uint64_t>(values.size()));
         append(values.data(), values.size_bytes());
@@ -53,8 +52,11 @@ class ByteWriter {
 
   private:
     void append(const void* data, std::size_t size_bytes) {
-        const auto* first = static_cast<const std::byte*>(data);
-        bytes_.insert(bytes_.end(), first, first + size_bytes);
+        if (size_bytes == 0) return;
+        // Not insert(): g++ 12 warns of an overflow there (-O3) that cannot happen.
+        const std::size_t before = bytes_.size();
+        bytes_.resize(before + size_bytes);
+        std::memcpy(bytes_.data() + before, data, size_bytes);
     }
 
     Bytes bytes_;
@@ -67,8 +69,7 @@ class ByteReader {
     explicit ByteReader(std::span<const std::byte> bytes) : rest_(bytes) {}
 
     template <class T>
-        requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-    T number() {
+    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) T number() {
         T value{};
         std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
         return value;
@@ -82,8 +83,7 @@ class ByteReader {
         return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     }
     template <class T>
-        requires std::is_arithmetic_v<T>
-    std::vector<T> array() {
+    requires std::is_arithmetic_v<T> std::vector<T> array() {
         const auto count = number<std::uint64_t>();
         if (count > rest_.size() / sizeof(T)) fail();
         const auto bytes = take(count * sizeof(T));

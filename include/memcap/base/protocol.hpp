@@ -47,8 +47,8 @@ struct Protocol {
     bool operator==(const Protocol&) const = default;
 };
 
-/// The learning rate of update `step` (from 1): learning_rate * step / warmup_steps up to the end of the warm-up,
-/// then learning_rate * f(p) with p = (step - warmup_steps) / (max_steps - warmup_steps).
+/// The learning rate of update `step` (from 1): learning_rate * step / warmup_steps up to the end of the
+/// warm-up, then learning_rate * f(p) with p = (step - warmup_steps) / (max_steps - warmup_steps).
 double learning_rate_at(const Protocol& protocol, std::int32_t step);
 
 /// Tokens that are scored in a text of `length` tokens.

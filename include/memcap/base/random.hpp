@@ -10,9 +10,10 @@
 
 namespace memcap {
 
-/// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011): the 128-bit block at
-/// `counter` under `key`.
-std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
+/// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011): the 128-bit block
+/// at `counter` under `key`.
+std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
+                                        std::array<std::uint32_t, 2> key);
 
 /// The endless stream of numbers that belongs to a key. Streams with different keys are independent.
 class RandomStream {

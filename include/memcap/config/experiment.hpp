@@ -76,9 +76,9 @@ struct LengthRange {
 struct Sweep {
     std::vector<std::string> models;
     std::vector<std::string> corpora;
-    std::vector<std::int32_t> memory_vectors;   ///< K, each >= 1
-    std::vector<std::int32_t> lengths;          ///< N, each >= 2; empty if lengths are drawn
-    std::optional<LengthRange> drawn_lengths;   ///< only with corpora of random words
+    std::vector<std::int32_t> memory_vectors;  ///< K, each >= 1
+    std::vector<std::int32_t> lengths;         ///< N, each >= 2; empty if lengths are drawn
+    std::optional<LengthRange> drawn_lengths;  ///< only with corpora of random words
     std::vector<std::uint64_t> seeds{0};
     std::vector<std::string> protocols{"paper"};
     std::vector<Precision> precisions{Precision::float32};
@@ -108,10 +108,10 @@ struct RunOptions {
 
 struct Experiment {
     std::string name;
-    std::vector<Model> models;              ///< in the order of the file
-    std::vector<Corpus> corpora;            ///< in the order of the file
-    std::vector<NamedProtocol> protocols;   ///< `paper` first, then in the order of the file
-    std::vector<Sweep> sweeps;              ///< at least one
+    std::vector<Model> models;             ///< in the order of the file
+    std::vector<Corpus> corpora;           ///< in the order of the file
+    std::vector<NamedProtocol> protocols;  ///< `paper` first, then in the order of the file
+    std::vector<Sweep> sweeps;             ///< at least one
     StoreOptions store;
     RunOptions run;
 

@@ -14,8 +14,9 @@ namespace memcap::config {
 /// Whether the models' and corpora's paths are looked for on disk.
 enum class Paths : std::uint8_t { must_exist, may_be_absent };
 
-/// Reads an experiment file, changed by `overrides` ("key.path=value" with a YAML value; list items by number from
-/// 0). Relative paths are taken from the file's folder; ${NAME} in a value stands for an environment variable,
+/// Reads an experiment file, changed by `overrides` ("key.path=value" with a YAML value; list items by number
+/// from 0). Relative paths are taken from the file's folder; ${NAME} in a value stands for an environment
+/// variable,
 /// $${NAME} for itself. Throws ConfigError with every mistake, or DataError if the file cannot be read.
 Experiment load(const std::filesystem::path& file, std::span<const std::string> overrides = {},
                 Paths paths = Paths::must_exist);
@@ -24,7 +25,8 @@ Experiment load(const std::filesystem::path& file, std::span<const std::string> 
 Experiment parse(std::string_view text, const std::filesystem::path& file,
                  std::span<const std::string> overrides = {}, Paths paths = Paths::must_exist);
 
-/// The experiment as YAML that load() turns into an equal one, from any folder: absolute paths, all values written.
+/// The experiment as YAML that load() turns into an equal one, from any folder: absolute paths, all values
+/// written.
 std::string resolved_yaml(const Experiment& experiment);
 
 }  // namespace memcap::config

@@ -23,8 +23,8 @@ struct Evaluation {
 /// One forward pass of one text. memory: [K, E] row-major, float32; empty for K = 0.
 Evaluation evaluate(const models::CausalLM& model, const Objective& objective, std::span<const float> memory);
 
-/// The `count` tokens that follow greedily from memory, prefix and `given` first text tokens. Each pass has the same
-/// shape as evaluate() of the whole text, so both see the same rounding.
+/// The `count` tokens that follow greedily from memory, prefix and `given` first text tokens. Each pass has
+/// the same shape as evaluate() of the whole text, so both see the same rounding.
 std::vector<std::int32_t> decode_greedily(const models::CausalLM& model, std::span<const float> memory,
                                           std::int32_t memory_vectors, std::span<const std::int32_t> prefix,
                                           std::span<const std::int32_t> given, std::int32_t count);

@@ -18,12 +18,13 @@ class CausalLM {
     /// tokens [...] int64 -> [..., E] float32: what the model feeds in for them, where Hugging Face's
     /// `inputs_embeds` enters.
     virtual at::Tensor embed(const at::Tensor& tokens) const = 0;
-    /// input [B, T, E] float32 -> [B, T, D] float32 behind the last norm. Causal: pads may follow the real positions.
+    /// input [B, T, E] float32 -> [B, T, D] float32 behind the last norm. Causal: pads may follow the real
+    /// positions.
     virtual at::Tensor hidden(const at::Tensor& input_BTE) const = 0;
     /// From hidden states to logits.
     virtual const nn::Linear& head() const = 0;
-    /// Standard deviation (n - 1) of all input embedding weights as the model feeds them in: the scale of initial
-    /// memory.
+    /// Standard deviation (n - 1) of all input embedding weights as the model feeds them in: the scale of
+    /// initial memory.
     virtual double embedding_std() const = 0;
     virtual at::Device device() const = 0;
 };

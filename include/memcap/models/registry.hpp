@@ -17,7 +17,8 @@ namespace memcap::models {
 /// Reads config.json alone; throws DataError for an unknown architecture or a key that memcap does not know.
 Description describe(const std::filesystem::path& folder);
 
-/// Loads a model; throws DataError for weights that are missing, misshapen, damaged or not finite.
+/// Loads a model; throws DataError for weights that are missing, misshapen, damaged or not finite. On the
+/// meta device every tensor is checked so, and none is kept.
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device);
 
 /// Architecture names of config.json that memcap can load.

@@ -8,8 +8,8 @@
 namespace memcap::nn {
 
 /// softmax(q k^T * scale) v under the causal mask; key/value heads are shared by H / G query heads each.
-/// q [B, T, H, d], k and v [B, T, G, d], float32 -> [B, T, H * d] float32. Pads may only stand at the end of T:
-/// the causal order keeps them from the real positions.
+/// q [B, T, H, d], k and v [B, T, G, d], float32 -> [B, T, H * d] float32. Pads may only stand at the end of
+/// T: the causal order keeps them from the real positions.
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                             const ProductMode& mode);
 

@@ -9,15 +9,16 @@ namespace memcap::nn {
 
 /// The dtypes of products with frozen weights. Inputs and outputs of an operation are float32 in every mode.
 struct ProductMode {
-    at::ScalarType rounded = at::kFloat;     ///< weights and product inputs are rounded to this
-    at::ScalarType multiplied = at::kFloat;  ///< and multiplied in this: float32 where the device lacks `rounded`
+    at::ScalarType rounded = at::kFloat;  ///< weights and product inputs are rounded to this
+    at::ScalarType multiplied =
+        at::kFloat;  ///< and multiplied in this: float32 where the device lacks `rounded`
 
     /// `value` (float32) as a factor of a product.
     at::Tensor factor(const at::Tensor& value) const;
 };
 
-/// The mode of a precision on a device. A CPU without bf16 (AVX512-BF16) or float16 instructions rounds to the type
-/// asked for and multiplies in float32. tf32 is float32 on a CPU.
+/// The mode of a precision on a device. A CPU without bf16 (AVX512-BF16) or float16 instructions rounds to
+/// the type asked for and multiplies in float32. tf32 is float32 on a CPU.
 ProductMode product_mode(Precision precision, at::Device device);
 
 }  // namespace memcap::nn

@@ -23,7 +23,8 @@ struct RotaryConfig {
     std::optional<Llama3Scaling> llama3;
 };
 
-/// Rotations of the first positions, computed as transformers does: frequencies, angles and tables in float32.
+/// Rotations of the first positions, computed as transformers does: frequencies, angles and tables in
+/// float32.
 class RotaryTable {
   public:
     RotaryTable() = default;

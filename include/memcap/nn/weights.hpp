@@ -27,8 +27,10 @@ class WeightReader {
                               std::int64_t columns) const;
     /// A vector that is added or multiplied element by element: float32.
     at::Tensor vector(const std::string& name, std::int64_t size) const;
-    at::Tensor stacked_vector(const std::vector<std::string>& names, const std::vector<std::int64_t>& sizes) const;
+    at::Tensor stacked_vector(const std::vector<std::string>& names,
+                              const std::vector<std::int64_t>& sizes) const;
 
+    bool contains(const std::string& name) const { return files_.contains(name); }
     const ProductMode& mode() const noexcept { return mode_; }
     at::Device device() const noexcept { return device_; }
 

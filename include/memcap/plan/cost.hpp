@@ -8,23 +8,26 @@
 namespace memcap::plan {
 
 /// Floating-point operations of one step (forward pass and backward pass to the inputs alone) of one slot:
-/// 4 P_block T + 7 T^2 D layers + 4 V D scored. Frozen weights need no gradient, hence 2 + 2 operations a weight
-/// and position; the quadratic term is causal attention with its recomputation in the backward pass.
+/// 4 P_block T + 7 T^2 D layers + 4 V D scored. Frozen weights need no gradient, hence 2 + 2 operations a
+/// weight and position; the quadratic term is causal attention with its recomputation in the backward pass.
 double flops_per_step(const ModelFacts& model, const Trial& trial);
 
-/// flops_per_step times max_steps: an upper bound, since a trial stops when it is solved or runs out of patience.
+/// flops_per_step times max_steps: an upper bound, since a trial stops when it is solved or runs out of
+/// patience.
 double max_flops(const ModelFacts& model, const Trial& trial);
 
 /// Bytes of the weights in a device's memory. A tied head is counted twice: an upper bound.
 std::int64_t weight_bytes(const ModelFacts& model, Precision precision);
 
-/// Bytes that a trial's slot takes while it runs, an upper estimate. Assumed: 20 D saved values a position and layer
-/// (norms, Q, K, V, attention's output, the MLP's two halves) in the precision of the products; logits and their
-/// gradient in float32 for every scored token; six float32 copies of the memory (value, gradient, two moments,
-/// best, initial).
+/// Bytes that a trial's slot takes while it runs, an upper estimate. Assumed: 20 D saved values a position
+/// and layer (norms, Q, K, V, attention's output, the MLP's two halves) in the precision of the products;
+/// logits and their gradient in float32 for every scored token; six float32 copies of the memory (value,
+/// gradient, two moments, best, initial).
 std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial);
 
-/// Slots of `bytes_per_slot` that fit beside the weights into nine tenths of a device's memory; 0 if none does.
-std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t weights_bytes, std::int64_t bytes_per_slot);
+/// Slots of `bytes_per_slot` that fit beside the weights into nine tenths of a device's memory; 0 if none
+/// does.
+std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t weights_bytes,
+                            std::int64_t bytes_per_slot);
 
 }  // namespace memcap::plan

@@ -21,8 +21,9 @@ struct Row {
     Id128 trial_id;
     std::size_t trial = 0;  ///< index into Plan::trials
     std::int32_t scored_tokens = 0;
-    Id128 token_table;              ///< names the file in tokens/
-    std::int32_t token_sample = 0;  ///< the sample's place in it; the trial has its first `axes.length` tokens
+    Id128 token_table;  ///< names the file in tokens/
+    std::int32_t token_sample =
+        0;  ///< the sample's place in it; the trial has its first `axes.length` tokens
 };
 
 enum class SkipReason : std::uint8_t {
@@ -52,8 +53,8 @@ struct Plan {
     std::vector<Skipped> skipped;  ///< unique by axes, in the order of the sweeps
 };
 
-/// All trials of an experiment. `tables` must answer every token request and `models` name every model that a sweep
-/// uses; Trial::model is the index into `models`. A model whose context_tokens is 0 has no limit.
+/// All trials of an experiment. `tables` must answer every token request and `models` name every model that a
+/// sweep uses; Trial::model is the index into `models`. A model whose context_tokens is 0 has no limit.
 Plan expand(const config::Experiment& experiment, std::span<const TokenTable> tables,
             std::span<const ModelFacts> models);
 

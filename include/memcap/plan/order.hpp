@@ -14,8 +14,8 @@ namespace memcap::plan {
 std::uint64_t affinity_key(const ModelFacts& model, Precision precision);
 
 /// Indices of `trials` in the order to hand them out: one affinity group after the other, the group with the
-/// costliest trial first; in a group the most positions first (neighbours fill the same shapes, and what is left at
-/// the end is short), then the most steps, then the order of the plan.
+/// costliest trial first; in a group the most positions first (neighbours fill the same shapes, and what is
+/// left at the end is short), then the most steps, then the order of the plan.
 std::vector<std::size_t> lease_order(std::span<const Trial> trials, std::span<const ModelFacts> models);
 
 }  // namespace memcap::plan

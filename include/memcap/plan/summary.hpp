@@ -13,9 +13,10 @@ namespace memcap::plan {
 /// What is known of the machine; zeros and empty lists stand for unknown.
 struct Machine {
     std::int32_t workers = 1;
-    std::int64_t device_bytes = 0;             ///< memory of one worker's device
-    std::vector<double> seconds_per_flop;      ///< by model, as ModelFacts; measured with full slots on one worker
-    std::int32_t slots = 0;                    ///< asked for by the experiment; 0 = as many as fit
+    std::int64_t device_bytes = 0;  ///< memory of one worker's device
+    std::vector<double>
+        seconds_per_flop;    ///< by model, as ModelFacts; measured with full slots on one worker
+    std::int32_t slots = 0;  ///< asked for by the experiment; 0 = as many as fit
 };
 
 /// The trials of one model on one corpus. A trial of several rows is counted with its first one.

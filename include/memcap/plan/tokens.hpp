@@ -25,8 +25,9 @@ struct TokenRequest {
 
 /// The tokens of one sample.
 struct TokenSample {
-    std::vector<std::int32_t> text;    ///< its first tokens: as many as asked for, or all there are
-    std::vector<std::int32_t> prefix;  ///< the last tokens of its other half: as many as asked for, or all there are
+    std::vector<std::int32_t> text;  ///< its first tokens: as many as asked for, or all there are
+    std::vector<std::int32_t>
+        prefix;  ///< the last tokens of its other half: as many as asked for, or all there are
 };
 
 /// The answer to a request. Longer token lists and more samples than asked for do no harm.

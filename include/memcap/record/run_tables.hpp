@@ -17,8 +17,9 @@ struct PlannedRow {
     Axes axes;
     Id128 trial_id;
     std::int32_t scored_tokens = 0;
-    Id128 token_table;               ///< names the file in tokens/
-    std::int32_t token_sample = 0;   ///< the sample's place in that file; the trial has its first `length` tokens
+    Id128 token_table;  ///< names the file in tokens/
+    std::int32_t token_sample =
+        0;  ///< the sample's place in that file; the trial has its first `length` tokens
 };
 
 struct SkippedRow {

@@ -15,8 +15,8 @@ namespace memcap::record {
 
 enum class TrialStatus : std::uint8_t { done, failed };
 enum class StopReason : std::uint8_t { none, solved, patience, max_steps };
-/// What a failure means for a later attempt: retryable (out of memory, lost worker), permanent (the trial itself is
-/// at fault, e.g. a loss that is not finite) or a lost device (retry, but not there).
+/// What a failure means for a later attempt: retryable (out of memory, lost worker), permanent (the trial
+/// itself is at fault, e.g. a loss that is not finite) or a lost device (retry, but not there).
 enum class FailureCategory : std::uint8_t { retryable, permanent, device_lost };
 
 std::string_view to_string(TrialStatus value);
@@ -61,7 +61,7 @@ struct TrialRecord {
     std::int32_t attempt = 1;
     std::string finished_utc;
 
-    std::vector<float> vector;  ///< [K, E] row-major, evaluated at best_evaluation; empty if not kept
+    std::vector<float> vector;      ///< [K, E] row-major, evaluated at best_evaluation; empty if not kept
     std::int32_t vector_width = 0;  ///< E
     Curve curve;
 

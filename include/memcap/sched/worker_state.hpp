@@ -36,14 +36,20 @@ class WorkerState {
     void executor_threw(std::string reason, double now_s);
     /// Give everything back and leave: a signal on this rank.
     void stop(double now_s);
+    /// End as if the manager had said so: it cannot be reached.
+    void abandon();
 
-    const std::vector<std::byte>& setup() const { return setup_; }
+    const Bytes& setup() const { return setup_; }
     const Options& options() const { return options_; }
     bool welcomed() const { return welcomed_; }
     /// No task will come any more, and running ones are to be left.
     bool closed() const { return stopping_ || finished_; }
     /// The manager has ended the run.
     bool finished() const { return finished_; }
+    /// What the executor threw; empty if nothing.
+    const std::string& failure() const { return failure_; }
+    bool executor_gone() const { return executor_gone_; }
+    bool said_goodbye() const { return said_goodbye_; }
     /// The manager has been silent for longer than its deadline.
     bool manager_lost(double now_s) const;
 
@@ -68,7 +74,7 @@ class WorkerState {
         bool sent = false;
     };
 
-    void accept(message::Lease lease, double now_s);
+    void accept(message::Lease lease);
     void acknowledge(const message::Acknowledge& message);
     void give_back(std::uint32_t tasks);
     void withdraw(const message::Withdraw& message);
@@ -102,7 +108,6 @@ class WorkerState {
     std::deque<Queued> queue_;
     std::map<TaskIndex, Running> running_;
     std::map<TaskIndex, Unacknowledged> unacknowledged_;
-    std::vector<TaskIndex> unsent_;
     std::vector<TaskLease> returned_;
     bool answer_recall_ = false;
     std::uint64_t acknowledged_ = 0;
@@ -115,6 +120,7 @@ class WorkerState {
     WorkerStatus said_;
     double rate_per_s_ = 0.0;  ///< finished tasks, averaged over the last seconds
     double rate_time_s_;
+    double first_take_s_ = -1.0;
 };
 
 }  // namespace memcap::sched

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,10 @@
 #include "memcap/store/journal/token_cache.hpp"
 
 namespace memcap::store {
+
+namespace detail {
+class ArrayLibrary;
+}
 
 struct OpenOptions {
     std::string job_id;  ///< of the batch system; empty if there is none
@@ -48,6 +53,10 @@ class RunStore {
     /// interrupted, and logs what was damaged. Throws StoreError.
     static RunStore open(const std::filesystem::path& root, const OpenOptions& options);
 
+    RunStore(RunStore&&) noexcept;
+    RunStore& operator=(RunStore&&) noexcept;
+    ~RunStore();
+
     const RunFolder& folder() const noexcept { return folder_; }
     TokenCache tokens() const { return TokenCache(folder_.tokens()); }
     const JournalReport& report() const noexcept { return state_.report(); }
@@ -77,12 +86,13 @@ class RunStore {
     std::vector<metrics::Outcome> outcomes() const;
 
   private:
-    RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal);
+    RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal, detail::ArrayLibrary library);
 
     RunFolder folder_;
     FolderLock lock_;
     RunState state_;
     JournalWriter journal_;
+    std::unique_ptr<detail::ArrayLibrary> library_;
 };
 
 }  // namespace memcap::store

@@ -39,7 +39,8 @@ enum class Keep { first, last };
 /// How texts are encoded.
 struct EncodeOptions {
     SpecialTokens special_tokens = SpecialTokens::own_rules;
-    std::optional<std::size_t> max_length;  ///< ids kept of each text, special tokens counted; nothing: all
+    std::optional<std::size_t> max_length =
+        std::nullopt;  ///< ids kept of each text, special tokens counted; nothing: all
     Keep keep = Keep::first;
 };
 

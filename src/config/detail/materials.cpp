@@ -26,14 +26,15 @@ void check_path(const Node& node, std::string_view key, const std::filesystem::p
         report(diagnostics, node.where, fmt::format("{}: '{}' does not exist", key, path.string()),
                fmt::format("{} that exists", allowed));
     } else if ((expected == Expected::folder && !is_folder) || (expected == Expected::file && !is_file)) {
-        report(diagnostics, node.where, fmt::format("{}: '{}' is a {}", key, path.string(), is_folder ? "folder" : "file"),
+        report(diagnostics, node.where,
+               fmt::format("{}: '{}' is a {}", key, path.string(), is_folder ? "folder" : "file"),
                std::string(allowed));
     }
 }
 
 /// Reads a required path; an empty one after a report.
-std::filesystem::path read_path(MapReader& map, std::string_view key, Expected expected, const PathRules& rules,
-                                Location& where) {
+std::filesystem::path read_path(MapReader& map, std::string_view key, Expected expected,
+                                const PathRules& rules, Location& where) {
     const Node* node = map.require(key, "a path, relative to the experiment file");
     if (node == nullptr) return {};
     where = node->where;
@@ -66,7 +67,8 @@ std::optional<CorpusKind> read_kind(const Node& entry, Diagnostics& diagnostics)
 
 std::int32_t read_samples(const Node& node, bool all_allowed, Diagnostics& diagnostics) {
     if (all_allowed && node.is_scalar() && node.scalar == "all") return 0;
-    return read_integer<std::int32_t>(node, "samples", 1, kMostSamples, diagnostics, all_allowed ? "all or " : "")
+    return read_integer<std::int32_t>(node, "samples", 1, kMostSamples, diagnostics,
+                                      all_allowed ? "all or " : "")
         .value_or(1);
 }
 
@@ -81,15 +83,17 @@ void read_texts(MapReader& map, const PathRules& rules, Corpus& corpus) {
     const Expected expected = corpus.kind == CorpusKind::text ? Expected::folder_or_file : Expected::file;
     corpus.path = read_path(map, "path", expected, rules, corpus.where);
     if (const Node* part = map.find("part")) {
-        corpus.part = read_choice(*part, "part", {Part::second_half, Part::first_half, Part::all}, map.diagnostics())
-                          .value_or(Part::second_half);
+        corpus.part =
+            read_choice(*part, "part", {Part::second_half, Part::first_half, Part::all}, map.diagnostics())
+                .value_or(Part::second_half);
     }
     if (const Node* sentences = map.find("sentences")) {
         corpus.sentences =
             read_choice(*sentences, "sentences", {Sentences::rule, Sentences::punkt}, map.diagnostics())
                 .value_or(Sentences::rule);
     }
-    if (const Node* samples = map.find("samples")) corpus.samples = read_samples(*samples, true, map.diagnostics());
+    if (const Node* samples = map.find("samples"))
+        corpus.samples = read_samples(*samples, true, map.diagnostics());
 }
 
 /// Reports anything but a map with at least one entry.
@@ -102,7 +106,9 @@ bool is_table(const Node& node, std::string_view key, std::string_view allowed, 
 }  // namespace
 
 std::filesystem::path PathRules::resolve(const std::string& text) const {
-    return (folder / text).lexically_normal();
+    const std::filesystem::path path = (folder / text).lexically_normal();
+    // "models/" and "models" are one folder and must be one path.
+    return path.has_filename() || path == path.root_path() ? path : path.parent_path();
 }
 
 void check_name(const Node& entry, std::string_view title, Diagnostics& diagnostics) {
@@ -143,7 +149,8 @@ std::vector<Corpus> read_corpora(const Node& node, const PathRules& rules, Diagn
                 read_texts(map, rules, corpus);
             }
         } else if (!entry.is_map()) {
-            MapReader(entry, fmt::format("corpus '{}'", entry.key), corpus_keys(CorpusKind::text), diagnostics);
+            MapReader(entry, fmt::format("corpus '{}'", entry.key), corpus_keys(CorpusKind::text),
+                      diagnostics);
         }
         corpora.push_back(std::move(corpus));
     }

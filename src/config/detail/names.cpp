@@ -17,7 +17,17 @@ std::string lower(std::string_view text) {
     return result;
 }
 
-bool is_alphanumeric(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }
+bool is_alphanumeric(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0;
+}
+
+/// Whether `word` is what is left of `candidate` without some of its characters, but not the first.
+bool abbreviates(std::string_view word, std::string_view candidate) {
+    if (word.size() < 2 || candidate.empty() || word.front() != candidate.front()) return false;
+    std::size_t matched = 0;
+    for (const char c : candidate) matched += matched < word.size() && word[matched] == c ? 1 : 0;
+    return matched == word.size();
+}
 
 }  // namespace
 
@@ -42,14 +52,21 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
     constexpr std::size_t kLongestWord = 100;
     if (word.empty() || word.size() > kLongestWord) return {};
     std::string best;
-    int best_distance = std::max(1, static_cast<int>(word.size()) / 3) + 1;
+    // One letter has only its other case for a near miss.
+    int best_distance = word.size() == 1 ? 1 : std::max(1, static_cast<int>(word.size()) / 3) + 1;
     for (const std::string& candidate : candidates) {
         const int distance = edit_distance(lower(word), lower(candidate));
         if (distance >= best_distance) continue;
         best = candidate;
         best_distance = distance;
     }
-    return best;
+    if (!best.empty()) return best;
+    const auto is_meant = [&](const std::string& candidate) {
+        return abbreviates(lower(word), lower(candidate));
+    };
+    const auto first = std::find_if(candidates.begin(), candidates.end(), is_meant);
+    const bool is_only_one = std::count_if(candidates.begin(), candidates.end(), is_meant) == 1;
+    return is_only_one ? *first : std::string();
 }
 
 std::string listed(std::span<const std::string> names) {

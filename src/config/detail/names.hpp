@@ -7,10 +7,12 @@
 
 namespace memcap::config::detail {
 
-/// Edits (insertion, deletion, change of a character, swap of two neighbours) that turn one word into the other.
+/// Edits (insertion, deletion, change of a character, swap of two neighbours) that turn one word into the
+/// other.
 int edit_distance(std::string_view a, std::string_view b);
 
-/// The candidate nearest to `word`, upper and lower case taken as equal; empty if none is near enough to be meant.
+/// The candidate nearest to `word`, upper and lower case taken as equal, or else the only one that it
+/// abbreviates; empty if none is near enough to be meant.
 std::string nearest(std::string_view word, std::span<const std::string> candidates);
 
 /// "a, b, c"; long lists are cut after the first entries and say how many more there are.

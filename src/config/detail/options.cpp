@@ -16,6 +16,16 @@ std::optional<std::int32_t> read_auto_or_count(MapReader& map, std::string_view 
     return read_integer<std::int32_t>(*node, key, 1, highest, map.diagnostics(), "auto or ");
 }
 
+std::optional<DeviceChoice> read_device(const Node& node, Diagnostics& diagnostics) {
+    // By edits alone, "cpu" would be nearest to it.
+    if (node.is_scalar() && node.scalar == "gpu") {
+        report_value(node, "device", "auto, cpu, cuda", diagnostics, "cuda");
+        return std::nullopt;
+    }
+    return read_choice(node, "device", {DeviceChoice::automatic, DeviceChoice::cpu, DeviceChoice::cuda},
+                       diagnostics);
+}
+
 }  // namespace
 
 StoreOptions read_store(const Node& node, Diagnostics& diagnostics) {
@@ -35,24 +45,24 @@ RunOptions read_run(const Node& node, const PathRules& rules, Diagnostics& diagn
     RunOptions run;
     MapReader map(node, "run", {"device", "slots", "threads", "weights", "python"}, diagnostics);
     if (const Node* device = map.find("device")) {
-        run.device = read_choice(*device, "device", {DeviceChoice::automatic, DeviceChoice::cpu, DeviceChoice::cuda},
-                                 diagnostics)
-                         .value_or(DeviceChoice::automatic);
+        run.device = read_device(*device, diagnostics).value_or(DeviceChoice::automatic);
     }
     run.slots = read_auto_or_count(map, "slots", kMostSlots);
     run.threads = read_auto_or_count(map, "threads", kMostThreads);
     if (const Node* weights = map.find("weights")) {
         run.weights = read_choice(*weights, "weights",
-                                  {WeightsChoice::automatic, WeightsChoice::broadcast, WeightsChoice::per_node,
-                                   WeightsChoice::per_rank},
+                                  {WeightsChoice::automatic, WeightsChoice::broadcast,
+                                   WeightsChoice::per_node, WeightsChoice::per_rank},
                                   diagnostics)
                           .value_or(WeightsChoice::automatic);
     }
     if (const Node* python = map.find("python")) {
-        const auto text = read_text(*python, "python", "auto, a command or the path of an interpreter", diagnostics);
+        const auto text =
+            read_text(*python, "python", "auto, a command or the path of an interpreter", diagnostics);
         // A bare command is left to PATH, as a shell would.
         const bool is_command = text && text->find('/') == std::string::npos;
-        if (text && *text != "auto") run.python = is_command ? std::filesystem::path(*text) : rules.resolve(*text);
+        if (text && *text != "auto")
+            run.python = is_command ? std::filesystem::path(*text) : rules.resolve(*text);
     }
     return run;
 }

@@ -16,8 +16,8 @@ namespace {
 Node* longest_entry(Node& map, std::string_view path) {
     Node* best = nullptr;
     for (Node& entry : map.children) {
-        const bool fits = path.starts_with(entry.key) &&
-                          (path.size() == entry.key.size() || path[entry.key.size()] == '.');
+        const bool fits =
+            path.starts_with(entry.key) && (path.size() == entry.key.size() || path[entry.key.size()] == '.');
         if (fits && (best == nullptr || entry.key.size() > best->key.size())) best = &entry;
     }
     return best;

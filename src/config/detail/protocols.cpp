@@ -52,8 +52,8 @@ void read_init(const Node& node, Protocol& values, Diagnostics& diagnostics) {
                                   "a scale of at least 0", diagnostics));
 }
 
-void read_number_key(MapReader& map, std::string_view key, bool (*is_allowed)(double), std::string_view allowed,
-                     double& place) {
+void read_number_key(MapReader& map, std::string_view key, bool (*is_allowed)(double),
+                     std::string_view allowed, double& place) {
     if (const Node* node = map.find(key)) {
         assign(place, read_number(*node, key, is_allowed, allowed, map.diagnostics()));
     }
@@ -82,8 +82,9 @@ void read_values(MapReader& map, Protocol& values) {
     read_steps_key(map, "patience", 1, values.patience);
     read_number_key(map, "stop_accuracy", kFraction, "a number above 0, at most 1", values.stop_accuracy);
     if (const Node* node = map.find("schedule")) {
-        assign(values.schedule, read_choice(*node, "schedule", {Schedule::constant, Schedule::cosine, Schedule::linear},
-                                            diagnostics));
+        assign(values.schedule,
+               read_choice(*node, "schedule", {Schedule::constant, Schedule::cosine, Schedule::linear},
+                           diagnostics));
     }
     read_steps_key(map, "warmup_steps", 0, values.warmup_steps);
     if (const Node* node = map.find("target")) {
@@ -135,7 +136,8 @@ class ProtocolResolver {
         if (start != under_way_.end()) {
             std::string circle;
             for (auto step = start; step != under_way_.end(); ++step) circle += *step + " -> ";
-            report(diagnostics_, base->where, fmt::format("base: protocols go round in a circle: {}{}", circle, *start),
+            report(diagnostics_, base->where,
+                   fmt::format("base: protocols go round in a circle: {}{}", circle, *start),
                    "a chain that ends at paper");
             return Protocol{};
         }
@@ -164,7 +166,8 @@ std::vector<NamedProtocol> read_protocols(const Node* node, Diagnostics& diagnos
     std::vector<NamedProtocol> protocols{{.name = "paper", .values = {}}};
     if (node == nullptr) return protocols;
     if (!node->is_map()) {
-        report_value(*node, "protocols", "a map of names to the values that differ from paper's", diagnostics);
+        report_value(*node, "protocols", "a map of names to the values that differ from paper's",
+                     diagnostics);
         return protocols;
     }
     ProtocolResolver resolver(*node, diagnostics);

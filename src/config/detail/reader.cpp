@@ -8,13 +8,15 @@ namespace memcap::config::detail {
 MapReader::MapReader(const Node& node, std::string title, Names keys, Diagnostics& diagnostics)
     : node_(node), title_(std::move(title)), diagnostics_(diagnostics) {
     if (!node.is_map()) {
-        report_value(node, title_, "a map with the keys " + listed(keys), diagnostics);
+        report_value(node, title_,
+                     (keys.size() == 1 ? "a map with the key " : "a map with the keys ") + listed(keys),
+                     diagnostics);
         return;
     }
     for (const Node& entry : node.children) {
         if (std::find(keys.begin(), keys.end(), entry.key) != keys.end()) continue;
-        report(diagnostics, entry.key_where, fmt::format("unknown key '{}' in {}", entry.key, title_), listed(keys),
-               nearest(entry.key, keys));
+        report(diagnostics, entry.key_where, fmt::format("unknown key '{}' in {}", entry.key, title_),
+               listed(keys), nearest(entry.key, keys));
     }
 }
 
@@ -27,7 +29,8 @@ const Node* MapReader::find(std::string_view key) const {
 const Node* MapReader::require(std::string_view key, std::string_view allowed) {
     const Node* value = find(key);
     if (value == nullptr && node_.is_map()) {
-        report(diagnostics_, node_.where, fmt::format("key '{}' is missing in {}", key, title_), std::string(allowed));
+        report(diagnostics_, node_.where, fmt::format("key '{}' is missing in {}", key, title_),
+               std::string(allowed));
     }
     return value;
 }
@@ -39,7 +42,9 @@ void report_value(const Node& node, std::string_view key, std::string allowed, D
            std::move(suggestion));
 }
 
-bool is_plain(const Node& node) { return node.is_scalar() && !node.quoted; }
+bool is_plain(const Node& node) {
+    return node.is_scalar() && !node.quoted;
+}
 
 std::optional<double> read_number(const Node& node, std::string_view key, bool (*is_allowed)(double),
                                   std::string_view allowed, Diagnostics& diagnostics) {

@@ -63,7 +63,8 @@ std::optional<Integer> read_integer(const Node& node, std::string_view key, Inte
     const char* first = node.scalar.data();
     const char* last = first + node.scalar.size();
     const auto [end, error] = std::from_chars(first, last, value);
-    const bool good = is_plain(node) && error == std::errc() && end == last && value >= lowest && value <= highest;
+    const bool good =
+        is_plain(node) && error == std::errc() && end == last && value >= lowest && value <= highest;
     if (good) return value;
     report_value(node, key, std::string(other) + integers_allowed(lowest, highest), diagnostics);
     return std::nullopt;
@@ -93,8 +94,8 @@ std::optional<Enum> read_choice(const Node& node, std::string_view key, std::ini
 /// A list of values, or a single one in its place; reports an empty list and values that stand twice.
 /// `read_one(const Node&) -> std::optional<Value>` reads and reports one of them.
 template <class Value, class ReadOne>
-std::vector<Value> read_axis(const Node& node, std::string_view key, std::string_view allowed, ReadOne read_one,
-                             Diagnostics& diagnostics) {
+std::vector<Value> read_axis(const Node& node, std::string_view key, std::string_view allowed,
+                             ReadOne read_one, Diagnostics& diagnostics) {
     std::vector<Value> values;
     const bool is_single = node.is_scalar() || node.kind == NodeKind::unusable;
     if (!is_single && (!node.is_list() || node.children.empty())) {
@@ -105,7 +106,8 @@ std::vector<Value> read_axis(const Node& node, std::string_view key, std::string
         const std::optional<Value> value = read_one(item);
         if (!value) continue;
         if (std::find(values.begin(), values.end(), *value) != values.end()) {
-            report(diagnostics, item.where, fmt::format("{}: {} stands twice", key, item.scalar), "each value once");
+            report(diagnostics, item.where, fmt::format("{}: {} stands twice", key, item.scalar),
+                   "each value once");
         } else {
             values.push_back(*value);
         }

@@ -1,5 +1,5 @@
-// The sections of an experiment file. Each reader reports all mistakes of its section and returns what it could read;
-// a name is returned even where its entry is wrong, so that sweeps which use it are not blamed.
+// The sections of an experiment file. Each reader reports all mistakes of its section and returns what it
+// could read; a name is returned even where its entry is wrong, so that sweeps which use it are not blamed.
 #pragma once
 
 #include <filesystem>

@@ -21,21 +21,22 @@ Names names_of(const Entries& entries) {
     return names;
 }
 
-std::vector<std::string> read_names(const Node& node, std::string_view key, std::string_view thing, const Names& known,
-                                    Diagnostics& diagnostics) {
+std::vector<std::string> read_names(const Node& node, std::string_view key, std::string_view thing,
+                                    const Names& known, Diagnostics& diagnostics) {
     const auto read_one = [&](const Node& item) -> std::optional<std::string> {
-        const bool found = item.is_scalar() && std::find(known.begin(), known.end(), item.scalar) != known.end();
-        if (found) return item.scalar;
+        const bool found = std::find(known.begin(), known.end(), item.scalar) != known.end();
+        // Without a single name, the section that should define them has been reported already.
+        if (item.is_scalar() && (found || known.empty())) return item.scalar;
         if (item.is_scalar()) {
-            report(diagnostics, item.where, fmt::format("{}: unknown {} '{}'", key, thing, item.scalar), listed(known),
-                   nearest(item.scalar, known));
+            report(diagnostics, item.where, fmt::format("{}: unknown {} '{}'", key, thing, item.scalar),
+                   listed(known), nearest(item.scalar, known));
         } else {
             report_value(item, key, listed(known), diagnostics);
         }
         return std::nullopt;
     };
-    return read_axis<std::string>(node, key, fmt::format("a list of {} names: {}", thing, listed(known)), read_one,
-                                  diagnostics);
+    return read_axis<std::string>(node, key, fmt::format("a list of {} names: {}", thing, listed(known)),
+                                  read_one, diagnostics);
 }
 
 template <class Integer>
@@ -44,7 +45,8 @@ std::vector<Integer> read_integers(const Node& node, std::string_view key, Integ
     const auto read_one = [&](const Node& item) {
         return read_integer<Integer>(item, key, lowest, highest, diagnostics);
     };
-    return read_axis<Integer>(node, key, "a list, each " + integers_allowed(lowest, highest), read_one, diagnostics);
+    return read_axis<Integer>(node, key, "a list, each " + integers_allowed(lowest, highest), read_one,
+                              diagnostics);
 }
 
 void read_drawn_lengths(const Node& node, Sweep& sweep, Diagnostics& diagnostics) {
@@ -56,11 +58,14 @@ void read_drawn_lengths(const Node& node, Sweep& sweep, Diagnostics& diagnostics
         report_value(*range, "uniform", kAllowed, diagnostics);
         return;
     }
-    const auto lowest = read_integer<std::int32_t>(range->children[0], "uniform", 2, kMostTokens, diagnostics);
-    const auto highest = read_integer<std::int32_t>(range->children[1], "uniform", 2, kMostTokens, diagnostics);
+    const auto lowest =
+        read_integer<std::int32_t>(range->children[0], "uniform", 2, kMostTokens, diagnostics);
+    const auto highest =
+        read_integer<std::int32_t>(range->children[1], "uniform", 2, kMostTokens, diagnostics);
     if (!lowest || !highest) return;
     if (*lowest > *highest) {
-        report(diagnostics, range->where, fmt::format("uniform: found [{}, {}]", *lowest, *highest), kAllowed);
+        report(diagnostics, range->where, fmt::format("uniform: found [{}, {}]", *lowest, *highest),
+               kAllowed);
     }
     sweep.drawn_lengths = LengthRange{.lowest = *lowest, .highest = *highest};
 }
@@ -101,7 +106,9 @@ void check_drawn_lengths(MapReader& map, const Sweep& sweep, const Experiment& e
 void check_prefixes(MapReader& map, const Experiment& experiment) {
     const auto prefixes = items_of(map.find("prefix"));
     const auto visible = std::find_if(prefixes.begin(), prefixes.end(), [](const Node& item) {
-        return item.is_scalar() && item.scalar.find_first_not_of('0') != std::string::npos;
+        const bool is_count =
+            is_plain(item) && item.scalar.find_first_not_of("0123456789") == std::string::npos;
+        return is_count && item.scalar.find_first_not_of('0') != std::string::npos;
     });
     if (visible == prefixes.end()) return;
     for (const Node& item : items_of(map.find("corpora"))) {
@@ -109,8 +116,8 @@ void check_prefixes(MapReader& map, const Experiment& experiment) {
         if (corpus == nullptr) continue;
         if (corpus->kind == CorpusKind::random_words) {
             report(map.diagnostics(), visible->where,
-                   fmt::format("prefix: found {} with corpus '{}', random words have no other half", visible->scalar,
-                               corpus->name),
+                   fmt::format("prefix: found {} with corpus '{}', random words have no other half",
+                               visible->scalar, corpus->name),
                    "0 for corpora of kind random_words");
         } else if (corpus->part == Part::all && corpus->kind != CorpusKind::csv) {
             report(map.diagnostics(), visible->where,
@@ -121,11 +128,13 @@ void check_prefixes(MapReader& map, const Experiment& experiment) {
     }
 }
 
-Sweep read_sweep(const Node& node, std::size_t number, const Experiment& experiment, Diagnostics& diagnostics) {
+Sweep read_sweep(const Node& node, std::size_t number, const Experiment& experiment,
+                 Diagnostics& diagnostics) {
     Sweep sweep;
-    MapReader map(node, fmt::format("sweeps.{}", number),
-                  {"models", "corpora", "memory_vectors", "lengths", "seeds", "protocols", "precision", "prefix"},
-                  diagnostics);
+    MapReader map(
+        node, fmt::format("sweeps.{}", number),
+        {"models", "corpora", "memory_vectors", "lengths", "seeds", "protocols", "precision", "prefix"},
+        diagnostics);
     if (!map.usable()) return sweep;
     const Names models = names_of(experiment.models);
     const Names corpora = names_of(experiment.corpora);
@@ -136,15 +145,17 @@ Sweep read_sweep(const Node& node, std::size_t number, const Experiment& experim
         sweep.corpora = read_names(*axis, "corpora", "corpus", corpora, diagnostics);
     }
     if (const Node* axis = map.require("memory_vectors", "a list of numbers of vectors, as [1, 4]")) {
-        sweep.memory_vectors = read_integers<std::int32_t>(*axis, "memory_vectors", 1, kMostTokens, diagnostics);
+        sweep.memory_vectors =
+            read_integers<std::int32_t>(*axis, "memory_vectors", 1, kMostTokens, diagnostics);
     }
     read_lengths(map, sweep);
     if (const Node* axis = map.find("seeds")) {
-        sweep.seeds = read_integers<std::uint64_t>(*axis, "seeds", 0, std::numeric_limits<std::uint64_t>::max(),
-                                                   diagnostics);
+        sweep.seeds = read_integers<std::uint64_t>(*axis, "seeds", 0,
+                                                   std::numeric_limits<std::uint64_t>::max(), diagnostics);
     }
     if (const Node* axis = map.find("protocols")) {
-        sweep.protocols = read_names(*axis, "protocols", "protocol", names_of(experiment.protocols), diagnostics);
+        sweep.protocols =
+            read_names(*axis, "protocols", "protocol", names_of(experiment.protocols), diagnostics);
     }
     if (const Node* axis = map.find("precision")) {
         const auto read_one = [&](const Node& item) {
@@ -152,8 +163,8 @@ Sweep read_sweep(const Node& node, std::size_t number, const Experiment& experim
                                {Precision::float32, Precision::bfloat16, Precision::float16, Precision::tf32},
                                diagnostics);
         };
-        sweep.precisions = read_axis<Precision>(*axis, "precision", "float32, bfloat16, float16, tf32, or a list of them",
-                                                read_one, diagnostics);
+        sweep.precisions = read_axis<Precision>(
+            *axis, "precision", "float32, bfloat16, float16, tf32, or a list of them", read_one, diagnostics);
     }
     if (const Node* axis = map.find("prefix")) {
         sweep.prefixes = read_integers<std::int32_t>(*axis, "prefix", 0, kMostTokens, diagnostics);

@@ -16,8 +16,8 @@ namespace memcap::config::detail {
 
 namespace {
 
-// Braces are YAML's own inside {...} and would end a plain value there, so that the references are hidden from the
-// parser behind control characters, one for one: columns stay right.
+// Braces are YAML's own inside {...} and would end a plain value there, so that the references are hidden
+// from the parser behind control characters, one for one: columns stay right.
 constexpr char kOpen = '\x01';
 constexpr char kClose = '\x02';
 constexpr char kLiteral = '\x03';
@@ -37,7 +37,8 @@ std::optional<std::size_t> reference_end(std::string_view text, std::size_t open
 
 std::string hide_references(std::string_view text) {
     std::string hidden(text);
-    for (std::size_t dollar = hidden.find("${"); dollar != std::string::npos; dollar = hidden.find("${", dollar + 1)) {
+    for (std::size_t dollar = hidden.find("${"); dollar != std::string::npos;
+         dollar = hidden.find("${", dollar + 1)) {
         const auto end = reference_end(hidden, dollar + 1);
         if (!end) continue;
         hidden[dollar + 1] = kOpen;
@@ -50,12 +51,14 @@ std::string hide_references(std::string_view text) {
 /// yaml-cpp's events, turned into a tree.
 class TreeBuilder : public YAML::EventHandler {
   public:
-    TreeBuilder(const Location& origin, Diagnostics& diagnostics) : origin_(origin), diagnostics_(diagnostics) {}
+    TreeBuilder(const Location& origin, Diagnostics& diagnostics)
+        : origin_(origin), diagnostics_(diagnostics) {}
 
     Node take_root() { return std::move(root_); }
 
     void OnDocumentStart(const YAML::Mark& mark) override {
-        if (++documents_ == 2) report(diagnostics_, place(mark), "found a second YAML document", "one document");
+        if (++documents_ == 2)
+            report(diagnostics_, place(mark), "found a second YAML document", "one document");
     }
     void OnDocumentEnd() override {}
     void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -93,7 +96,7 @@ class TreeBuilder : public YAML::EventHandler {
     struct Open {
         Node node;
         YAML::anchor_t anchor = 0;
-        std::optional<Node> key;
+        std::optional<Node> key{};
     };
 
     void close() {
@@ -118,12 +121,15 @@ class TreeBuilder : public YAML::EventHandler {
         } else {
             node.key = parent.key->scalar;
             node.key_where = parent.key->where;
+            // The parser places a missing value at whatever comes next, often lines below.
+            if (node.kind == NodeKind::null) node.where = node.key_where;
             if (parent.key->is_scalar()) {
                 add_entry(parent.node, std::move(node));
             } else if (parent.key->kind == NodeKind::unusable) {
                 report_unset_variables(*parent.key, diagnostics_);
             } else {
-                report(diagnostics_, node.key_where, fmt::format("found {} as a key", described(*parent.key)), "a name");
+                report(diagnostics_, node.key_where, fmt::format("found {} as a key", described(*parent.key)),
+                       "a name");
             }
             parent.key.reset();
         }
@@ -135,13 +141,15 @@ class TreeBuilder : public YAML::EventHandler {
             const std::string first = other.key_where.line > 0
                                           ? fmt::format(", first in line {}", other.key_where.line)
                                           : std::string();
-            report(diagnostics_, entry.key_where, fmt::format("key '{}' stands twice{}", entry.key, first), "each key once");
+            report(diagnostics_, entry.key_where, fmt::format("key '{}' stands twice{}", entry.key, first),
+                   "each key once");
             return;
         }
         map.children.push_back(std::move(entry));
     }
 
-    /// Sets the node's text: the value with its variables filled in, or as it was written if some are not set.
+    /// Sets the node's text: the value with its variables filled in, or as it was written if some are not
+    /// set.
     static void fill_variables(const std::string& value, Node& node) {
         for (std::size_t i = 0; i < value.size(); ++i) {
             const bool literal = value[i] == kLiteral;
@@ -175,13 +183,27 @@ class TreeBuilder : public YAML::EventHandler {
     int documents_ = 0;
 };
 
-/// The first byte that no experiment file has: control characters, and what yaml-cpp takes for the end of the file.
+/// The first byte that no experiment file has: control characters, and what yaml-cpp takes for the end of the
+/// file.
 std::optional<std::size_t> first_control_character(std::string_view text) {
     for (std::size_t i = 0; i < text.size(); ++i) {
         const auto byte = static_cast<unsigned char>(text[i]);
         if ((byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t') || byte == 0x7F) return i;
     }
     return std::nullopt;
+}
+
+/// What to say of tabs that indent lines, which YAML forbids and yaml-cpp reports as something else.
+std::string advice_on_tabs(std::string_view text) {
+    int line = 1;
+    bool is_indentation = true;
+    for (const char c : text) {
+        if (c == '\t' && is_indentation)
+            return fmt::format("spaces as indentation (line {} has a tab)", line);
+        is_indentation = c == '\n' || (is_indentation && c == ' ');
+        line += c == '\n' ? 1 : 0;
+    }
+    return {};
 }
 
 Location location_of(std::string_view text, std::size_t offset, const Location& origin) {
@@ -216,7 +238,8 @@ Node read_yaml(std::string_view text, const Location& origin, Diagnostics& diagn
         }
     } catch (const YAML::Exception& error) {
         const bool placed = !error.mark.is_null();
-        report(diagnostics, placed ? builder.place(error.mark) : origin, "not valid YAML: " + error.msg);
+        report(diagnostics, placed ? builder.place(error.mark) : origin, "not valid YAML: " + error.msg,
+               advice_on_tabs(text));
         return Node{.kind = NodeKind::unusable, .where = origin};
     }
     Node root = builder.take_root();
@@ -243,11 +266,16 @@ std::string escape_variables(std::string_view text) {
 
 std::string described(const Node& node) {
     switch (node.kind) {
-        case NodeKind::null: return "nothing";
-        case NodeKind::list: return node.children.empty() ? "an empty list" : "a list";
-        case NodeKind::map: return node.children.empty() ? "an empty map" : "a map";
-        case NodeKind::scalar: return node.quoted ? fmt::format("the text '{}'", node.scalar) : fmt::format("'{}'", node.scalar);
-        case NodeKind::unusable: break;
+        case NodeKind::null:
+            return "nothing";
+        case NodeKind::list:
+            return node.children.empty() ? "an empty list" : "a list";
+        case NodeKind::map:
+            return node.children.empty() ? "an empty map" : "a map";
+        case NodeKind::scalar:
+            return node.quoted ? fmt::format("the text '{}'", node.scalar) : fmt::format("'{}'", node.scalar);
+        case NodeKind::unusable:
+            break;
     }
     return fmt::format("'{}'", node.scalar);
 }

@@ -39,10 +39,12 @@ using Diagnostics = std::vector<Diagnostic>;
 void report(Diagnostics& diagnostics, const Location& where, std::string found, std::string allowed = {},
             std::string suggestion = {});
 
-/// Reads one YAML document. Syntax errors and keys that stand twice in a map go to `diagnostics`, with `origin.file`; places get lines and columns only if `origin.line` is not 0.
+/// Reads one YAML document. Syntax errors and keys that stand twice in a map go to `diagnostics`, with
+/// `origin.file`; places get lines and columns only if `origin.line` is not 0.
 Node read_yaml(std::string_view text, const Location& origin, Diagnostics& diagnostics);
 
-/// Reports the environment variables that are not set, once the values that need them can no longer be overridden.
+/// Reports the environment variables that are not set, once the values that need them can no longer be
+/// overridden.
 void report_unset_variables(const Node& node, Diagnostics& diagnostics);
 
 /// `text` such that read_yaml() gives it back: `${` is written `$${`.

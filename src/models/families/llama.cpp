@@ -51,15 +51,16 @@ void read_rope_scaling(const hub::ModelConfig& scaling, nn::RotaryConfig& rotary
             .high_frequency_factor = scaling.number("high_freq_factor"),
             .original_context_tokens = static_cast<double>(scaling.size("original_max_position_embeddings"))};
     } else {
-        scaling.reject("rope_type", fmt::format("'{}' is not supported: memcap has default, linear and llama3", type));
+        scaling.reject("rope_type",
+                       fmt::format("'{}' is not supported: memcap has default, linear and llama3", type));
     }
 }
 
 LlamaConfig read_config(const hub::ModelConfig& config) {
-    config.allow_only({"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-                       "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "attention_bias",
-                       "mlp_bias", "tie_word_embeddings", "rope_theta", "rope_scaling", "rope_parameters",
-                       "hidden_act"});
+    config.allow_only({"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+                       "num_attention_heads", "num_key_value_heads", "head_dim", "max_position_embeddings",
+                       "rms_norm_eps", "attention_bias", "mlp_bias", "tie_word_embeddings", "rope_theta",
+                       "rope_scaling", "rope_parameters", "hidden_act"});
     LlamaConfig c{};
     c.vocab_size = config.size("vocab_size", 32000);
     c.hidden_size = config.size("hidden_size", 4096);
@@ -83,7 +84,10 @@ LlamaConfig read_config(const hub::ModelConfig& config) {
     if (const auto act = config.text("hidden_act", "silu"); act != "silu") {
         config.reject("hidden_act", fmt::format("'{}' is not supported: Llama uses silu", act));
     }
-    c.rotary = {.head_width = c.head_dim, .theta = config.number("rope_theta", 10000.0), .linear_factor = 1.0, .llama3 = {}};
+    c.rotary = {.head_width = c.head_dim,
+                .theta = config.number("rope_theta", 10000.0),
+                .linear_factor = 1.0,
+                .llama3 = {}};
     // transformers 5 writes rope_parameters; before, it wrote rope_theta and rope_scaling.
     if (const auto scaling = config.object("rope_scaling")) read_rope_scaling(*scaling, c.rotary);
     if (const auto parameters = config.object("rope_parameters")) read_rope_scaling(*parameters, c.rotary);
@@ -128,8 +132,8 @@ Layer read_layer(const LlamaConfig& c, const nn::WeightReader& weights, std::int
     const std::string scope = fmt::format("model.layers.{}.", index);
     const std::int64_t query = std::int64_t{c.num_attention_heads} * c.head_dim;
     const std::int64_t key = std::int64_t{c.num_key_value_heads} * c.head_dim;
-    const auto linear = [&](std::vector<std::string> names, const std::vector<std::int64_t>& rows, std::int64_t columns,
-                            bool has_bias) {
+    const auto linear = [&](std::vector<std::string> names, const std::vector<std::int64_t>& rows,
+                            std::int64_t columns, bool has_bias) {
         std::vector<std::string> matrices;
         std::vector<std::string> biases;
         for (const auto& name : names) {
@@ -141,8 +145,8 @@ Layer read_layer(const LlamaConfig& c, const nn::WeightReader& weights, std::int
     };
     return {.input_norm = weights.vector(scope + "input_layernorm.weight", c.hidden_size),
             .post_attention_norm = weights.vector(scope + "post_attention_layernorm.weight", c.hidden_size),
-            .query_key_value = linear({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, {query, key, key},
-                                      c.hidden_size, c.attention_bias),
+            .query_key_value = linear({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+                                      {query, key, key}, c.hidden_size, c.attention_bias),
             .output = linear({"self_attn.o_proj"}, {c.hidden_size}, query, c.attention_bias),
             .gate_up = linear({"mlp.gate_proj", "mlp.up_proj"}, {c.intermediate_size, c.intermediate_size},
                               c.hidden_size, c.mlp_bias),
@@ -158,12 +162,10 @@ class Llama final : public CausalLM {
           rotary_(config_.rotary, config_.max_position_embeddings, weights.device()),
           embedding_(weights.matrix("model.embed_tokens.weight", {config_.vocab_size, config_.hidden_size})),
           final_norm_(weights.vector("model.norm.weight", config_.hidden_size)),
-          head_(config_.tie_word_embeddings
-                    ? embedding_
-                    : weights.matrix("lm_head.weight", {config_.vocab_size, config_.hidden_size}),
-                at::Tensor(), weights.mode()),
-          embedding_std_(embedding_.to(at::kFloat).std().item<double>()) {
-        for (std::int32_t i = 0; i < config_.num_hidden_layers; ++i) layers_.push_back(read_layer(config_, weights, i));
+          head_(read_head(weights), at::Tensor(), weights.mode()),
+          embedding_std_(embedding_.is_meta() ? 0.0 : embedding_.to(at::kFloat).std().item<double>()) {
+        for (std::int32_t i = 0; i < config_.num_hidden_layers; ++i)
+            layers_.push_back(read_layer(config_, weights, i));
     }
 
     const Description& description() const override { return description_; }
@@ -185,6 +187,14 @@ class Llama final : public CausalLM {
     }
 
   private:
+    /// transformers ties only a head that the files lack, whatever `tie_word_embeddings` says of one that they hold.
+    at::Tensor read_head(const nn::WeightReader& weights) const {
+        if (weights.contains("lm_head.weight") || !config_.tie_word_embeddings) {
+            return weights.matrix("lm_head.weight", {config_.vocab_size, config_.hidden_size});
+        }
+        return embedding_;
+    }
+
     at::Tensor attention(const Layer& layer, const at::Tensor& x_BTD) const {
         const std::int64_t query_heads = config_.num_attention_heads;
         const std::int64_t key_heads = config_.num_key_value_heads;

@@ -12,19 +12,6 @@ namespace memcap::store {
 
 namespace {
 
-using record::CorpusRow;
-using record::ModelRow;
-using record::ProtocolRow;
-
-bool same_meaning(const ModelRow& a, const ModelRow& b) {
-    return a.config_sha256 == b.config_sha256 && a.weights_sha256 == b.weights_sha256;
-}
-bool same_meaning(const CorpusRow& a, const CorpusRow& b) {
-    return a.kind == b.kind && a.part == b.part && a.sentences == b.sentences && a.sha256 == b.sha256 &&
-           a.drawn_lengths == b.drawn_lengths;
-}
-bool same_meaning(const ProtocolRow& a, const ProtocolRow& b) { return a.values == b.values; }
-
 /// Adds the named rows that only the earlier table has; returns the names that mean something else now.
 template <class Row>
 std::set<std::string> keep_earlier(std::vector<Row>& rows, const std::vector<Row>& earlier) {
@@ -62,6 +49,15 @@ bool differs(double a, double b) {
 }
 
 }  // namespace
+
+bool same_meaning(const record::ModelRow& a, const record::ModelRow& b) {
+    return a.config_sha256 == b.config_sha256 && a.weights_sha256 == b.weights_sha256;
+}
+bool same_meaning(const record::CorpusRow& a, const record::CorpusRow& b) {
+    return a.kind == b.kind && a.part == b.part && a.sentences == b.sentences && a.sha256 == b.sha256 &&
+           a.drawn_lengths == b.drawn_lengths;
+}
+bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b) { return a.values == b.values; }
 
 bool in_conflict(const record::TrialRecord& a, const record::TrialRecord& b) {
     return a.evaluations != b.evaluations || a.best_evaluation != b.best_evaluation ||

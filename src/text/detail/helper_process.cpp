@@ -85,7 +85,7 @@ class SpawnPlan {
 };
 
 std::string describe_end(std::optional<int> status) {
-    if (!status) return "it closed its output";
+    if (!status) return "it closed its connection";
     if (WIFSIGNALED(*status)) return fmt::format("killed by signal {}", WTERMSIG(*status));
     return fmt::format("exit status {}", WEXITSTATUS(*status));
 }

@@ -100,6 +100,11 @@ class RunState {
 /// Whether two finished records of one trial disagree by more than rounding (1e-6 relative).
 bool in_conflict(const record::TrialRecord& a, const record::TrialRecord& b);
 
+/// Whether two rows of one name, in two plans, stand for the same thing; where a file lies is no part of that.
+bool same_meaning(const record::ModelRow& a, const record::ModelRow& b);
+bool same_meaning(const record::CorpusRow& a, const record::CorpusRow& b);
+bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b);
+
 enum class TornTails : std::uint8_t { keep, cut };
 
 /// Replays the journal of a folder. With `cut`, torn tails are cut off (only the holder of the lock may do that).

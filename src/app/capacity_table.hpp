@@ -1,0 +1,14 @@
+// The table at the end of a run: what each model, corpus and K held.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "memcap/metrics/statistics.hpp"
+
+namespace memcap::app {
+
+/// One line a cell of /statistics, with a head line and aligned columns.
+std::string capacity_table(std::span<const metrics::StatisticsRow> rows);
+
+}  // namespace memcap::app

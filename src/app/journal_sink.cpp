@@ -1,0 +1,65 @@
+// From task results to journalled records.
+#include "app/journal_sink.hpp"
+
+#include <utility>
+
+#include "memcap/base/clock.hpp"
+#include "memcap/base/log.hpp"
+
+namespace memcap::app {
+
+namespace {
+
+constexpr double kSnapshotEvery_s = 180.0;
+
+record::FailureCategory category_of(sched::FailureCategory category) {
+    switch (category) {
+        case sched::FailureCategory::retryable:
+            return record::FailureCategory::retryable;
+        case sched::FailureCategory::device_lost:
+            return record::FailureCategory::device_lost;
+        case sched::FailureCategory::permanent:
+            break;
+    }
+    return record::FailureCategory::permanent;
+}
+
+/// The record of a trial whose workers died: nobody else could write one.
+record::TrialRecord record_of_lost_trial(const sched::Task& task, const sched::TaskResult& result) {
+    record::TrialRecord record;
+    record.trial_id = task.key;
+    record.status = record::TrialStatus::failed;
+    record.failure = {category_of(result.failure->category), result.failure->message};
+    record.attempt = static_cast<std::int32_t>(result.attempt);
+    record.finished_utc = utc_now();
+    return record;
+}
+
+}  // namespace
+
+JournalSink::JournalSink(store::RunStore& store, std::unordered_map<Id128, std::int32_t> former_attempts)
+    : store_(store), former_attempts_(std::move(former_attempts)), last_snapshot_s_(monotonic_s()) {}
+
+void JournalSink::append(const sched::Task& task, const sched::TaskResult& result) {
+    record::TrialRecord record =
+        result.payload.empty() ? record_of_lost_trial(task, result) : record::decode_record(result.payload);
+    if (const auto former = former_attempts_.find(record.trial_id); former != former_attempts_.end()) {
+        record.attempt += former->second;
+    }
+    steps_ += std::max(0, record.evaluations);
+    store_.append(record);
+}
+
+void JournalSink::sync() {
+    store_.sync();
+    if (monotonic_s() - last_snapshot_s_ < kSnapshotEvery_s) return;
+    try {
+        store_.snapshot();
+    } catch (const StoreError& problem) {
+        // The journal is the record; the snapshot at the end makes up for this one.
+        log::warning(problem.what());
+    }
+    last_snapshot_s_ = monotonic_s();
+}
+
+}  // namespace memcap::app

@@ -1,0 +1,31 @@
+// Where the manager's results go: the run folder, with a snapshot of results.h5 every few minutes.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+
+#include "memcap/base/ids.hpp"
+#include "memcap/sched/result_sink.hpp"
+#include "memcap/store/run_store.hpp"
+
+namespace memcap::app {
+
+class JournalSink : public sched::ResultSink {
+  public:
+    /// `store` must outlive the sink. `former_attempts`: attempts of each trial in earlier launches.
+    JournalSink(store::RunStore& store, std::unordered_map<Id128, std::int32_t> former_attempts);
+
+    void append(const sched::Task& task, const sched::TaskResult& result) override;
+    void sync() override;
+
+    /// Steps (evaluations) of all trials that have ended since the start.
+    std::int64_t steps() const noexcept { return steps_; }
+
+  private:
+    store::RunStore& store_;
+    std::unordered_map<Id128, std::int32_t> former_attempts_;
+    std::int64_t steps_ = 0;
+    double last_snapshot_s_;
+};
+
+}  // namespace memcap::app

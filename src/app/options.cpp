@@ -1,0 +1,53 @@
+// Boost.Program_options behind parse_options.
+#include "app/options.hpp"
+
+#include <fmt/format.h>
+
+#include <sstream>
+
+#include "memcap/base/errors.hpp"
+
+namespace memcap::app {
+
+namespace po = boost::program_options;
+
+std::optional<ParsedCommand> parse_options(const CommandSyntax& syntax, const Arguments& arguments) {
+    po::options_description shown("Options");
+    shown.add(syntax.options).add_options()("help", "print this help");
+    po::options_description all;
+    all.add(shown).add_options()("file", po::value<std::vector<std::string>>());
+    po::positional_options_description positional;
+    positional.add("file", -1);
+    const auto wrong = [&syntax](std::string what) {
+        return UsageError({.what = std::move(what),
+                           .where = {},
+                           .why = {},
+                           .advice = fmt::format("Usage: {}; more with --help", syntax.usage)});
+    };
+    ParsedCommand parsed;
+    try {
+        po::store(po::command_line_parser(arguments)
+                      .options(all)
+                      .positional(positional)
+                      .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
+                      .run(),
+                  parsed.values);
+        po::notify(parsed.values);
+    } catch (const po::error& problem) {
+        throw wrong(problem.what());
+    }
+    if (parsed.has("help")) {
+        std::ostringstream text;
+        text << shown;
+        fmt::print("usage: {}\n\n{}\n\n{}", syntax.usage, syntax.purpose, text.str());
+        return std::nullopt;
+    }
+    if (parsed.has("file")) parsed.files = parsed.values["file"].as<std::vector<std::string>>();
+    if (parsed.files.size() < syntax.fewest_files) throw wrong("a file or folder is missing");
+    if (parsed.files.size() > syntax.most_files) {
+        throw wrong(fmt::format("unexpected argument '{}'", parsed.files[syntax.most_files]));
+    }
+    return parsed;
+}
+
+}  // namespace memcap::app

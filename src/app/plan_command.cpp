@@ -1,0 +1,174 @@
+// memcap plan: what an experiment would do and cost.
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "app/live_line.hpp"
+#include "app/machine.hpp"
+#include "app/options.hpp"
+#include "app/preparation.hpp"
+#include "app/trial_executor.hpp"
+#include "memcap/app/command_line.hpp"
+#include "memcap/base/clock.hpp"
+#include "memcap/base/log.hpp"
+#include "memcap/memory/slots.hpp"
+#include "memcap/models/registry.hpp"
+#include "memcap/plan/cost.hpp"
+#include "memcap/plan/summary.hpp"
+
+namespace memcap::app {
+
+namespace {
+
+namespace po = boost::program_options;
+using nlohmann::json;
+
+/// Seconds per FLOP of a model with full slots, from a few timed steps of its trial of median size.
+double measure_seconds_per_flop(const plan::ModelFacts& facts, std::vector<plan::Trial> trials,
+                                const WorkerSetup& setup) {
+    constexpr int kWarmUpSteps = 2;
+    constexpr double kMeasured_s = 1.0;
+    std::nth_element(trials.begin(), trials.begin() + static_cast<std::ptrdiff_t>(trials.size() / 2),
+                     trials.end(),
+                     [](const auto& a, const auto& b) { return a.positions() < b.positions(); });
+    plan::Trial trial = trials[trials.size() / 2];
+    // The copies must not end while they are timed.
+    trial.protocol.max_steps = INT32_MAX;
+    trial.protocol.patience = INT32_MAX;
+    trial.protocol.stop_accuracy = 2.0;
+    const auto model = models::load(facts.path, trial.precision, at::kCPU);
+    memory::SlotsEngine engine(*model, slots_options(setup));
+    double slots = 0;
+    for (; engine.has_room(trial.positions()) && slots < kMostSlots; ++slots) engine.enter(trial);
+    for (int i = 0; i < kWarmUpSteps; ++i) engine.step();
+    const double start_s = monotonic_s();
+    double steps = 0;
+    while (monotonic_s() - start_s < kMeasured_s) {
+        engine.step();
+        ++steps;
+    }
+    return (monotonic_s() - start_s) / (steps * slots * plan::flops_per_step(facts, trial));
+}
+
+std::vector<double> measure_models(const Preparation& preparation) {
+    WorkerSetup setup;
+    setup.slots = preparation.experiment.run.slots;
+    setup.curve_every = 0;
+    std::vector<double> seconds(preparation.models.size(), 0.0);
+    for (std::size_t i = 0; i < preparation.models.size(); ++i) {
+        std::vector<plan::Trial> own;
+        for (const auto& trial : preparation.plan.trials) {
+            if (trial.model == static_cast<std::int32_t>(i)) own.push_back(trial);
+        }
+        if (!own.empty()) seconds[i] = measure_seconds_per_flop(preparation.models[i], std::move(own), setup);
+    }
+    return seconds;
+}
+
+std::string hours_text(double hours) {
+    return hours < 0 ? "unknown" : duration_text(hours * 3600.0);
+}
+
+json as_json(const plan::Summary& summary, const std::string& device) {
+    json pairs = json::array();
+    for (const auto& pair : summary.pairs) {
+        pairs.push_back({{"model", pair.model},
+                         {"corpus", pair.corpus},
+                         {"trials", pair.trials},
+                         {"rows", pair.rows},
+                         {"longest_positions", pair.longest_positions},
+                         {"max_flops", pair.max_flops}});
+    }
+    json skips = json::array();
+    for (const auto& skip : summary.skips) {
+        skips.push_back({{"model", skip.model},
+                         {"corpus", skip.corpus},
+                         {"reason", to_string(skip.reason)},
+                         {"count", skip.count},
+                         {"first", skip.first}});
+    }
+    json footprints = json::array();
+    for (const auto& footprint : summary.footprints) {
+        footprints.push_back({{"model", footprint.model},
+                              {"precision", to_string(footprint.precision)},
+                              {"trials", footprint.trials},
+                              {"weights_bytes", footprint.weights_bytes},
+                              {"slot_bytes", footprint.slot_bytes},
+                              {"slots", footprint.slots},
+                              {"max_flops", footprint.max_flops},
+                              {"max_hours", footprint.max_hours}});
+    }
+    return {{"trials", summary.trials},
+            {"rows", summary.rows},
+            {"skipped", summary.skipped},
+            {"max_steps", summary.max_steps},
+            {"max_flops", summary.max_flops},
+            {"max_hours", summary.max_hours},
+            {"device", device},
+            {"pairs", pairs},
+            {"skips", skips},
+            {"footprints", footprints}};
+}
+
+void print_summary(const plan::Summary& summary, const std::string& device) {
+    fmt::print("{} trials for {} rows, {} skipped\n\n", summary.trials, summary.rows, summary.skipped);
+    fmt::print("{:<20} {:<20} {:>8} {:>10} {:>14}\n", "model", "corpus", "trials", "positions", "max PFLOP");
+    for (const auto& pair : summary.pairs) {
+        fmt::print("{:<20} {:<20} {:>8} {:>10} {:>14.3f}\n", pair.model, pair.corpus, pair.trials,
+                   pair.longest_positions, pair.max_flops / 1e15);
+    }
+    if (!summary.skips.empty()) fmt::print("\nskipped:\n");
+    for (const auto& skip : summary.skips) {
+        fmt::print("  {} x {} on {}: {} (first: {})\n", skip.count, skip.model, skip.corpus,
+                   to_string(skip.reason), skip.first);
+    }
+    fmt::print("\n{:<20} {:<10} {:>12} {:>12} {:>6} {:>12}\n", "model", "precision", "weights MB", "slot MB",
+               "slots", "at most");
+    for (const auto& footprint : summary.footprints) {
+        fmt::print("{:<20} {:<10} {:>12.1f} {:>12.2f} {:>6} {:>12}\n", footprint.model,
+                   to_string(footprint.precision), static_cast<double>(footprint.weights_bytes) / 1e6,
+                   static_cast<double>(footprint.slot_bytes) / 1e6, footprint.slots,
+                   hours_text(footprint.max_hours));
+    }
+    fmt::print(
+        "\nat most {} steps, {:.3f} PFLOP, {} on one worker with {}; trials that are solved stop earlier\n",
+        summary.max_steps, summary.max_flops / 1e15, hours_text(summary.max_hours), device);
+}
+
+}  // namespace
+
+int plan_experiment(const Arguments& arguments) {
+    CommandSyntax syntax{
+        .usage = "memcap plan FILE.yaml [--set key.path=value]... [--json]",
+        .purpose =
+            "Says what an experiment would run and skip, what memory it takes, and how long it lasts at "
+            "most, from a timed step of each model on this machine.",
+        .options = po::options_description(),
+        .fewest_files = 1,
+        .most_files = 1};
+    syntax.options.add_options()("set", po::value<std::vector<std::string>>()->composing(),
+                                 "change a value of the file")("json", "print JSON");
+    const auto parsed = parse_options(syntax, arguments);
+    if (!parsed) return kDone;
+    const auto overrides = parsed->has("set") ? parsed->values["set"].as<std::vector<std::string>>()
+                                              : std::vector<std::string>{};
+    const auto preparation = prepare(parsed->files.front(), overrides, ModelCheck::config_only, {});
+    const std::int32_t threads = threads_of_rank(preparation.experiment.run.threads, 1);
+    at::set_num_threads(threads);
+    const plan::Machine machine{.workers = 1,
+                                .device_bytes = host_memory_bytes(),
+                                .seconds_per_flop = measure_models(preparation),
+                                .slots = preparation.experiment.run.slots.value_or(0)};
+    const auto summary = plan::summarise(preparation.plan, preparation.models, machine);
+    if (parsed->has("json")) {
+        fmt::print("{}\n", as_json(summary, cpu_device(threads)).dump(2));
+    } else {
+        print_summary(summary, cpu_device(threads));
+    }
+    return kDone;
+}
+
+}  // namespace memcap::app

@@ -1,0 +1,283 @@
+// Models, texts and tokens of an experiment, gathered into a plan.
+#include "app/preparation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "app/machine.hpp"
+#include "memcap/base/clock.hpp"
+#include "memcap/base/files.hpp"
+#include "memcap/base/hash.hpp"
+#include "memcap/base/log.hpp"
+#include "memcap/config/load.hpp"
+#include "memcap/hub/model_config.hpp"
+#include "memcap/hub/safetensors.hpp"
+#include "memcap/models/registry.hpp"
+#include "memcap/text/corpus.hpp"
+#include "memcap/text/helper_paths.hpp"
+#include "memcap/text/tokenise.hpp"
+
+namespace memcap::app {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+plan::ModelFacts facts_of(const config::Model& model, const models::Description& description) {
+    return {.name = model.name,
+            .path = model.path.string(),
+            .family = description.family,
+            .config_sha256 = hub::config_sha256(model.path),
+            .weights_sha256 = {},
+            .context_tokens = description.context_tokens,
+            .memory_width = description.memory_width,
+            .width = description.width,
+            .layers = description.layers,
+            .vocabulary_size = description.vocabulary_size,
+            .embedding_parameters = description.embedding_parameters,
+            .block_parameters = description.block_parameters,
+            .head_parameters = description.head_parameters};
+}
+
+std::set<std::string> used_models(const config::Experiment& experiment) {
+    std::set<std::string> names;
+    for (const auto& sweep : experiment.sweeps) names.insert(sweep.models.begin(), sweep.models.end());
+    return names;
+}
+
+void prepare_models(Preparation& preparation, ModelCheck check) {
+    const auto used = used_models(preparation.experiment);
+    for (const auto& model : preparation.experiment.models) {
+        if (!used.contains(model.name)) {
+            log::warning(fmt::format("{}: model '{}' is in no sweep", model.where.text(), model.name));
+            continue;
+        }
+        const models::Description description = models::describe(model.path);
+        plan::ModelFacts facts = facts_of(model, description);
+        if (check == ModelCheck::weights) {
+            // On the meta device every tensor is read and checked, and none is kept.
+            models::load(model.path, Precision::float32, at::kMeta);
+            facts.weights_sha256 = hub::weights_sha256(model.path);
+        }
+        preparation.model_rows.push_back({.name = model.name,
+                                          .family = facts.family,
+                                          .path = facts.path,
+                                          .config_sha256 = facts.config_sha256,
+                                          .weights_sha256 = facts.weights_sha256,
+                                          .parameters = description.parameters(),
+                                          .memory_width = facts.memory_width,
+                                          .vocabulary_size = facts.vocabulary_size,
+                                          .context_tokens = facts.context_tokens,
+                                          .layers = facts.layers});
+        preparation.models.push_back(std::move(facts));
+    }
+}
+
+/// SHA-256 of a file, or of the names and hashes of a folder's .txt files.
+std::string corpus_sha256(const fs::path& path) {
+    if (!fs::is_directory(path)) return sha256_file_hex(path);
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(path)) {
+        if (entry.path().extension() == ".txt") files.push_back(entry.path());
+    }
+    std::sort(files.begin(), files.end());
+    std::string lines;
+    for (const auto& file : files) lines += file.filename().string() + " " + sha256_file_hex(file) + "\n";
+    return sha256_hex(as_bytes(lines));
+}
+
+void prepare_corpora(Preparation& preparation) {
+    for (const auto& corpus : preparation.experiment.corpora) {
+        bool drawn = false;
+        for (const auto& sweep : preparation.experiment.sweeps) {
+            const bool uses = std::ranges::find(sweep.corpora, corpus.name) != sweep.corpora.end();
+            drawn = drawn || (uses && sweep.drawn_lengths.has_value());
+        }
+        preparation.corpus_rows.push_back({.name = corpus.name,
+                                           .kind = std::string(to_string(corpus.kind)),
+                                           .path = corpus.path.string(),
+                                           .part = std::string(to_string(corpus.part)),
+                                           .sentences = std::string(to_string(corpus.sentences)),
+                                           .samples = corpus.samples,
+                                           .drawn_lengths = drawn,
+                                           .sha256 = corpus_sha256(corpus.path)});
+    }
+}
+
+/// Hash of all small files of a model folder that a tokenizer may be read from.
+Id128 tokenizer_hash(const fs::path& folder) {
+    constexpr std::array kFiles{
+        "tokenizer.json",     "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
+        "merges.txt",         "added_tokens.json",     "tokenizer.model",         "config.json",
+        "chat_template.jinja"};
+    ByteWriter content;
+    for (const char* name : kFiles) {
+        if (!fs::exists(folder / name)) continue;
+        content.text(name);
+        content.text(read_text_file(folder / name));
+    }
+    return hash128(content.bytes());
+}
+
+text::TextSource source_of(const config::Corpus& corpus, const plan::TokenRequest& request) {
+    constexpr std::array kKinds{std::pair{config::CorpusKind::text, text::CorpusKind::text},
+                                std::pair{config::CorpusKind::csv, text::CorpusKind::csv},
+                                std::pair{config::CorpusKind::jsonl, text::CorpusKind::jsonl},
+                                std::pair{config::CorpusKind::random_words, text::CorpusKind::random_words}};
+    constexpr std::array kParts{std::pair{config::Part::second_half, text::Part::second_half},
+                                std::pair{config::Part::first_half, text::Part::first_half},
+                                std::pair{config::Part::all, text::Part::all}};
+    text::TextSource source;
+    for (const auto& [from, to] : kKinds) {
+        if (from == corpus.kind) source.kind = to;
+    }
+    for (const auto& [from, to] : kParts) {
+        if (from == corpus.part) source.part = to;
+    }
+    source.sentences =
+        corpus.sentences == config::Sentences::punkt ? text::SentenceRule::punkt : text::SentenceRule::rule;
+    source.path = corpus.path;
+    source.samples = static_cast<std::size_t>(request.samples);
+    source.seed = request.seed.value_or(0);
+    source.length = static_cast<std::size_t>(request.text_tokens);
+    return source;
+}
+
+/// Turns token requests into tables: from the cache where it has them, else by the helper, started when first
+/// needed.
+class Tokenisation {
+  public:
+    Tokenisation(Preparation& preparation, const std::optional<store::TokenCache>& cache)
+        : preparation_(preparation), cache_(cache) {}
+
+    plan::TokenTable answer(const plan::TokenRequest& request) {
+        const auto& model = config::model_named(preparation_.experiment, request.model);
+        const auto& corpus = config::corpus_named(preparation_.experiment, request.corpus);
+        plan::TokenTable table{.model = request.model,
+                               .corpus = request.corpus,
+                               .seed = request.seed,
+                               .id = key(request, model, corpus),
+                               .samples = {}};
+        if (cache_) {
+            if (auto saved = cache_->load(table.id)) {
+                for (auto& sample : *saved)
+                    table.samples.push_back({std::move(sample.text), std::move(sample.prefix)});
+                return table;
+            }
+        }
+        const auto read = text::read_corpus(source_of(corpus, request), [this](auto texts, auto rule) {
+            return client().split(texts, rule);
+        });
+        const text::TokenLimits limits{.text = static_cast<std::size_t>(request.text_tokens),
+                                       .prefix = static_cast<std::size_t>(request.prefix_tokens)};
+        for (auto& sample : text::tokenise(client(), model.path, read.samples, limits)) {
+            table.samples.push_back({std::move(sample.text), std::move(sample.prefix)});
+        }
+        return table;
+    }
+
+  private:
+    Id128 key(const plan::TokenRequest& request, const config::Model& model, const config::Corpus& corpus) {
+        constexpr std::int32_t kVersion = 1;
+        ByteWriter writer;
+        writer.number(kVersion);
+        writer.id(tokenizer_hash(model.path));
+        writer.text(corpus_sha256(corpus.path));
+        writer.number(corpus.kind);
+        writer.number(corpus.part);
+        writer.number(corpus.sentences);
+        writer.number(request.seed.has_value());
+        writer.number(request.seed.value_or(0));
+        writer.number(request.samples);
+        writer.number(request.text_tokens);
+        writer.number(request.prefix_tokens);
+        return hash128(writer.bytes());
+    }
+
+    text::TokenizerClient& client() {
+        if (!client_) {
+            const std::string executable = executable_path();
+            client_.emplace(text::HelperCommand{
+                .python = text::find_python(preparation_.experiment.run.python, executable),
+                .script = text::find_helper_script(executable)});
+            preparation_.helper = client_->versions();
+        }
+        return *client_;
+    }
+
+    Preparation& preparation_;
+    const std::optional<store::TokenCache>& cache_;
+    std::optional<text::TokenizerClient> client_;
+};
+
+void check_token_ids(const plan::TokenTable& table, const Preparation& preparation) {
+    const auto model = std::ranges::find(preparation.models, table.model, &plan::ModelFacts::name);
+    for (const auto& sample : table.samples) {
+        for (const auto* tokens : {&sample.text, &sample.prefix}) {
+            for (const std::int32_t token : *tokens) {
+                if (token >= 0 && token < model->vocabulary_size) continue;
+                throw DataError(model->path, {.what = fmt::format("the tokenizer gives token {}", token),
+                                              .where = {},
+                                              .why = fmt::format("the model's vocabulary has {} entries",
+                                                                 model->vocabulary_size),
+                                              .advice = "Use the tokenizer files that belong to the model"});
+            }
+        }
+    }
+}
+
+}  // namespace
+
+Preparation prepare(const fs::path& file, const std::vector<std::string>& overrides, ModelCheck check,
+                    const std::optional<store::TokenCache>& cache) {
+    Preparation preparation;
+    preparation.experiment = config::load(file, overrides);
+    prepare_models(preparation, check);
+    prepare_corpora(preparation);
+    Tokenisation tokenisation(preparation, cache);
+    for (const auto& request : plan::token_requests(preparation.experiment)) {
+        preparation.tokens.push_back(tokenisation.answer(request));
+        check_token_ids(preparation.tokens.back(), preparation);
+    }
+    preparation.plan = plan::expand(preparation.experiment, preparation.tokens, preparation.models);
+    return preparation;
+}
+
+void save_tokens(const Preparation& preparation, const store::TokenCache& cache) {
+    for (const auto& table : preparation.tokens) {
+        if (fs::exists(cache.file(table.id))) continue;
+        std::vector<store::TokenSample> samples;
+        for (const auto& sample : table.samples) samples.push_back({sample.text, sample.prefix});
+        cache.save(table.id, samples);
+    }
+}
+
+record::RunTables run_tables(const Preparation& preparation, record::LaunchRow launch) {
+    record::RunTables tables;
+    tables.experiment = preparation.experiment.name;
+    tables.experiment_yaml = config::resolved_yaml(preparation.experiment);
+    tables.created_utc = utc_now();
+    for (const auto& row : preparation.plan.rows) {
+        tables.rows.push_back({.axes = row.axes,
+                               .trial_id = row.trial_id,
+                               .scored_tokens = row.scored_tokens,
+                               .token_table = row.token_table,
+                               .token_sample = row.token_sample});
+    }
+    for (const auto& skipped : preparation.plan.skipped)
+        tables.skipped.push_back({skipped.axes, skipped.text()});
+    tables.models = preparation.model_rows;
+    tables.corpora = preparation.corpus_rows;
+    for (const auto& protocol : preparation.experiment.protocols) {
+        tables.protocols.push_back({.name = protocol.name, .values = protocol.values});
+    }
+    tables.launches.push_back(std::move(launch));
+    return tables;
+}
+
+}  // namespace memcap::app

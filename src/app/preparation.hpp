@@ -1,0 +1,47 @@
+// Everything before the first trial: experiment, models, tokens, plan; where defects of the input come to
+// light.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "memcap/config/experiment.hpp"
+#include "memcap/plan/expand.hpp"
+#include "memcap/plan/tokens.hpp"
+#include "memcap/record/run_tables.hpp"
+#include "memcap/store/journal/token_cache.hpp"
+#include "memcap/text/tokenizer_client.hpp"
+
+namespace memcap::app {
+
+/// How much of the models is looked at.
+enum class ModelCheck : std::uint8_t {
+    config_only,  ///< shapes from config.json: enough for a plan; trial ids are not those of a run
+    weights,      ///< every tensor is read and checked, and the weights are hashed
+};
+
+struct Preparation {
+    config::Experiment experiment;
+    std::vector<plan::ModelFacts> models;  ///< of the experiment, in its order
+    std::vector<record::ModelRow> model_rows;
+    std::vector<record::CorpusRow> corpus_rows;
+    std::vector<plan::TokenTable> tokens;
+    plan::Plan plan;
+    text::HelperVersions helper;  ///< empty if no tokenizer was needed
+};
+
+/// Loads and checks an experiment. Tokens come from `cache` where it has them, else from the tokenizer
+/// helper. Throws ConfigError, DataError or ToolError for anything that a run could not use.
+Preparation prepare(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                    ModelCheck check, const std::optional<store::TokenCache>& cache);
+
+/// Saves the token tables that `cache` lacks. Throws StoreError.
+void save_tokens(const Preparation& preparation, const store::TokenCache& cache);
+
+/// The tables of a run: its plan and inputs, with one launch. `created_utc` is now.
+record::RunTables run_tables(const Preparation& preparation, record::LaunchRow launch);
+
+}  // namespace memcap::app

@@ -1,0 +1,56 @@
+// memcap report: runs the analysis package, which makes the page.
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "app/machine.hpp"
+#include "app/options.hpp"
+#include "memcap/app/command_line.hpp"
+#include "memcap/base/build_info.hpp"
+#include "memcap/base/errors.hpp"
+#include "memcap/text/helper_paths.hpp"
+
+extern char** environ;
+
+namespace memcap::app {
+
+int report_results(const Arguments& arguments) {
+    CommandSyntax syntax{
+        .usage = "memcap report DIR... [--out FILE.html]",
+        .purpose = "Makes a page with tables and figures that opens offline (default: DIR/report.html).",
+        .options = boost::program_options::options_description(),
+        .fewest_files = 1,
+        .most_files = SIZE_MAX};
+    syntax.options.add_options()("out", boost::program_options::value<std::string>(), "the page");
+    const auto parsed = parse_options(syntax, arguments);
+    if (!parsed) return kDone;
+    const std::string python = text::find_python({}, executable_path()).string();
+    std::vector<std::string> command{python, "-m", "memcap_analysis.report"};
+    command.insert(command.end(), parsed->files.begin(), parsed->files.end());
+    if (parsed->has("out")) {
+        command.emplace_back("--out");
+        command.push_back(parsed->text("out"));
+    }
+    std::vector<char*> argv;
+    for (auto& part : command) argv.push_back(part.data());
+    argv.push_back(nullptr);
+    const auto package = std::filesystem::path(kSourceFolder) / "analysis";
+    ::setenv("PYTHONPATH", package.c_str(), 1);
+    pid_t child = 0;
+    const int problem = posix_spawn(&child, python.c_str(), nullptr, nullptr, argv.data(), environ);
+    int status = 0;
+    if (problem != 0 || waitpid(child, &status, 0) != child) {
+        throw ToolError({.what = "cannot start the analysis package",
+                         .where = python,
+                         .why = {},
+                         .advice = "Run ./quickstart, which makes the Python environment"});
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : kDefect;
+}
+
+}  // namespace memcap::app

@@ -1,0 +1,300 @@
+// memcap run: the manager on rank 0, a worker on every rank.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <unordered_map>
+
+#include "app/capacity_table.hpp"
+#include "app/journal_sink.hpp"
+#include "app/live_line.hpp"
+#include "app/machine.hpp"
+#include "app/options.hpp"
+#include "app/preparation.hpp"
+#include "app/signals.hpp"
+#include "app/trial_executor.hpp"
+#include "memcap/app/command_line.hpp"
+#include "memcap/base/build_info.hpp"
+#include "memcap/base/clock.hpp"
+#include "memcap/base/errors.hpp"
+#include "memcap/base/log.hpp"
+#include "memcap/config/load.hpp"
+#include "memcap/mpi/session.hpp"
+#include "memcap/plan/codec.hpp"
+#include "memcap/plan/cost.hpp"
+#include "memcap/plan/order.hpp"
+#include "memcap/sched/worker.hpp"
+#include "memcap/store/run_store.hpp"
+
+namespace memcap::app {
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace po = boost::program_options;
+
+/// What the user asked for.
+struct RunRequest {
+    fs::path file;
+    std::optional<fs::path> folder;
+    std::vector<std::string> overrides;
+    std::optional<std::uint64_t> limit;
+    bool retry_failed = false;
+    std::string argv;
+};
+
+/// This rank among the others; a plain start is a run of one without MPI.
+struct Rank {
+    std::unique_ptr<mpi::Session> session;
+    std::unique_ptr<sched::Transport> transport;
+    std::int32_t rank = 0;
+    std::int32_t ranks = 1;
+    std::int32_t local_ranks = 1;
+    std::string host;
+    std::vector<std::string> hosts;  ///< of all ranks
+};
+
+std::optional<RunRequest> read_request(const Arguments& arguments) {
+    CommandSyntax syntax{
+        .usage = "memcap run FILE.yaml [--out DIR] [--set key.path=value]... [--limit N] [--retry-failed]",
+        .purpose =
+            "Runs what is not done yet of an experiment. The same folder goes on where it was, with "
+            "any number of ranks.",
+        .options = po::options_description(),
+        .fewest_files = 1,
+        .most_files = 1};
+    syntax.options.add_options()("out", po::value<std::string>(), "run folder (default: runs/<experiment>)")(
+        "set", po::value<std::vector<std::string>>()->composing(),
+        "change a value of the file, e.g. store.curve_every=0")(
+        "limit", po::value<std::uint64_t>(), "run so many trials and exit with 75 if more remain")(
+        "retry-failed", "also run trials again that failed for good");
+    const auto parsed = parse_options(syntax, arguments);
+    if (!parsed) return std::nullopt;
+    RunRequest request;
+    request.file = parsed->files.front();
+    if (parsed->has("out")) request.folder = parsed->text("out");
+    if (parsed->has("set")) request.overrides = parsed->values["set"].as<std::vector<std::string>>();
+    if (parsed->has("limit")) request.limit = parsed->values["limit"].as<std::uint64_t>();
+    request.retry_failed = parsed->has("retry-failed");
+    request.argv = "memcap run";
+    for (const auto& argument : arguments) request.argv += " " + argument;
+    return request;
+}
+
+Rank join_ranks() {
+    Rank self;
+    self.host = store::host_name();
+    if (mpi::Session::launched_by_mpi()) {
+        self.session = std::make_unique<mpi::Session>();
+        self.rank = self.session->rank();
+        self.ranks = self.session->size();
+        self.local_ranks = self.session->local_size();
+        self.hosts = self.session->gather(self.host);
+        if (self.ranks > 1) self.transport = self.session->make_transport();
+    } else {
+        self.hosts = {self.host};
+    }
+    log::set_rank(self.rank, self.ranks);
+    return self;
+}
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+std::int32_t restart_count() {
+    const std::string text = environment("SLURM_RESTART_COUNT");
+    return text.empty() ? 0 : std::atoi(text.c_str());
+}
+
+record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const Preparation& preparation) {
+    const auto threads = threads_of_rank(preparation.experiment.run.threads, self.local_ranks);
+    record::LaunchRow launch;
+    launch.started_utc = utc_now();
+    launch.argv = request.argv;
+    launch.memcap_version = kVersion;
+    launch.git_revision = kGitRevision;
+    launch.versions = nlohmann::json{{"compiler", kCompiler},
+                                     {"build_type", kBuildType},
+                                     {"python", preparation.helper.python},
+                                     {"transformers", preparation.helper.transformers},
+                                     {"tokenizers", preparation.helper.tokenizers}}
+                          .dump();
+    for (const auto& host : self.hosts) launch.hosts += (launch.hosts.empty() ? "" : ",") + host;
+    launch.devices = cpu_device(threads);
+    launch.ranks = self.ranks;
+    launch.job_id = environment("SLURM_JOB_ID");
+    launch.restart_count = restart_count();
+    return launch;
+}
+
+/// What remains of a plan, and what the journal already says.
+struct Remaining {
+    std::vector<sched::Task> tasks;
+    std::unordered_map<Id128, std::int32_t> former_attempts;
+    std::uint64_t done = 0;
+    std::uint64_t failed = 0;  ///< for good, and not to be retried
+};
+
+Remaining remaining_tasks(const Preparation& preparation, const store::RunStore& store, bool retry_failed) {
+    Remaining remaining;
+    const auto& trials = preparation.plan.trials;
+    for (const std::size_t index : plan::lease_order(trials, preparation.models)) {
+        const plan::Trial& trial = trials[index];
+        const auto& model = preparation.models[static_cast<std::size_t>(trial.model)];
+        if (const auto known = store.known(trial.id)) {
+            if (known->status == record::TrialStatus::done) {
+                ++remaining.done;
+                continue;
+            }
+            if (known->category == record::FailureCategory::permanent && !retry_failed) {
+                ++remaining.failed;
+                continue;
+            }
+            remaining.former_attempts[trial.id] = known->attempts;
+        }
+        remaining.tasks.push_back({.id = {},
+                                   .key = trial.id,
+                                   .affinity = plan::affinity_key(model, trial.precision),
+                                   .cost = plan::max_flops(model, trial),
+                                   .payload = plan::encode(trial)});
+    }
+    return remaining;
+}
+
+WorkerSetup worker_setup(const Preparation& preparation) {
+    WorkerSetup setup;
+    for (const auto& model : preparation.models) setup.model_folders.push_back(model.path);
+    setup.keep_vectors = preparation.experiment.store.vectors;
+    setup.curve_every = preparation.experiment.store.curve_every;
+    setup.slots = preparation.experiment.run.slots;
+    setup.threads = preparation.experiment.run.threads;
+    return setup;
+}
+
+/// Makes this rank's executor from the setup that the manager sends.
+sched::ExecutorFactory executor_factory(const Rank& self) {
+    return [rank = self.rank, host = self.host,
+            local_ranks = self.local_ranks](std::span<const std::byte> bytes) {
+        WorkerSetup setup = decode_setup(bytes);
+        const std::int32_t threads = threads_of_rank(setup.threads, local_ranks);
+        return std::make_unique<TrialExecutor>(
+            std::move(setup),
+            ExecutorPlace{.rank = rank, .host = host, .device = cpu_device(threads), .threads = threads});
+    };
+}
+
+sched::WorkerFacts worker_facts(const Rank& self) {
+    const std::int32_t threads = threads_of_rank({}, self.local_ranks);
+    return {.host = self.host, .device = cpu_device(threads), .speed = static_cast<double>(threads)};
+}
+
+void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {
+    for (const auto& error : outcome.worker_errors) log::error(error);
+    if (!outcome.store_error.empty()) log::error(outcome.store_error);
+    if (outcome.lost_workers > 0) log::warning(fmt::format("{} workers were lost", outcome.lost_workers));
+    log::info(fmt::format("{} trials done ({} of them before), {} failed, {} remain",
+                          before.done + outcome.done, before.done, before.failed + outcome.failed,
+                          outcome.remaining));
+}
+
+int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
+    if (outcome.remaining > 0) {
+        const bool unusable = !outcome.worker_errors.empty() && outcome.done == 0;
+        return unusable ? kDefect : kWorkRemains;
+    }
+    return outcome.failed + failed_before > 0 ? kTrialsFailed : kDone;
+}
+
+int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
+    // The folder's name may come from the experiment, and its token cache is needed to prepare it.
+    const config::Experiment experiment = config::load(request.file, request.overrides);
+    const store::RunFolder folder(request.folder.value_or(fs::path("runs") / experiment.name));
+    std::optional<store::TokenCache> cache;
+    if (folder.exists()) cache.emplace(folder.tokens());
+    const Preparation preparation = prepare(request.file, request.overrides, ModelCheck::weights, cache);
+
+    auto store = store::RunStore::open(
+        folder.root(), {.job_id = environment("SLURM_JOB_ID"), .restart_count = restart_count()});
+    log::open_file(folder.log_file(self.rank));
+    save_tokens(preparation, store.tokens());
+    record::LaunchRow launch = launch_row(request, self, preparation);
+    store.begin_launch(run_tables(preparation, launch));
+    Remaining remaining = remaining_tasks(preparation, store, request.retry_failed);
+    const Remaining before{
+        .tasks = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};
+    log::info(fmt::format("{}: {} trials, {} done before, {} to run, {} skipped, {} rank{}", experiment.name,
+                          preparation.plan.trials.size(), remaining.done, remaining.tasks.size(),
+                          preparation.plan.skipped.size(), self.ranks, self.ranks == 1 ? "" : "s"));
+
+    JournalSink sink(store, std::move(remaining.former_attempts));
+    LiveLine line;
+    sched::ManagerSetup setup;
+    setup.tasks = std::move(remaining.tasks);
+    setup.sink = &sink;
+    setup.options.limit = request.limit;
+    setup.worker_setup = encode(worker_setup(preparation));
+    setup.transport = self.transport.get();
+    setup.local_executor = executor_factory(self);
+    setup.local_facts = worker_facts(self);
+    setup.on_progress = [&](const sched::Progress& progress) { line.show(progress, sink.steps()); };
+    const sched::RunOutcome outcome = sched::run_manager(std::move(setup), stop);
+    line.finish();
+    if (outcome.lost_workers > 0 && self.session) self.session->rank_was_lost();
+
+    launch.ended_utc = utc_now();
+    store.update_launch(launch);
+    store.snapshot();
+    tell_outcome(outcome, before);
+    fmt::print("{}", capacity_table(store.statistics()));
+    fmt::print("results: {}\n", folder.results_file().string());
+    store.close();
+    return exit_status(outcome, before.failed);
+}
+
+int run_rank_0(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
+    try {
+        return manage(request, self, stop);
+    } catch (...) {
+        // The others wait for work: send them home, then let the error go its way.
+        if (self.transport && !sched::dismiss_workers(*self.transport, {})) self.session->rank_was_lost();
+        throw;
+    }
+}
+
+int run_other_rank(Rank& self, const std::atomic<bool>& stop) {
+    const auto outcome = sched::run_worker(*self.transport, worker_facts(self), executor_factory(self), stop);
+    if (outcome.manager_lost) {
+        log::error("the manager (rank 0) is gone: this worker leaves; run again to go on");
+        self.session->rank_was_lost();
+        return kDefect;
+    }
+    // mpirun takes any status but 0 for a crash of the whole run, so only rank 0's counts.
+    return kDone;
+}
+
+}  // namespace
+
+int run_experiment(const Arguments& arguments) {
+    const auto request = read_request(arguments);
+    if (!request) return kDone;
+    const auto& stop = install_stop_signals();
+    Rank self = join_ranks();
+    int status = kDefect;
+    try {
+        status = self.rank == 0 ? run_rank_0(*request, self, stop) : run_other_rank(self, stop);
+    } catch (const Error& problem) {
+        if (!self.session) throw;
+        log::error(problem.what());
+        const bool machine =
+            dynamic_cast<const StoreError*>(&problem) || dynamic_cast<const TransportError*>(&problem);
+        status = machine ? kDefect : kUsage;
+    }
+    self.transport.reset();
+    return self.session ? self.session->leave(status) : status;
+}
+
+}  // namespace memcap::app

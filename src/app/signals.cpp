@@ -1,0 +1,33 @@
+// Handlers that only set a flag.
+#include "app/signals.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+namespace memcap::app {
+
+namespace {
+
+std::atomic<bool> stop_requested{false};
+
+extern "C" void request_stop(int signal) {
+    if (signal == SIGINT && stop_requested.load()) _exit(128 + SIGINT);
+    stop_requested.store(true);
+}
+
+}  // namespace
+
+const std::atomic<bool>& install_stop_signals() {
+    static_assert(std::atomic<bool>::is_always_lock_free,
+                  "only lock-free atomics may be used in signal handlers");
+    struct sigaction action {};
+    action.sa_handler = request_stop;
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+    // A reader that goes away (a pipe into head) must not kill a run.
+    ::signal(SIGPIPE, SIG_IGN);
+    return stop_requested;
+}
+
+}  // namespace memcap::app

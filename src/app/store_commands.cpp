@@ -1,0 +1,69 @@
+// memcap rebuild and memcap merge: results.h5 from journals.
+#include <fmt/format.h>
+
+#include "app/options.hpp"
+#include "memcap/app/command_line.hpp"
+#include "memcap/store/merge.hpp"
+#include "memcap/store/rebuild.hpp"
+
+namespace memcap::app {
+
+namespace {
+
+void print_written(const store::SnapshotReport& written) {
+    fmt::print("{} rows written\n", written.rows);
+    if (written.rows_without_tokens > 0)
+        fmt::print("{} rows have no tokens: their file in tokens/ is gone\n", written.rows_without_tokens);
+    if (written.rows_without_arrays > 0) {
+        fmt::print("{} rows have no vector: their segment in vectors/ is gone or damaged\n",
+                   written.rows_without_arrays);
+    }
+}
+
+}  // namespace
+
+int rebuild_results(const Arguments& arguments) {
+    const CommandSyntax syntax{
+        .usage = "memcap rebuild DIR",
+        .purpose =
+            "Makes results.h5 again from the journal, and says what was damaged, double or in conflict.",
+        .options = boost::program_options::options_description(),
+        .fewest_files = 1,
+        .most_files = 1};
+    const auto parsed = parse_options(syntax, arguments);
+    if (!parsed) return kDone;
+    const auto report = store::rebuild(parsed->files.front(), {});
+    const auto& journal = report.journal;
+    fmt::print("{} segments, {} frames, {} results: {} trials\n", journal.segments, journal.frames,
+               journal.results, report.trials);
+    fmt::print("{} damaged bytes, {} bytes of torn tails, {} unreadable frames, {} double results\n",
+               journal.damaged_bytes, journal.torn_bytes, journal.unreadable_frames, journal.duplicates);
+    for (const auto& conflict : journal.conflicts) fmt::print("conflict: {}\n", conflict);
+    for (const auto& note : journal.notes) fmt::print("note: {}\n", note);
+    if (report.trials_in_no_plan > 0)
+        fmt::print("{} trials are in no plan any more and have no row\n", report.trials_in_no_plan);
+    print_written(report.written);
+    return kDone;
+}
+
+int merge_results(const Arguments& arguments) {
+    CommandSyntax syntax{.usage = "memcap merge OUT.h5 DIR... [--self-contained]",
+                         .purpose = "Makes one results file of several run folders, which are only read.",
+                         .options = boost::program_options::options_description(),
+                         .fewest_files = 2,
+                         .most_files = SIZE_MAX};
+    syntax.options.add_options()("self-contained", "copy vectors and curves into the file");
+    const auto parsed = parse_options(syntax, arguments);
+    if (!parsed) return kDone;
+    const std::vector<std::filesystem::path> folders(parsed->files.begin() + 1, parsed->files.end());
+    const auto report =
+        store::merge(parsed->files.front(), folders,
+                     parsed->has("self-contained") ? store::MergeArrays::copy : store::MergeArrays::refer);
+    for (const auto& conflict : report.conflicts) fmt::print("conflict: {}\n", conflict);
+    for (const auto& note : report.notes) fmt::print("note: {}\n", note);
+    fmt::print("{} trials were in more than one folder\n", report.duplicates);
+    print_written(report.written);
+    return kDone;
+}
+
+}  // namespace memcap::app

@@ -1,0 +1,72 @@
+// The executor of memcap's trials: leased tasks in, slots engine, encoded records out.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "app/worker_setup.hpp"
+#include "memcap/memory/slots.hpp"
+#include "memcap/models/causal_lm.hpp"
+#include "memcap/plan/trial.hpp"
+#include "memcap/sched/executor.hpp"
+
+namespace memcap::app {
+
+/// Where this executor runs, for the records.
+struct ExecutorPlace {
+    std::int32_t rank = 0;
+    std::string host;
+    std::string device;
+    std::int32_t threads = 1;
+};
+
+/// Positions (slots times positions of a trial) that a CPU works on at once: enough rows for efficient matrix
+/// products, few enough to stay in its caches.
+inline constexpr std::int64_t kPositionBudget = 2048;
+/// Most trials side by side when the experiment does not say.
+inline constexpr std::int32_t kMostSlots = 128;
+
+/// Engine options for a setup, as run and plan use them.
+memory::SlotsOptions slots_options(const WorkerSetup& setup);
+
+/// Runs trials of one model at a time; loads the next one when the tasks of the last are used up.
+class TrialExecutor : public sched::Executor {
+  public:
+    TrialExecutor(WorkerSetup setup, ExecutorPlace place);
+    ~TrialExecutor() override;
+    void run(sched::WorkPort& port) override;
+
+  private:
+    struct Pending {
+        sched::LeasedTask leased;
+        plan::Trial trial;
+    };
+    struct Running {
+        sched::TaskIndex task;
+        std::uint32_t attempt = 1;
+        std::int32_t positions = 0;
+    };
+
+    void fetch(sched::WorkPort& port);
+    void fill_slots(sched::WorkPort& port);
+    void advance(sched::WorkPort& port);
+    bool load_model_of(const plan::Trial& trial, std::string& problem);
+    bool matches_loaded(const plan::Trial& trial) const;
+    std::size_t wanted() const;
+    void finish(sched::WorkPort& port, const Running& running, record::TrialRecord record) const;
+    void fail(sched::WorkPort& port, const Running& running, const Id128& trial,
+              record::FailureCategory category, const std::string& message) const;
+
+    WorkerSetup setup_;
+    ExecutorPlace place_;
+    std::deque<Pending> pending_;
+    std::unordered_map<Id128, Running> running_;
+    std::unique_ptr<models::CausalLM> model_;
+    std::int32_t model_index_ = -1;
+    Precision precision_ = Precision::float32;
+    std::unique_ptr<memory::SlotsEngine> engine_;
+};
+
+}  // namespace memcap::app

@@ -1,0 +1,25 @@
+// What every worker has to know of a run, as bytes: workers never read the experiment file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "memcap/base/bytes.hpp"
+
+namespace memcap::app {
+
+struct WorkerSetup {
+    std::vector<std::string> model_folders;  ///< by plan::Trial::model
+    bool keep_vectors = true;
+    std::int32_t curve_every = 10;
+    std::optional<std::int32_t> slots;
+    std::optional<std::int32_t> threads;
+};
+
+Bytes encode(const WorkerSetup& setup);
+WorkerSetup decode_setup(std::span<const std::byte> bytes);
+
+}  // namespace memcap::app

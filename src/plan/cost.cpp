@@ -1,0 +1,57 @@
+// The formulas of cost.hpp.
+#include "memcap/plan/cost.hpp"
+
+#include <algorithm>
+
+#include "memcap/base/contracts.hpp"
+
+namespace memcap::plan {
+
+namespace {
+
+std::int64_t bytes_per_value(Precision precision) {
+    const bool is_half = precision == Precision::bfloat16 || precision == Precision::float16;
+    return is_half ? 2 : 4;
+}
+
+}  // namespace
+
+double flops_per_step(const ModelFacts& model, const Trial& trial) {
+    const double positions = trial.positions();
+    const auto scored = scored_tokens(trial.protocol.target, static_cast<std::int32_t>(trial.text.size()));
+    const double products = 4.0 * static_cast<double>(model.block_parameters) * positions;
+    const double attention = 7.0 * positions * positions * model.width * model.layers;
+    const double head = 4.0 * static_cast<double>(model.head_parameters) * scored;
+    return products + attention + head;
+}
+
+double max_flops(const ModelFacts& model, const Trial& trial) {
+    return flops_per_step(model, trial) * trial.protocol.max_steps;
+}
+
+std::int64_t weight_bytes(const ModelFacts& model, Precision precision) {
+    return (model.embedding_parameters + model.block_parameters + model.head_parameters) *
+           bytes_per_value(precision);
+}
+
+std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial) {
+    constexpr std::int64_t kSavedWidths = 20;
+    constexpr std::int64_t kLogitCopies = 2;
+    constexpr std::int64_t kMemoryCopies = 6;
+    constexpr std::int64_t kFloatBytes = 4;
+    const auto scored = scored_tokens(trial.protocol.target, static_cast<std::int32_t>(trial.text.size()));
+    const std::int64_t saved = kSavedWidths * model.width * model.layers * trial.positions();
+    const std::int64_t logits = kLogitCopies * kFloatBytes * model.vocabulary_size * scored;
+    const std::int64_t memory = kMemoryCopies * kFloatBytes * model.memory_width * trial.memory_vectors;
+    return saved * bytes_per_value(trial.precision) + logits + memory;
+}
+
+std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t weights_bytes,
+                            std::int64_t bytes_per_slot) {
+    MEMCAP_EXPECT(bytes_per_slot > 0);
+    constexpr std::int64_t kMostSlots = 65'536;
+    const std::int64_t free_bytes = device_bytes / 10 * 9 - weights_bytes;
+    return static_cast<std::int32_t>(std::clamp<std::int64_t>(free_bytes / bytes_per_slot, 0, kMostSlots));
+}
+
+}  // namespace memcap::plan

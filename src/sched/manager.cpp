@@ -1,0 +1,266 @@
+// The manager loop: messages to events, actions to messages and to the sink.
+#include "memcap/sched/manager.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <exception>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "memcap/base/clock.hpp"
+#include "memcap/base/contracts.hpp"
+#include "memcap/base/log.hpp"
+#include "memcap/sched/local_transport.hpp"
+#include "memcap/sched/scheduler.hpp"
+#include "sched/detail/worker_loop.hpp"
+
+namespace memcap::sched {
+
+namespace {
+
+constexpr int kMessagesPerRound =
+    256;  // then results are synced, so that acknowledgements do not wait for long
+constexpr double kTick_s = 0.1;
+constexpr double kRateWindow_s = 60.0;
+
+std::vector<Rank> worker_ranks(const ManagerSetup& setup) {
+    std::vector<Rank> ranks;
+    if (setup.local_executor) ranks.push_back(0);
+    const Rank size = setup.transport != nullptr ? setup.transport->size() : 1;
+    for (Rank rank = 1; rank < size; ++rank) ranks.push_back(rank);
+    return ranks;
+}
+
+/// Turns counts into rates.
+class ProgressMeter {
+  public:
+    explicit ProgressMeter(double now_s) : started_s_(now_s) { samples_.emplace_back(now_s, 0); }
+
+    Progress at(const Counts& counts, bool stopping, double now_s) {
+        Progress progress;
+        progress.total = counts.total;
+        progress.done = counts.done;
+        progress.failed = counts.failed;
+        progress.running = counts.started;
+        progress.waiting = counts.total - counts.done - counts.failed - counts.started;
+        progress.workers = counts.workers;
+        progress.lost_workers = counts.lost_workers;
+        progress.elapsed_s = now_s - started_s_;
+        progress.stopping = stopping;
+        const std::uint64_t ended = counts.done + counts.failed;
+        samples_.emplace_back(now_s, ended);
+        while (samples_.size() > 2 && now_s - samples_[1].first > kRateWindow_s) samples_.pop_front();
+        const auto& [since_s, before] = samples_.front();
+        if (now_s > since_s) progress.tasks_per_s = static_cast<double>(ended - before) / (now_s - since_s);
+        progress.remaining_s =
+            counts.ended_cost > 0.0
+                ? progress.elapsed_s * (counts.cost - counts.ended_cost) / counts.ended_cost
+                : std::numeric_limits<double>::quiet_NaN();
+        return progress;
+    }
+
+  private:
+    double started_s_;
+    std::deque<std::pair<double, std::uint64_t>> samples_;
+};
+
+class Manager {
+  public:
+    /// `local` is the manager's end to this process's own worker, or null.
+    Manager(ManagerSetup setup, Transport* local, const std::atomic<bool>& stop, double now_s)
+        : setup_(std::move(setup)),
+          local_(local),
+          stop_(stop),
+          scheduler_(std::move(setup_.tasks), worker_ranks(setup_), setup_.options, now_s),
+          meter_(now_s) {
+        apply(scheduler_.handle(event::Tick{}, now_s));
+    }
+
+    bool step(double now_s) {
+        if (stop_.load(std::memory_order_relaxed) && !stop_told_) {
+            stop_told_ = true;
+            apply(scheduler_.handle(event::StopRequested{}, now_s));
+        }
+        const bool busy = receive(now_s);
+        store(now_s);
+        if (now_s - ticked_s_ >= kTick_s) {
+            ticked_s_ = now_s;
+            apply(scheduler_.handle(event::Tick{}, now_s));
+            store(now_s);
+        }
+        if (scheduler_.over() && !over_) {
+            over_ = true;
+            over_s_ = now_s;
+        }
+        report(now_s);
+        return busy;
+    }
+
+    /// All reachable workers have gone; this process's own one is always waited for.
+    bool ended(double now_s) const {
+        if (!over_) return false;
+        const std::vector<Rank> missing = scheduler_.missing_goodbyes();
+        const bool own = local_ != nullptr && std::find(missing.begin(), missing.end(), 0) != missing.end();
+        return !own && (missing.empty() || now_s - over_s_ > setup_.options.finish_s);
+    }
+
+    RunOutcome outcome(double now_s) {
+        if (setup_.on_progress)
+            setup_.on_progress(meter_.at(scheduler_.counts(), scheduler_.stopping(), now_s));
+        if (setup_.transport != nullptr) setup_.transport->flush(setup_.options.finish_s);
+        const Counts counts = scheduler_.counts();
+        RunOutcome outcome;
+        outcome.done = counts.done;
+        outcome.failed = counts.failed;
+        outcome.remaining = counts.total + counts.beyond_limit - counts.done - counts.failed;
+        outcome.stopped = scheduler_.stopping();
+        outcome.lost_workers = static_cast<std::uint32_t>(scheduler_.lost_workers().size() +
+                                                          scheduler_.missing_goodbyes().size());
+        outcome.store_error = store_error_;
+        for (const auto& [rank, error] : worker_errors_) outcome.worker_errors.push_back(error);
+        return outcome;
+    }
+
+  private:
+    bool receive(double now_s) {
+        bool busy = false;
+        for (Transport* transport : {local_, setup_.transport}) {
+            for (int count = 0; transport != nullptr && count < kMessagesPerRound; ++count) {
+                std::optional<Incoming> incoming = transport->poll();
+                if (!incoming) break;
+                busy = true;
+                note_failure(*incoming);
+                apply(scheduler_.handle(to_event(std::move(*incoming)), now_s));
+            }
+        }
+        return busy;
+    }
+
+    static Event to_event(Incoming incoming) {
+        if (auto* message = std::get_if<Message>(&incoming.content)) {
+            return event::Received{incoming.from, std::move(*message)};
+        }
+        return event::PeerLost{incoming.from, std::move(std::get<PeerFailure>(incoming.content).reason)};
+    }
+
+    void note_failure(const Incoming& incoming) {
+        const auto* message = std::get_if<Message>(&incoming.content);
+        if (message == nullptr) return;
+        if (const auto* join = std::get_if<message::Join>(message)) hosts_[incoming.from] = join->facts.host;
+        if (const auto* failed = std::get_if<message::Failed>(message)) {
+            worker_errors_.try_emplace(incoming.from, fmt::format("rank {} ({}): {}", incoming.from,
+                                                                  hosts_[incoming.from], failed->reason));
+        }
+    }
+
+    void apply(std::vector<Action> actions) {
+        for (Action& action : actions) {
+            if (auto* send = std::get_if<action::Send>(&action)) {
+                deliver(std::move(*send));
+            } else if (auto* store = std::get_if<action::Store>(&action)) {
+                to_store_.push_back(std::move(store->result));
+            } else {
+                log::warning(std::get<action::Warn>(action).text);
+            }
+        }
+    }
+
+    void deliver(action::Send send) {
+        if (auto* welcome = std::get_if<message::Welcome>(&send.message)) {
+            welcome->options = setup_.options;
+            welcome->setup = setup_.worker_setup;
+        }
+        Transport* transport = send.to == 0 ? local_ : setup_.transport;
+        if (transport != nullptr) transport->send(send.to, std::move(send.message));
+    }
+
+    /// Everything of this round is appended, then synced once; only then do the workers hear of it.
+    void store(double now_s) {
+        while (!to_store_.empty()) {
+            event::Stored stored;
+            event::StoreFailed failed;
+            for (const TaskResult& result : std::exchange(to_store_, {})) {
+                const bool kept =
+                    attempt(failed, [&] { setup_.sink->append(scheduler_.task(result.task), result); });
+                (kept ? stored.tasks : failed.tasks).push_back(result.task);
+            }
+            if (!stored.tasks.empty() && !attempt(failed, [&] { setup_.sink->sync(); })) {
+                failed.tasks.insert(failed.tasks.end(), stored.tasks.begin(), stored.tasks.end());
+                stored.tasks.clear();
+            }
+            if (!stored.tasks.empty()) apply(scheduler_.handle(std::move(stored), now_s));
+            if (!failed.tasks.empty()) apply(scheduler_.handle(std::move(failed), now_s));
+        }
+    }
+
+    template <class Action>
+    bool attempt(event::StoreFailed& failed, Action action) {
+        try {
+            action();
+            return true;
+        } catch (const std::exception& problem) {
+            failed.reason = problem.what();
+            if (store_error_.empty()) store_error_ = problem.what();
+            return false;
+        }
+    }
+
+    void report(double now_s) {
+        if (!setup_.on_progress || now_s - reported_s_ < setup_.options.progress_s) return;
+        reported_s_ = now_s;
+        setup_.on_progress(meter_.at(scheduler_.counts(), scheduler_.stopping(), now_s));
+    }
+
+    ManagerSetup setup_;
+    Transport* local_;
+    const std::atomic<bool>& stop_;
+    Scheduler scheduler_;
+    ProgressMeter meter_;
+    std::vector<TaskResult> to_store_;
+    std::map<Rank, std::string> hosts_;
+    std::map<Rank, std::string> worker_errors_;
+    std::string store_error_;
+    bool stop_told_ = false;
+    bool over_ = false;
+    double over_s_ = 0.0;
+    double ticked_s_ = 0.0;
+    double reported_s_ = 0.0;
+};
+
+}  // namespace
+
+RunOutcome run_manager(ManagerSetup setup, const std::atomic<bool>& stop) {
+    MEMCAP_EXPECT(setup.tasks.empty() || setup.sink != nullptr);
+    Doorbell bell;
+    PollPause pause(setup.options.poll_min_s, setup.options.poll_max_s);
+    std::unique_ptr<Transport> manager_end;
+    std::unique_ptr<Transport> worker_end;
+    std::unique_ptr<WorkerLoop> own_worker;
+    if (setup.local_executor) {
+        std::tie(manager_end, worker_end) = make_local_transport();
+        own_worker =
+            std::make_unique<WorkerLoop>(*worker_end, setup.local_facts, setup.local_executor, stop, bell);
+    }
+    Manager manager(std::move(setup), manager_end.get(), stop, monotonic_s());
+    for (double now_s = monotonic_s(); !manager.ended(now_s); now_s = monotonic_s()) {
+        bool busy = manager.step(now_s);
+        if (own_worker) busy |= own_worker->step(now_s);
+        bell.wait(pause.after(busy));
+    }
+    own_worker.reset();
+    return manager.outcome(monotonic_s());
+}
+
+bool dismiss_workers(Transport& transport, const Options& options) {
+    ManagerSetup setup;
+    setup.options = options;
+    setup.transport = &transport;
+    const std::atomic<bool> never = false;
+    return run_manager(std::move(setup), never).lost_workers == 0;
+}
+
+}  // namespace memcap::sched

@@ -1,0 +1,163 @@
+// The worker loop: one thread polls, another computes, and a lock between them.
+#include "memcap/sched/worker.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "memcap/base/clock.hpp"
+#include "memcap/base/log.hpp"
+#include "memcap/sched/worker_state.hpp"
+#include "sched/detail/worker_loop.hpp"
+
+namespace memcap::sched {
+
+/// A WorkerState that two threads share; the executor's side of it is the port.
+class LockedWorker final : public WorkPort {
+  public:
+    LockedWorker(WorkerFacts facts, Doorbell& bell) : state_(std::move(facts), monotonic_s()), bell_(bell) {}
+
+    /// Calls `action` with the state, then refreshes the flags and wakes a waiting take() if that can go on.
+    template <class Action>
+    auto with(Action action) {
+        const std::lock_guard lock(mutex_);
+        struct Publish {
+            LockedWorker& self;
+            ~Publish() {
+                self.closed_.store(self.state_.closed(), std::memory_order_release);
+                if (self.state_.queued() > 0 || self.state_.closed()) self.changed_.notify_all();
+            }
+        } const publish{*this};
+        return action(state_);
+    }
+
+    std::vector<LeasedTask> take(std::size_t most, double wait_s) override {
+        using Clock = std::chrono::steady_clock;
+        const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                              std::chrono::duration<double>(std::min(wait_s, 1e6)));
+        std::unique_lock lock(mutex_);
+        while (true) {
+            std::vector<LeasedTask> taken = state_.take(most, monotonic_s());
+            // A slot stays free: the polling thread should ask for more at once.
+            if (taken.size() < most) bell_.ring();
+            if (!taken.empty() || state_.closed() || Clock::now() >= until) return taken;
+            changed_.wait_until(lock, until);
+        }
+    }
+    void finish(TaskResult result) override {
+        with([&](WorkerState& state) { state.finish(std::move(result), monotonic_s()); });
+        bell_.ring();
+    }
+    bool stop_requested() const noexcept override { return closed(); }
+    bool closed() const noexcept override { return closed_.load(std::memory_order_acquire); }
+
+    void executor_returned() {
+        with([](WorkerState& state) { state.executor_returned(monotonic_s()); });
+        bell_.ring();
+    }
+    void executor_threw(const std::string& reason) {
+        with([&](WorkerState& state) { state.executor_threw(reason, monotonic_s()); });
+        bell_.ring();
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    WorkerState state_;
+    Doorbell& bell_;
+    std::atomic<bool> closed_ = false;
+};
+
+WorkerLoop::WorkerLoop(Transport& transport, const WorkerFacts& facts, ExecutorFactory make_executor,
+                       const std::atomic<bool>& stop, Doorbell& bell)
+    : transport_(transport),
+      make_executor_(std::move(make_executor)),
+      stop_(stop),
+      worker_(std::make_unique<LockedWorker>(facts, bell)) {}
+
+WorkerLoop::~WorkerLoop() {
+    worker_->with([](WorkerState& state) { state.abandon(); });
+    if (thread_.joinable()) thread_.join();
+}
+
+bool WorkerLoop::step(double now_s) {
+    bool busy = false;
+    while (std::optional<Incoming> incoming = transport_.poll()) {
+        busy = true;
+        if (auto* message = std::get_if<Message>(&incoming->content)) {
+            worker_->with([&](WorkerState& state) { state.receive(std::move(*message), now_s); });
+        } else {
+            log::error(
+                fmt::format("the manager is lost: {}", std::get<PeerFailure>(incoming->content).reason));
+            manager_lost_ = true;
+        }
+    }
+    const bool stop = stop_.load(std::memory_order_relaxed);
+    const auto [messages, start, give_up] = worker_->with([&](WorkerState& state) {
+        if (stop) state.stop(now_s);
+        const bool may_start = state.welcomed() && !thread_.joinable() && !state.executor_gone();
+        if (state.closed() && !thread_.joinable() && !state.executor_gone()) state.executor_returned(now_s);
+        if (state.manager_lost(now_s) && !state.finished()) {
+            log::error("the manager is lost: it has been silent for too long");
+            manager_lost_ = true;
+        }
+        if (manager_lost_) state.abandon();
+        std::vector<Message> out = state.messages(now_s);
+        ended_ = state.said_goodbye();
+        return std::tuple(std::move(out), may_start && !state.closed(), manager_lost_);
+    });
+    if (start) thread_ = std::thread(&WorkerLoop::compute, this);
+    if (give_up) {
+        ended_ = true;
+        return true;
+    }
+    for (const Message& message : messages) transport_.send(0, message);
+    return busy || !messages.empty();
+}
+
+void WorkerLoop::compute() {
+    try {
+        const Bytes setup = worker_->with([](WorkerState& state) { return state.setup(); });
+        const std::unique_ptr<Executor> executor = make_executor_(setup);
+        executor->run(*worker_);
+    } catch (const std::exception& problem) {
+        worker_->executor_threw(problem.what());
+        return;
+    } catch (...) {
+        worker_->executor_threw("an exception of unknown type");
+        return;
+    }
+    worker_->executor_returned();
+}
+
+WorkerOutcome WorkerLoop::outcome() {
+    if (thread_.joinable()) thread_.join();
+    return worker_->with([&](WorkerState& state) {
+        return WorkerOutcome{state.acknowledged(), state.unacknowledged(), manager_lost_, state.failure()};
+    });
+}
+
+Options WorkerLoop::options() const {
+    return worker_->with([](WorkerState& state) { return state.options(); });
+}
+
+WorkerOutcome run_worker(Transport& transport, const WorkerFacts& facts, const ExecutorFactory& make_executor,
+                         const std::atomic<bool>& stop) {
+    Doorbell bell;
+    WorkerLoop worker(transport, facts, make_executor, stop, bell);
+    const Options options;
+    PollPause pause(options.poll_min_s, options.poll_max_s);
+    while (!worker.ended()) {
+        const bool busy = worker.step(monotonic_s());
+        if (!worker.ended()) bell.wait(pause.after(busy));
+    }
+    transport.flush(worker.options().finish_s);
+    return worker.outcome();
+}
+
+}  // namespace memcap::sched

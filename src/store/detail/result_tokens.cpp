@@ -1,0 +1,107 @@
+// Tokens of a result file: rows that use the same sample share its stretch of values.
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "memcap/base/log.hpp"
+#include "store/detail/columns.hpp"
+#include "store/detail/ragged.hpp"
+
+namespace memcap::store::detail {
+
+namespace {
+
+struct TableKey {
+    std::size_t folder;
+    Id128 table;
+    auto operator<=>(const TableKey&) const = default;
+};
+
+/// How much of a sample the rows use, and where that lies.
+struct SampleUse {
+    std::size_t text_tokens = 0;
+    std::size_t prefix_tokens = 0;
+    std::uint64_t text_start = 0;
+    std::uint64_t prefix_end = 0;
+    bool text_there = false;
+    bool prefix_there = false;
+};
+
+using SampleUses = std::map<std::int32_t, SampleUse>;
+
+struct TokenColumns {
+    std::vector<std::int32_t> values;
+    std::vector<std::int64_t> start, count;
+
+    explicit TokenColumns(std::size_t rows) : start(rows, 0), count(rows, 0) {}
+    void set(std::size_t row, std::uint64_t first, std::size_t tokens) {
+        start[row] = static_cast<std::int64_t>(first);
+        count[row] = static_cast<std::int64_t>(tokens);
+    }
+    void write(const Handle& file, const char* name, const char* what) const {
+        const Handle group = create_group(file, name);
+        write_column(group, {"values", what, ""}, values);
+        write_column(group, {"start", "first token of the row in values", ""}, start);
+        write_column(group, {"count", "tokens of the row", ""}, count);
+    }
+};
+
+std::size_t length_of(const ContentRow& row) { return static_cast<std::size_t>(std::max(0, row.planned->axes.length)); }
+std::size_t prefix_of(const ContentRow& row) { return static_cast<std::size_t>(std::max(0, row.planned->axes.prefix)); }
+
+std::map<TableKey, SampleUses> collect_uses(const ResultContent& content) {
+    std::map<TableKey, SampleUses> uses;
+    for (const ContentRow& row : content.rows) {
+        SampleUse& use = uses[{row.token_folder, row.planned->token_table}][row.planned->token_sample];
+        use.text_tokens = std::max(use.text_tokens, length_of(row));
+        use.prefix_tokens = std::max(use.prefix_tokens, prefix_of(row));
+    }
+    return uses;
+}
+
+/// Copies what is used of one file of tokens behind the values gathered so far.
+void gather(const std::vector<TokenSample>& samples, SampleUses& uses, TokenColumns& texts, TokenColumns& prefixes) {
+    for (auto& [number, use] : uses) {
+        if (number < 0 || static_cast<std::size_t>(number) >= samples.size()) continue;
+        const TokenSample& sample = samples[static_cast<std::size_t>(number)];
+        use.text_there = use.text_tokens <= sample.text.size();
+        use.prefix_there = use.prefix_tokens <= sample.prefix.size();
+        if (use.text_there) {
+            use.text_start = texts.values.size();
+            const auto begin = sample.text.begin();
+            texts.values.insert(texts.values.end(), begin, begin + static_cast<std::ptrdiff_t>(use.text_tokens));
+        }
+        if (use.prefix_there) {
+            const auto end = sample.prefix.end();
+            prefixes.values.insert(prefixes.values.end(), end - static_cast<std::ptrdiff_t>(use.prefix_tokens), end);
+            use.prefix_end = prefixes.values.size();
+        }
+    }
+}
+
+}  // namespace
+
+std::uint64_t write_tokens(const Handle& file, const ResultContent& content) {
+    auto uses = collect_uses(content);
+    TokenColumns texts(content.rows.size());
+    TokenColumns prefixes(content.rows.size());
+    for (auto& [key, samples] : uses) {
+        const TokenCache cache(content.folders[key.folder].folder->tokens());
+        if (const auto loaded = cache.load(key.table)) gather(*loaded, samples, texts, prefixes);
+    }
+    std::uint64_t without = 0;
+    for (std::size_t number = 0; number < content.rows.size(); ++number) {
+        const ContentRow& row = content.rows[number];
+        const SampleUse& use = uses.at({row.token_folder, row.planned->token_table}).at(row.planned->token_sample);
+        if (use.text_there && length_of(row) > 0) texts.set(number, use.text_start, length_of(row));
+        if (use.prefix_there && prefix_of(row) > 0) {
+            prefixes.set(number, use.prefix_end - prefix_of(row), prefix_of(row));
+        }
+        if (!use.text_there || !use.prefix_there) ++without;
+    }
+    texts.write(file, "tokens", "token ids of texts; rows of one sample share its stretch");
+    prefixes.write(file, "prefix_tokens", "token ids of prefixes; rows of one sample share its stretch");
+    return without;
+}
+
+}  // namespace memcap::store::detail

@@ -1,0 +1,20 @@
+// From the state of a run to its result file.
+#pragma once
+
+#include "memcap/store/journal/run_state.hpp"
+#include "memcap/store/run_store.hpp"
+#include "store/detail/array_library.hpp"
+
+namespace memcap::store::detail {
+
+/// Deletes what interrupted writes left: temporary files, and bulk files whose segment is in place. Only the holder of
+/// the lock may do that.
+void finish_interrupted_work(const RunFolder& folder, const RunState& state, const ArrayLibrary& library);
+
+/// Turns all bulk files, none of which may still be written to, into segments.
+void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLibrary& library);
+
+/// Replaces results.h5.
+SnapshotReport write_snapshot(const RunFolder& folder, const RunState& state, ArrayLibrary& library);
+
+}  // namespace memcap::store::detail

@@ -1,0 +1,114 @@
+// One description of each small table, walked by a writer and by a reader.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/detail/columns.hpp"
+
+namespace memcap::store::detail {
+
+/// Writes one dataset a column into a new group. The getters of all its functions take a row and return a reference.
+template <class Row>
+class TableWriter {
+  public:
+    TableWriter(const Handle& parent, const std::string& name, const std::vector<Row>& rows)
+        : group_(create_group(parent, name)), rows_(rows) {}
+
+    template <class Get>
+    void name(const ColumnLabel& label, Get get) {
+        std::vector<std::string_view> values;
+        for (const Row& row : rows_) values.push_back(get(row));
+        write_name_column(group_, label, values);
+    }
+    template <class Get>
+    void text(const ColumnLabel& label, Get get) {
+        std::vector<std::string_view> values;
+        for (const Row& row : rows_) values.push_back(get(row));
+        write_text_column(group_, label, values);
+    }
+    template <class Get>
+    void number(const ColumnLabel& label, Get get) {
+        std::vector<std::remove_cvref_t<decltype(get(rows_.front()))>> values;
+        for (const Row& row : rows_) values.push_back(get(row));
+        write_column(group_, label, values);
+    }
+    template <class Get>
+    void flag(const ColumnLabel& label, Get get) {
+        std::vector<std::uint8_t> values;
+        for (const Row& row : rows_) values.push_back(get(row) ? 1 : 0);
+        write_column(group_, label, values);
+    }
+    template <class Get, class Parse>
+    void enumerator(const ColumnLabel& label, Get get, Parse) {
+        name(label, [get](const Row& row) { return to_string(get(row)); });
+    }
+    template <class First, class Second>
+    void pair(const ColumnLabel& label, First first, Second second) {
+        std::vector<double> values;
+        for (const Row& row : rows_) values.insert(values.end(), {first(row), second(row)});
+        write_pairs(group_, label, values);
+    }
+
+  private:
+    Handle group_;
+    const std::vector<Row>& rows_;
+};
+
+/// Fills rows from the columns of a group; the first column decides how many there are.
+template <class Row>
+class TableReader {
+  public:
+    TableReader(const Handle& parent, const std::string& name, std::vector<Row>& rows)
+        : group_(open_group(parent, name)), rows_(rows) {}
+
+    template <class Get>
+    void name(const ColumnLabel& label, Get get) {
+        fill(label, read_text_column(group_, label.name), [&](Row& row, std::string& value) { get(row) = std::move(value); });
+    }
+    template <class Get>
+    void text(const ColumnLabel& label, Get get) {
+        name(label, get);
+    }
+    template <class Get>
+    void number(const ColumnLabel& label, Get get) {
+        using Value = std::remove_cvref_t<decltype(get(rows_.front()))>;
+        fill(label, read_column<Value>(group_, label.name), [&](Row& row, Value value) { get(row) = value; });
+    }
+    template <class Get>
+    void flag(const ColumnLabel& label, Get get) {
+        fill(label, read_column<std::uint8_t>(group_, label.name),
+             [&](Row& row, std::uint8_t value) { get(row) = value != 0; });
+    }
+    template <class Get, class Parse>
+    void enumerator(const ColumnLabel& label, Get get, Parse parse) {
+        fill(label, read_text_column(group_, label.name), [&](Row& row, const std::string& value) {
+            const auto parsed = parse(value);
+            if (!parsed) throw Hdf5Failure("the column " + label.name + " holds '" + value + "', which this memcap does not know");
+            get(row) = *parsed;
+        });
+    }
+    template <class First, class Second>
+    void pair(const ColumnLabel& label, First first, Second second) {
+        const std::vector<double> values = read_pairs(group_, label.name);
+        std::size_t at = 0;
+        fill(label, std::vector<char>(values.size() / 2), [&](Row& row, char) {
+            first(row) = values[at++];
+            second(row) = values[at++];
+        });
+    }
+
+  private:
+    template <class Values, class Set>
+    void fill(const ColumnLabel& label, Values values, Set set) {
+        if (rows_.empty()) rows_.resize(values.size());
+        if (rows_.size() != values.size()) throw Hdf5Failure("the column " + label.name + " has another length than those before it");
+        for (std::size_t row = 0; row < rows_.size(); ++row) set(rows_[row], values[row]);
+    }
+
+    Handle group_;
+    std::vector<Row>& rows_;
+};
+
+}  // namespace memcap::store::detail

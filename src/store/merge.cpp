@@ -1,0 +1,180 @@
+// Merging run folders: rows, names and arrays of each, in one file.
+#include "memcap/store/merge.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+#include <system_error>
+
+#include "memcap/base/clock.hpp"
+#include "memcap/base/errors.hpp"
+#include "store/detail/array_library.hpp"
+#include "store/detail/result_writer.hpp"
+
+namespace memcap::store {
+
+namespace {
+
+/// A run folder opened for reading alone.
+struct Source {
+    RunFolder folder;
+    detail::ArrayLibrary library;
+    RunState state;
+};
+
+Source open_source(const std::filesystem::path& root) {
+    RunFolder folder(std::filesystem::absolute(root).lexically_normal());
+    if (!folder.exists()) {
+        throw StoreError(root, {.what = "there is no run in this folder",
+                                .where = {},
+                                .why = "it has no journal",
+                                .advice = "Name folders that `memcap run` wrote to, e.g. runs/<experiment>"});
+    }
+    auto library = detail::ArrayLibrary::open(folder);
+    RunState state = replay(folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
+    return {std::move(folder), std::move(library), std::move(state)};
+}
+
+/// Builds the joint tables folder by folder.
+class Joint {
+  public:
+    explicit Joint(MergeReport& report) : report_(report) {}
+
+    void add(const Source& source, std::size_t folder) {
+        const record::RunTables& tables = source.state.tables();
+        for (const auto& note : source.state.report().notes) report_.notes.push_back(note);
+        experiments_.push_back(tables.experiment);
+        add_text(tables);
+        add_names(tables);
+        for (auto skipped : tables.skipped) {
+            rename(skipped.axes);
+            tables_.skipped.push_back(std::move(skipped));
+        }
+        tables_.launches.insert(tables_.launches.end(), tables.launches.begin(), tables.launches.end());
+        choose_records(source, folder);
+        for (const ResultRow& row : source.state.rows()) add_row(*row.planned, folder);
+    }
+
+    record::RunTables& tables() {
+        tables_.experiment = fmt::format("{}", fmt::join(experiments_, " + "));
+        return tables_;
+    }
+    std::vector<detail::ContentRow> rows() const {
+        std::vector<detail::ContentRow> rows;
+        for (const auto& [planned, folder] : rows_) {
+            const auto& chosen = chosen_.at(planned.trial_id);
+            rows.push_back({.planned = &planned, .stored = chosen.stored, .folder = chosen.folder, .token_folder = folder});
+        }
+        return rows;
+    }
+
+  private:
+    struct Chosen {
+        const StoredRecord* stored;
+        std::size_t folder;
+    };
+
+    void add_text(const record::RunTables& tables) {
+        if (!tables_.experiment_yaml.empty()) tables_.experiment_yaml += "---\n";
+        tables_.experiment_yaml += tables.experiment_yaml;
+        if (!tables_.experiment_yaml.empty() && tables_.experiment_yaml.back() != '\n') tables_.experiment_yaml += '\n';
+        if (tables_.created_utc.empty() || tables.created_utc < tables_.created_utc) tables_.created_utc = tables.created_utc;
+    }
+
+    void add_names(const record::RunTables& tables) {
+        add_rows(tables_.models, tables.models, new_models_, tables.experiment);
+        add_rows(tables_.corpora, tables.corpora, new_corpora_, tables.experiment);
+        add_rows(tables_.protocols, tables.protocols, new_protocols_, tables.experiment);
+    }
+
+    /// Adds named rows; one whose name already stands for something else gets a name of its own.
+    template <class Row>
+    void add_rows(std::vector<Row>& rows, const std::vector<Row>& added, std::map<std::string, std::string>& names,
+                  const std::string& experiment) {
+        names.clear();
+        const auto find = [&rows](const std::string& name) {
+            return std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.name == name; });
+        };
+        for (Row row : added) {
+            const std::string name = row.name;
+            for (int number = 2; find(row.name) != rows.end() && !same_meaning(*find(row.name), row); ++number) {
+                row.name = number == 2 ? fmt::format("{} ({})", name, experiment)
+                                       : fmt::format("{} ({} {})", name, experiment, number);
+            }
+            names[name] = row.name;
+            if (row.name != name) {
+                report_.notes.push_back(fmt::format("'{}' of {} differs from the one before it and is called '{}'", name,
+                                                    experiment, row.name));
+            }
+            if (find(row.name) == rows.end()) rows.push_back(std::move(row));
+        }
+    }
+
+    void rename(Axes& axes) const {
+        const auto replace = [](std::string& name, const std::map<std::string, std::string>& names) {
+            if (const auto found = names.find(name); found != names.end()) name = found->second;
+        };
+        replace(axes.model, new_models_);
+        replace(axes.corpus, new_corpora_);
+        replace(axes.protocol, new_protocols_);
+    }
+
+    void choose_records(const Source& source, std::size_t folder) {
+        for (const auto& [trial, stored] : source.state.records()) {
+            const auto [place, fresh] = chosen_.try_emplace(trial, Chosen{&stored, folder});
+            if (fresh) continue;
+            ++report_.duplicates;
+            const StoredRecord& former = *place->second.stored;
+            if (!former.final() && (stored.final() || former.record.status == record::TrialStatus::failed)) {
+                place->second = {&stored, folder};
+            } else if (former.final() && stored.final() && in_conflict(former.record, stored.record)) {
+                report_.conflicts.push_back(fmt::format("trial {}: loss {} of {} stays, loss {} of {} is ignored",
+                                                        trial.hex(), former.record.loss_nats,
+                                                        experiments_[place->second.folder], stored.record.loss_nats,
+                                                        experiments_[folder]));
+            }
+        }
+    }
+
+    void add_row(record::PlannedRow row, std::size_t folder) {
+        rename(row.axes);
+        if (seen_.insert({row.axes, row.trial_id}).second) rows_.emplace_back(std::move(row), folder);
+    }
+
+    MergeReport& report_;
+    record::RunTables tables_;
+    std::vector<std::string> experiments_;
+    std::map<std::string, std::string> new_models_, new_corpora_, new_protocols_;  ///< of the folder being added
+    std::unordered_map<Id128, Chosen> chosen_;
+    std::set<std::pair<Axes, Id128>> seen_;
+    std::deque<std::pair<record::PlannedRow, std::size_t>> rows_;
+};
+
+}  // namespace
+
+MergeReport merge(const std::filesystem::path& out, const std::vector<std::filesystem::path>& folders,
+                  MergeArrays arrays) {
+    std::deque<Source> sources;
+    for (const auto& folder : folders) sources.push_back(open_source(folder));
+    MergeReport report;
+    Joint joint(report);
+    detail::ResultContent content{.tables = nullptr, .rows = {}, .folders = {}, .arrays = arrays};
+    for (Source& source : sources) {
+        joint.add(source, content.folders.size());
+        content.folders.push_back({&source.folder, &source.library});
+        if (arrays == MergeArrays::refer && !numbered_files(source.folder.journal(), ".bulk").empty()) {
+            report.notes.push_back(fmt::format("{}: the latest vectors are not in a segment yet and are left out; run "
+                                               "`memcap rebuild {}` first, or merge with --self-contained",
+                                               source.folder.root().string(), source.folder.root().string()));
+        }
+    }
+    content.tables = &joint.tables();
+    content.rows = joint.rows();
+    report.written = detail::write_results(out, content);
+    return report;
+}
+
+}  // namespace memcap::store

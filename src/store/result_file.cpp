@@ -1,0 +1,286 @@
+// Reading results.h5.
+#include "memcap/store/result_file.hpp"
+
+#include <fmt/format.h>
+
+#include <unordered_map>
+
+#include "memcap/base/contracts.hpp"
+#include "memcap/base/errors.hpp"
+#include "store/detail/columns.hpp"
+#include "store/detail/segment_file.hpp"
+#include "store/detail/side_tables.hpp"
+
+namespace memcap::store {
+
+namespace {
+
+using detail::Handle;
+using record::TrialRecord;
+
+constexpr std::int32_t kNewestSchema = 1;
+
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, const std::string& why) {
+    throw DataError(path, {.what = what,
+                           .where = {},
+                           .why = why,
+                           .advice = "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew"});
+}
+
+/// Start and count of each row in a ragged part.
+struct Stretches {
+    std::vector<std::int64_t> start, count;
+
+    Stretches() = default;
+    Stretches(const Handle& file, const std::string& group, std::size_t rows)
+        : start(detail::read_column<std::int64_t>(file, group + "/start")),
+          count(detail::read_column<std::int64_t>(file, group + "/count")) {
+        if (start.size() != rows || count.size() != rows) {
+            throw detail::Hdf5Failure("the rows of /" + group + " are not as many as those of /trials");
+        }
+    }
+    template <class T>
+    std::vector<T> read(const Handle& dataset, std::size_t row) const {
+        if (start[row] < 0 || count[row] < 0) throw detail::Hdf5Failure("a row begins before its dataset");
+        return detail::read_stretch<T>(dataset, static_cast<std::uint64_t>(start[row]),
+                                       static_cast<std::uint64_t>(count[row]));
+    }
+};
+
+template <class Enum>
+Enum parse_name(const std::string& name, std::initializer_list<Enum> known) {
+    for (const Enum value : known) {
+        if (to_string(value) == name) return value;
+    }
+    throw detail::Hdf5Failure("'" + name + "' is nothing that this memcap knows");
+}
+
+/// Fills one field of every row from one column.
+class TrialColumns {
+  public:
+    TrialColumns(const Handle& file, std::vector<Axes>& axes, std::vector<TrialRecord>& records)
+        : group_(detail::open_group(file, "trials")), axes_(axes), records_(records) {
+        const auto ids = detail::read_text_column(group_, "trial_id");
+        axes_.resize(ids.size());
+        records_.resize(ids.size());
+        for (std::size_t row = 0; row < ids.size(); ++row) records_[row].trial_id = Id128::from_hex(ids[row]);
+    }
+
+    template <class Row, class T>
+    void numbers(std::vector<Row>& rows, const char* name, T Row::*member) const {
+        const auto values = expect_rows(detail::read_column<T>(group_, name), name);
+        for (std::size_t row = 0; row < rows.size(); ++row) rows[row].*member = values[row];
+    }
+    template <class Set>
+    void texts(const char* name, Set set) const {
+        const auto values = expect_rows(detail::read_text_column(group_, name), name);
+        for (std::size_t row = 0; row < values.size(); ++row) set(row, values[row]);
+    }
+    void read_axes() const {
+        texts("model", [this](std::size_t row, const std::string& text) { axes_[row].model = text; });
+        texts("corpus", [this](std::size_t row, const std::string& text) { axes_[row].corpus = text; });
+        texts("protocol", [this](std::size_t row, const std::string& text) { axes_[row].protocol = text; });
+        texts("precision", [this](std::size_t row, const std::string& text) {
+            const auto precision = parse_precision(text);
+            if (!precision) throw detail::Hdf5Failure("'" + text + "' is no precision that this memcap knows");
+            axes_[row].precision = *precision;
+        });
+        numbers(axes_, "sample", &Axes::sample);
+        numbers(axes_, "seed", &Axes::seed);
+        numbers(axes_, "memory_vectors", &Axes::memory_vectors);
+        numbers(axes_, "length", &Axes::length);
+        numbers(axes_, "prefix", &Axes::prefix);
+    }
+    void read_outcome() const {
+        using record::StopReason;
+        using record::TrialStatus;
+        texts("status", [this](std::size_t row, const std::string& text) {
+            records_[row].status = parse_name(text, {TrialStatus::done, TrialStatus::failed});
+        });
+        texts("failure", [this](std::size_t row, const std::string& text) { set_failure(records_[row], text); });
+        texts("stop_reason", [this](std::size_t row, const std::string& text) {
+            records_[row].stop_reason =
+                parse_name(text, {StopReason::none, StopReason::solved, StopReason::patience, StopReason::max_steps});
+        });
+        numbers(records_, "scored_tokens", &TrialRecord::scored_tokens);
+        numbers(records_, "evaluations", &TrialRecord::evaluations);
+        numbers(records_, "best_evaluation", &TrialRecord::best_evaluation);
+        numbers(records_, "loss_nomem_nats", &TrialRecord::loss_nomem_nats);
+        numbers(records_, "accuracy_nomem", &TrialRecord::accuracy_nomem);
+        numbers(records_, "loss_nats", &TrialRecord::loss_nats);
+        numbers(records_, "accuracy", &TrialRecord::accuracy);
+        numbers(records_, "correct_tokens", &TrialRecord::correct_tokens);
+        numbers(records_, "loss_min_nats", &TrialRecord::loss_min_nats);
+        const auto exact = expect_rows(detail::read_column<std::uint8_t>(group_, "exact"), "exact");
+        for (std::size_t row = 0; row < exact.size(); ++row) records_[row].exact = exact[row] != 0;
+    }
+    void read_circumstances() const {
+        numbers(records_, "elapsed_s", &TrialRecord::elapsed_s);
+        numbers(records_, "rank", &TrialRecord::rank);
+        numbers(records_, "attempt", &TrialRecord::attempt);
+        texts("host", [this](std::size_t row, const std::string& text) { records_[row].host = text; });
+        texts("device", [this](std::size_t row, const std::string& text) { records_[row].device = text; });
+        texts("finished_utc", [this](std::size_t row, const std::string& text) { records_[row].finished_utc = text; });
+    }
+
+  private:
+    template <class Values>
+    Values expect_rows(Values values, const char* name) const {
+        if (values.size() != records_.size()) {
+            throw detail::Hdf5Failure(fmt::format("/trials/{} has {} rows, /trials/trial_id {}", name, values.size(),
+                                                  records_.size()));
+        }
+        return values;
+    }
+    static void set_failure(TrialRecord& record, const std::string& text) {
+        using record::FailureCategory;
+        const auto colon = text.find(": ");
+        if (colon == std::string::npos) return;
+        record.failure.category = parse_name(text.substr(0, colon), {FailureCategory::retryable,
+                                                                     FailureCategory::permanent,
+                                                                     FailureCategory::device_lost});
+        record.failure.message = text.substr(colon + 2);
+    }
+
+    Handle group_;
+    std::vector<Axes>& axes_;
+    std::vector<TrialRecord>& records_;
+};
+
+/// HDF5 answers with fill values where the file behind a virtual dataset is gone; that must not pass for data.
+void expect_segments(const std::filesystem::path& path, const Handle& dataset) {
+    const Handle creation(H5Dget_create_plist(dataset.get()), H5Pclose, "ask how a dataset lies in the file");
+    if (H5Pget_layout(creation.get()) != H5D_VIRTUAL) return;
+    std::size_t count = 0;
+    detail::checked(H5Pget_virtual_count(creation.get(), &count), "ask for the segments");
+    for (std::size_t i = 0; i < count; ++i) {
+        std::string name(4096, '\0');
+        const auto length = H5Pget_virtual_filename(creation.get(), i, name.data(), name.size());
+        name.resize(static_cast<std::size_t>(std::max<ssize_t>(0, length)));
+        for (auto at = name.find("%%"); at != std::string::npos; at = name.find("%%", at + 1)) name.erase(at, 1);
+        if (!std::filesystem::exists(path.parent_path() / name)) {
+            throw detail::Hdf5Failure(name + " is missing beside it, and holds vectors that it refers to");
+        }
+    }
+}
+
+}  // namespace
+
+struct ResultFile::Content {
+    std::filesystem::path path;
+    Handle file;
+    std::vector<Axes> axes;
+    std::vector<TrialRecord> records;
+    record::RunTables tables;
+    std::vector<metrics::StatisticsRow> statistics;
+    Stretches vectors, curves, texts, prefixes;
+    Handle vector_values, curve_evaluation, curve_loss, curve_accuracy, text_values, prefix_values;
+    bool segments_are_there = false;
+    std::unordered_map<Id128, std::vector<std::size_t>> rows_of;
+
+    void read_head();
+    void read_trials();
+    void open_ragged();
+    StoredTrial read(std::size_t row);
+};
+
+void ResultFile::Content::read_head() {
+    const auto version = detail::read_int_attribute(file, "schema_version");
+    if (version > kNewestSchema) {
+        throw detail::Hdf5Failure(fmt::format("it has schema {}, and this memcap reads up to {}", version, kNewestSchema));
+    }
+    tables = detail::read_side_tables(file);
+    tables.experiment = detail::read_text_attribute(file, "experiment");
+    tables.created_utc = detail::read_text_attribute(file, "created_utc");
+    statistics = detail::read_statistics(file);
+}
+
+void ResultFile::Content::read_trials() {
+    const TrialColumns columns(file, axes, records);
+    columns.read_axes();
+    columns.read_outcome();
+    columns.read_circumstances();
+    std::unordered_map<std::string, std::int32_t> widths;
+    for (const auto& model : tables.models) widths[model.name] = model.memory_width;
+    for (std::size_t row = 0; row < records.size(); ++row) {
+        records[row].vector_width = widths[axes[row].model];
+        rows_of[records[row].trial_id].push_back(row);
+    }
+}
+
+void ResultFile::Content::open_ragged() {
+    vectors = Stretches(file, "vectors", records.size());
+    curves = Stretches(file, "curves", records.size());
+    texts = Stretches(file, "tokens", records.size());
+    prefixes = Stretches(file, "prefix_tokens", records.size());
+    const auto open = [this](const char* group, const char* name) {
+        return detail::open_dataset(file, fmt::format("{}/{}", group, name));
+    };
+    vector_values = open("vectors", detail::kVectorValues);
+    curve_evaluation = open("curves", detail::kCurveEvaluation);
+    curve_loss = open("curves", detail::kCurveLoss);
+    curve_accuracy = open("curves", detail::kCurveAccuracy);
+    text_values = open("tokens", "values");
+    prefix_values = open("prefix_tokens", "values");
+}
+
+StoredTrial ResultFile::Content::read(std::size_t row) {
+    if (!segments_are_there) {
+        expect_segments(path, vector_values);
+        expect_segments(path, curve_evaluation);
+        segments_are_there = true;
+    }
+    StoredTrial trial{.axes = axes[row], .record = records[row], .text = {}, .prefix = {}};
+    trial.record.vector = vectors.read<float>(vector_values, row);
+    trial.record.curve.evaluation = curves.read<std::int32_t>(curve_evaluation, row);
+    trial.record.curve.loss_nats = curves.read<float>(curve_loss, row);
+    trial.record.curve.accuracy = curves.read<float>(curve_accuracy, row);
+    trial.text = texts.read<std::int32_t>(text_values, row);
+    trial.prefix = prefixes.read<std::int32_t>(prefix_values, row);
+    return trial;
+}
+
+ResultFile::ResultFile(std::unique_ptr<Content> content) : content_(std::move(content)) {}
+ResultFile::ResultFile(ResultFile&&) noexcept = default;
+ResultFile& ResultFile::operator=(ResultFile&&) noexcept = default;
+ResultFile::~ResultFile() = default;
+
+ResultFile ResultFile::open(const std::filesystem::path& path) {
+    auto content = std::make_unique<Content>();
+    content->path = std::filesystem::absolute(std::filesystem::is_directory(path) ? path / "results.h5" : path);
+    if (!std::filesystem::exists(content->path)) fail(content->path, "there is no such result file", "");
+    try {
+        content->file = detail::open_file(content->path);
+        content->read_head();
+        content->read_trials();
+        content->open_ragged();
+    } catch (const detail::Hdf5Failure& failure) {
+        fail(content->path, "cannot read this result file", failure.what());
+    } catch (const UsageError& error) {
+        fail(content->path, "cannot read this result file", error.text().what);
+    }
+    return ResultFile(std::move(content));
+}
+
+std::size_t ResultFile::rows() const { return content_->records.size(); }
+const Axes& ResultFile::axes(std::size_t row) const { return content_->axes.at(row); }
+const record::TrialRecord& ResultFile::numbers(std::size_t row) const { return content_->records.at(row); }
+bool ResultFile::has_vector(std::size_t row) const { return content_->vectors.count.at(row) > 0; }
+const record::RunTables& ResultFile::tables() const { return content_->tables; }
+const std::vector<metrics::StatisticsRow>& ResultFile::statistics() const { return content_->statistics; }
+
+StoredTrial ResultFile::read(std::size_t row) const {
+    MEMCAP_EXPECT(row < rows());
+    try {
+        return content_->read(row);
+    } catch (const detail::Hdf5Failure& failure) {
+        fail(content_->path, fmt::format("cannot read trial {}", numbers(row).trial_id.hex()), failure.what());
+    }
+}
+
+std::vector<std::size_t> ResultFile::rows_of(const Id128& trial) const {
+    const auto found = content_->rows_of.find(trial);
+    return found == content_->rows_of.end() ? std::vector<std::size_t>{} : found->second;
+}
+
+}  // namespace memcap::store

@@ -1,0 +1,118 @@
+// A run folder open for writing.
+#include "memcap/store/run_store.hpp"
+
+#include <fmt/format.h>
+
+#include "memcap/base/contracts.hpp"
+#include "memcap/base/files.hpp"
+#include "memcap/base/log.hpp"
+#include "store/detail/array_library.hpp"
+#include "store/detail/snapshot.hpp"
+
+namespace memcap::store {
+
+namespace {
+
+void log_report(const RunFolder& folder, const JournalReport& report) {
+    for (const auto& note : report.notes) log::warning(note);
+    for (const auto& conflict : report.conflicts) log::warning(conflict);
+    if (report.unreadable_frames > 0) {
+        log::warning(fmt::format("{}: {} whole entries could not be understood and were skipped",
+                                 folder.journal().string(), report.unreadable_frames));
+    }
+    if (report.unacknowledged > 0) {
+        log::warning(fmt::format("{}: the vectors of {} trials did not reach the disk before the last stop; these "
+                                 "trials run again",
+                                 folder.journal().string(), report.unacknowledged));
+    }
+}
+
+}  // namespace
+
+RunStore::RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
+                   detail::ArrayLibrary library)
+    : folder_(std::move(folder)),
+      lock_(std::move(lock)),
+      state_(std::move(state)),
+      journal_(std::move(journal)),
+      library_(std::make_unique<detail::ArrayLibrary>(std::move(library))) {}
+
+RunStore::RunStore(RunStore&&) noexcept = default;
+RunStore& RunStore::operator=(RunStore&&) noexcept = default;
+RunStore::~RunStore() = default;
+
+RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& options) {
+    const RunFolder folder(root);
+    folder.create();
+    FolderLock lock = FolderLock::acquire(folder.lock_file(), options.job_id, options.restart_count);
+    auto library = detail::ArrayLibrary::open(folder);
+    RunState state =
+        replay(folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::cut);
+    log_report(folder, state.report());
+    detail::finish_interrupted_work(folder, state, library);
+    std::uint32_t last_bulk = state.last_bulk();
+    for (const auto& numbers : {numbered_files(folder.journal(), ".bulk"), numbered_files(folder.vectors(), ".h5")}) {
+        if (!numbers.empty()) last_bulk = std::max(last_bulk, numbers.back());
+    }
+    JournalWriter journal = JournalWriter::create(folder, state.run_id(), last_bulk + 1);
+    return RunStore(folder, std::move(lock), std::move(state), std::move(journal), std::move(library));
+}
+
+std::optional<KnownTrial> RunStore::known(const Id128& trial) const {
+    const StoredRecord* stored = state_.find(trial);
+    const bool lost = stored != nullptr && stored->record.status == record::TrialStatus::done && !stored->final();
+    if (stored == nullptr || lost) return std::nullopt;
+    return KnownTrial{.status = stored->record.status,
+                      .category = stored->record.failure.category,
+                      .attempts = stored->attempts};
+}
+
+void RunStore::begin_launch(const record::RunTables& tables) {
+    MEMCAP_EXPECT(tables.launches.size() == 1);
+    journal_.append(tables);
+    journal_.sync();
+    state_.add_tables(journal_.segment(), tables);
+    write_file_atomically(folder_.experiment_file(), tables.experiment_yaml);
+}
+
+void RunStore::update_launch(const record::LaunchRow& launch) {
+    journal_.append(launch);
+    journal_.sync();
+    state_.add_launch(journal_.segment(), launch);
+}
+
+void RunStore::append(const record::TrialRecord& record) {
+    const BulkPlace arrays = journal_.append(record);
+    record::TrialRecord numbers = record;
+    numbers.vector = {};
+    numbers.curve = {};
+    state_.add_result(std::move(numbers), arrays, ArraysState::whole);
+}
+
+void RunStore::sync() { journal_.sync(); }
+
+SnapshotReport RunStore::snapshot() {
+    // Nothing may be shown in results.h5 that a crash could still take back.
+    journal_.sync();
+    journal_.end_bulk_file();
+    detail::publish_bulk_files(folder_, state_, *library_);
+    return detail::write_snapshot(folder_, state_, *library_);
+}
+
+void RunStore::close() {
+    journal_.sync();
+    journal_.end_bulk_file();
+    lock_.release();
+}
+
+std::vector<metrics::Outcome> RunStore::outcomes() const {
+    std::vector<metrics::Outcome> outcomes;
+    for (const ResultRow& row : state_.rows()) outcomes.push_back({&row.planned->axes, &row.stored->record});
+    return outcomes;
+}
+
+std::vector<metrics::StatisticsRow> RunStore::statistics() const {
+    return metrics::statistics(outcomes(), state_.tables().models, state_.tables().corpora);
+}
+
+}  // namespace memcap::store

@@ -1,0 +1,162 @@
+// Cost, order and summary of plans.
+#include "memcap/plan/cost.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "memcap/plan/order.hpp"
+#include "memcap/plan/summary.hpp"
+#include "plan/plan_fixtures.hpp"
+
+namespace memcap::plan {
+namespace {
+
+using testing::ElementsAre;
+using testing_support::answer;
+using testing_support::experiment_with;
+using testing_support::facts;
+using testing_support::tokens_from;
+
+Trial trial_of(std::int32_t model, std::size_t length, std::int32_t max_steps = 100,
+               Precision precision = Precision::float32) {
+    Trial trial;
+    trial.model = model;
+    trial.text = tokens_from(0, length);
+    trial.protocol.max_steps = max_steps;
+    trial.precision = precision;
+    return trial;
+}
+
+// Pythia-1.4B (24 layers of width 2048, V = 50304): 1208 M block and 103 M head parameters. The expected
+// FLOPs are the published reference's 0.676, 2.78 and 9.07 TFLOP for N = 128, 512 and 1568 at K = 1.
+TEST(Cost, AgreesWithTheWorkedExampleOfPythia) {
+    ModelFacts model;
+    model.width = 2048;
+    model.layers = 24;
+    model.block_parameters = 1'208'000'000;
+    model.head_parameters = 103'000'000;
+    EXPECT_NEAR(flops_per_step(model, trial_of(0, 128)) / 1e12, 0.676, 0.005);
+    EXPECT_NEAR(flops_per_step(model, trial_of(0, 512)) / 1e12, 2.78, 0.02);
+    EXPECT_NEAR(flops_per_step(model, trial_of(0, 1568)) / 1e12, 9.07, 0.05);
+}
+
+TEST(Cost, CountsVectorsPrefixAndTargetExactly) {
+    ModelFacts model;
+    model.width = 10;
+    model.layers = 2;
+    model.block_parameters = 1000;
+    model.head_parameters = 500;
+    Trial trial = trial_of(0, 5);
+    trial.memory_vectors = 3;
+    trial.prefix = {1, 2};
+    // T = 3 + 2 + 5 - 1 = 9: 4 * 1000 * 9 + 7 * 81 * 10 * 2 + 4 * 500 * 4
+    EXPECT_DOUBLE_EQ(flops_per_step(model, trial), 36'000 + 11'340 + 8'000);
+    trial.protocol.target = Target::all;
+    EXPECT_DOUBLE_EQ(flops_per_step(model, trial), 36'000 + 11'340 + 10'000);
+    EXPECT_DOUBLE_EQ(max_flops(model, trial), 100 * 57'340.0);
+}
+
+TEST(Cost, MemoryOfWeightsAndSlotsFollowsThePrecision) {
+    const ModelFacts model = facts("a");
+    EXPECT_EQ(weight_bytes(model, Precision::float32), (2 * 65'536 + 250'000) * 4);
+    EXPECT_EQ(weight_bytes(model, Precision::bfloat16), (2 * 65'536 + 250'000) * 2);
+    // 20 * 64 * 5 values at T = 16 positions; 15 rows of 1024 logits, twice; six copies of one vector of 64.
+    EXPECT_EQ(slot_bytes(model, trial_of(0, 16)), 20 * 64 * 5 * 16 * 4 + 2 * 4 * 1024 * 15 + 6 * 4 * 64);
+    EXPECT_EQ(slot_bytes(model, trial_of(0, 16, 100, Precision::float16)),
+              20 * 64 * 5 * 16 * 2 + 2 * 4 * 1024 * 15 + 6 * 4 * 64);
+}
+
+TEST(Cost, SlotsFillNineTenthsOfADevice) {
+    EXPECT_EQ(slots_that_fit(1000, 100, 100), 8);
+    EXPECT_EQ(slots_that_fit(1000, 899, 100), 0);
+    EXPECT_EQ(slots_that_fit(1000, 5000, 100), 0);
+}
+
+TEST(Affinity, IsOfTheWeightsAndThePrecision) {
+    ModelFacts renamed = facts("a");
+    renamed.name = "z";
+    renamed.path = "/elsewhere";
+    EXPECT_EQ(affinity_key(facts("a"), Precision::float32), affinity_key(renamed, Precision::float32));
+    EXPECT_NE(affinity_key(facts("a"), Precision::float32), affinity_key(facts("a"), Precision::bfloat16));
+    EXPECT_NE(affinity_key(facts("a"), Precision::float32), affinity_key(facts("b"), Precision::float32));
+    ModelFacts unread = facts("a");
+    unread.weights_sha256.clear();
+    ModelFacts other = unread;
+    other.name = "other";
+    EXPECT_NE(affinity_key(unread, Precision::float32), affinity_key(other, Precision::float32));
+}
+
+TEST(LeaseOrder, KeepsGroupsTogetherAndStartsWithTheLongest) {
+    std::vector<ModelFacts> models{facts("small"), facts("large")};
+    models[1].block_parameters *= 100;
+    const std::vector<Trial> trials{trial_of(0, 32),
+                                    trial_of(1, 4),
+                                    trial_of(0, 8),
+                                    trial_of(1, 16),
+                                    trial_of(0, 32, 500),
+                                    trial_of(1, 4),
+                                    trial_of(0, 8, 100, Precision::tf32)};
+    EXPECT_THAT(lease_order(trials, models), ElementsAre(3, 1, 5, 4, 0, 2, 6));
+}
+
+TEST(LeaseOrder, OfNothingIsEmpty) {
+    EXPECT_TRUE(lease_order({}, {}).empty());
+}
+
+constexpr std::string_view kSweeps =
+    "  - {models: [a, b], corpora: c, memory_vectors: [1, 8], lengths: [4, 16], protocols: [hot]}\n"
+    "  - {models: a, corpora: [c, r], memory_vectors: 1, lengths: 16, protocols: [paper, same]}\n";
+
+TEST(Summary, CountsTrialsOnceAndRowsAll) {
+    const auto experiment = experiment_with(kSweeps);
+    const std::vector<ModelFacts> models{facts("a"), facts("b")};
+    const Plan plan = expand(experiment, answer(experiment), models);
+    const Summary summary = summarise(plan, models, {});
+    // Model a on c: K = 1 at N = 4 and 16, K = 8 at N = 16, three samples each, then paper = same at N = 16.
+    ASSERT_EQ(summary.pairs.size(), 3U);
+    EXPECT_EQ(summary.pairs[0].model + summary.pairs[0].corpus, "ac");
+    EXPECT_EQ(summary.pairs[0].trials, 9 + 3);
+    EXPECT_EQ(summary.pairs[0].rows, 9 + 6);
+    EXPECT_EQ(summary.pairs[0].longest_positions, 8 + 16 - 1);
+    EXPECT_EQ(summary.pairs[1].model + summary.pairs[1].corpus, "bc");
+    EXPECT_EQ(summary.pairs[1].trials, 9);
+    EXPECT_EQ(summary.pairs[2].model + summary.pairs[2].corpus, "ar");
+    EXPECT_EQ(summary.pairs[2].trials, 2);
+    EXPECT_EQ(summary.pairs[2].rows, 4);
+    EXPECT_EQ(summary.trials, 23);
+    EXPECT_EQ(summary.rows, 28);
+    EXPECT_EQ(summary.max_steps, 18 * 300 + 5 * 5000);
+    ASSERT_EQ(summary.skips.size(), 2U);
+    EXPECT_EQ(summary.skipped, 6);
+    EXPECT_EQ(summary.skips[0].count, 3);
+    EXPECT_EQ(summary.skips[0].first, "sample 0, K = 8, N = 4, prefix 0: 8 vectors for 4 tokens");
+    double flops = 0.0;
+    for (const Trial& trial : plan.trials)
+        flops += max_flops(models[static_cast<std::size_t>(trial.model)], trial);
+    EXPECT_DOUBLE_EQ(summary.max_flops, flops);
+    EXPECT_LT(summary.max_hours, 0.0);
+}
+
+TEST(Summary, PredictsSlotsAndHoursFromTheMachine) {
+    const auto experiment = experiment_with(kSweeps);
+    const std::vector<ModelFacts> models{facts("a"), facts("b")};
+    const Plan plan = expand(experiment, answer(experiment), models);
+    Machine machine{
+        .workers = 2, .device_bytes = 1'000'000'000, .seconds_per_flop = {1e-9, 2e-9}, .slots = 0};
+    const Summary summary = summarise(plan, models, machine);
+    ASSERT_EQ(summary.footprints.size(), 2U);
+    const FootprintSummary& a = summary.footprints[0];
+    const FootprintSummary& b = summary.footprints[1];
+    EXPECT_EQ(a.model, "a");
+    EXPECT_EQ(a.slots, slots_that_fit(1'000'000'000, a.weights_bytes, a.slot_bytes));
+    EXPECT_GT(a.slots, 10);
+    EXPECT_DOUBLE_EQ(a.max_hours, a.max_flops * 1e-9 / 3600 / 2);
+    EXPECT_DOUBLE_EQ(summary.max_hours, (a.max_flops * 1e-9 + b.max_flops * 2e-9) / 3600 / 2);
+    machine.slots = 4;
+    EXPECT_EQ(summarise(plan, models, machine).footprints[0].slots, 4);
+    machine.seconds_per_flop = {1e-9};
+    EXPECT_LT(summarise(plan, models, machine).max_hours, 0.0);
+}
+
+}  // namespace
+}  // namespace memcap::plan

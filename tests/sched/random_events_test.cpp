@@ -1,0 +1,124 @@
+// Thousands of simulated runs in every kind of weather: each task ends exactly once, none is lost or leased twice.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "sched/simulation.hpp"
+
+namespace memcap::sched::testing {
+namespace {
+
+/// MEMCAP_RANDOM_ROUNDS asks for more rounds than the default.
+std::uint64_t rounds() {
+    const char* text = std::getenv("MEMCAP_RANDOM_ROUNDS");
+    return text == nullptr ? 400 : std::strtoull(text, nullptr, 10);
+}
+
+void run_many(const Weather& weather) {
+    for (std::uint64_t seed = 0; seed < rounds(); ++seed) {
+        SCOPED_TRACE("seed " + std::to_string(seed));
+        Simulation simulation(seed, weather);
+        simulation.run();
+        if (::testing::Test::HasFailure()) return;
+    }
+}
+
+TEST(RandomEvents, CalmWeatherRunsEachTaskExactlyOnce) {
+    for (std::uint64_t seed = 0; seed < rounds(); ++seed) {
+        SCOPED_TRACE("seed " + std::to_string(seed));
+        Simulation simulation(seed, Weather{});
+        simulation.run();
+        EXPECT_EQ(simulation.executions(), simulation.scheduler().counts().total);
+        EXPECT_FALSE(simulation.scheduler().stopping());
+        if (HasFailure()) return;
+    }
+}
+
+TEST(RandomEvents, MoreWorkersThanTasks) {
+    Weather weather;
+    weather.max_tasks = 4;
+    weather.min_workers = 6;
+    weather.max_workers = 12;
+    weather.crash = 0.2;
+    run_many(weather);
+}
+
+TEST(RandomEvents, CrashesAndLateJoins) {
+    Weather weather;
+    weather.crash = 0.5;
+    weather.late_join = 0.5;
+    run_many(weather);
+}
+
+TEST(RandomEvents, WorkersThoughtLostComeBack) {
+    Weather weather;
+    weather.stall = 0.7;
+    weather.away = 0.5;
+    run_many(weather);
+}
+
+TEST(RandomEvents, LostDoubledLateAndReorderedMessages) {
+    Weather weather;
+    weather.drop = 0.1;
+    weather.twice = 0.1;
+    weather.max_delay_s = 2.0;
+    run_many(weather);
+}
+
+TEST(RandomEvents, GuiltyTasksFailAndTakeNoInnocentOnesWithThem) {
+    Weather weather;
+    weather.poison = 0.04;
+    weather.permanent = 0.1;
+    weather.flaky = 0.1;
+    weather.min_workers = 8;
+    weather.max_workers = 20;
+    run_many(weather);
+}
+
+TEST(RandomEvents, WorkersLeaveThrowAndLoseDevices) {
+    Weather weather;
+    weather.leave = 0.3;
+    weather.throwing = 0.2;
+    weather.device_lost = 0.2;
+    run_many(weather);
+}
+
+TEST(RandomEvents, StopAndFullDisk) {
+    Weather weather;
+    weather.stop = 0.5;
+    weather.bad_disk = 0.5;
+    weather.crash = 0.2;
+    weather.drop = 0.05;
+    run_many(weather);
+}
+
+TEST(RandomEvents, TheLimitIsKept) {
+    Weather weather;
+    weather.limit = 7;
+    weather.crash = 0.2;
+    run_many(weather);
+}
+
+TEST(RandomEvents, EverythingAtOnce) {
+    Weather weather;
+    weather.drop = 0.1;
+    weather.twice = 0.1;
+    weather.max_delay_s = 1.0;
+    weather.crash = 0.2;
+    weather.stall = 0.3;
+    weather.leave = 0.1;
+    weather.late_join = 0.3;
+    weather.poison = 0.02;
+    weather.permanent = 0.05;
+    weather.flaky = 0.05;
+    weather.device_lost = 0.1;
+    weather.throwing = 0.1;
+    weather.stop = 0.1;
+    weather.away = 0.2;
+    weather.bad_disk = 0.1;
+    weather.max_workers = 12;
+    run_many(weather);
+}
+
+}  // namespace
+}  // namespace memcap::sched::testing
