@@ -175,6 +175,6 @@ build() {
     # Relative paths in ccache's keys let a second clone of the project use what the first one compiled.
     export CCACHE_BASEDIR=$root
     (cd "$root" && step "Build $preset" "build-$preset.log" configure_and_build "$@") || return 1
-    grep -m1 -e '^-- CUDA: ' "$log_folder/build-$preset.log" | sed 's/^-- /   /' || true
+    grep -e '^-- CUDA: ' -e '^-- .*\(left out\|not checked\)' "$log_folder/build-$preset.log" | sed 's/^-- /   /' || true
     if grep -q 'no work to do' "$log_folder/build-$preset.log"; then say "   nothing to build: up to date"; fi
 }

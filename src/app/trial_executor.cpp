@@ -48,6 +48,15 @@ TrialExecutor::~TrialExecutor() = default;
 
 void TrialExecutor::run(sched::WorkPort& port) {
     at::set_num_threads(place_.threads);
+    try {
+        work(port);
+    } catch (const c10::Error& problem) {
+        throw DeviceError(
+            {.what = problem.what_without_backtrace(), .where = place_.device, .why = {}, .advice = {}});
+    }
+}
+
+void TrialExecutor::work(sched::WorkPort& port) {
     while (!port.stop_requested()) {
         fetch(port);
         fill_slots(port);

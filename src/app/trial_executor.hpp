@@ -49,6 +49,7 @@ class TrialExecutor : public sched::Executor {
         std::int32_t positions = 0;
     };
 
+    void work(sched::WorkPort& port);
     void fetch(sched::WorkPort& port);
     void fill_slots(sched::WorkPort& port);
     void advance(sched::WorkPort& port);

@@ -18,18 +18,17 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const ProductM
 }
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
-    static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const Linear* linear,
-                              const at::Tensor& bias) {
+    static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const Linear* linear) {
+        // The model outlives each step, so its operations may be kept by address.
         context->saved_data["linear"] = reinterpret_cast<std::int64_t>(linear);
         at::Tensor y = product(x, linear->weight().t(), linear->mode());
-        if (bias.defined()) y.add_(bias);
+        if (linear->bias().defined()) y.add_(linear->bias());
         return y;
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
-        // The model outlives each step, so its operations may be kept by address.
         const auto* linear = reinterpret_cast<const Linear*>(context->saved_data["linear"].toInt());
-        return {product(gradients[0], linear->weight(), linear->mode()), {}, {}};
+        return {product(gradients[0], linear->weight(), linear->mode()), {}};
     }
 };
 
@@ -42,7 +41,7 @@ Linear::Linear(at::Tensor weight, at::Tensor bias, ProductMode mode)
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-    return LinearFunction::apply(x, this, bias_);
+    return LinearFunction::apply(x, this);
 }
 
 }  // namespace memcap::nn

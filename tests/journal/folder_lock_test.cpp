@@ -42,7 +42,8 @@ class Lock : public ::testing::Test {
 TEST_F(Lock, ExcludesASecondHolderUntilItIsReleased) {
     auto lock = FolderLock::acquire(file, "12", 3);
     EXPECT_THAT(refusal(), HasSubstr("written by somebody else"));
-    EXPECT_THAT(refusal(), HasSubstr("process " + std::to_string(::getpid()) + " on host " + host_name() + " (job 12)"));
+    EXPECT_THAT(refusal(),
+                HasSubstr("process " + std::to_string(::getpid()) + " on host " + host_name() + " (job 12)"));
     EXPECT_THAT(refusal(), HasSubstr("delete " + file.string()));
     const auto owner = read_lock(file);
     ASSERT_TRUE(owner);
@@ -67,7 +68,8 @@ TEST_F(Lock, OfAKilledProcessOfThisHostIsTakenOver) {
 
 TEST_F(Lock, OfAnotherHostIsRespected) {
     leave("some-other-host", 1, "", 0);
-    EXPECT_THAT(refusal(), HasSubstr("process 1 on host some-other-host has held it since 2026-03-01T12:00:00Z"));
+    EXPECT_THAT(refusal(),
+                HasSubstr("process 1 on host some-other-host has held it since 2026-03-01T12:00:00Z"));
     EXPECT_TRUE(std::filesystem::exists(file));
 }
 

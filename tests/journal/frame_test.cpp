@@ -17,13 +17,16 @@ struct Segment {
     std::vector<std::size_t> ends;  ///< of each frame
 };
 
-std::string payload_of(std::size_t frame) { return "payload " + std::to_string(frame) + std::string(3 * frame, 'x'); }
+std::string payload_of(std::size_t frame) {
+    return "payload " + std::to_string(frame) + std::string(3 * frame, 'x');
+}
 
 Segment make_segment(std::size_t frames) {
     Segment segment{encode_header({.schema_version = 1, .number = 3, .run_id = {7, 8}}), {}};
     for (std::size_t i = 0; i < frames; ++i) {
         const std::string payload = payload_of(i);
-        const Bytes frame = encode_frame({.type = FrameType::result, .sequence = i + 1, .payload = as_bytes(payload)});
+        const Bytes frame =
+            encode_frame({.type = FrameType::result, .sequence = i + 1, .payload = as_bytes(payload)});
         segment.bytes.insert(segment.bytes.end(), frame.begin(), frame.end());
         segment.ends.push_back(segment.bytes.size());
     }
@@ -120,7 +123,8 @@ TEST(Frame, InsertedGarbageIsSkippedEvenIfItLooksLikeAFrame) {
     Segment segment = make_segment(3);
     Bytes garbage(100, std::byte{0x5A});
     std::memcpy(garbage.data() + 40, &kFrameMagic, sizeof(kFrameMagic));
-    segment.bytes.insert(segment.bytes.begin() + static_cast<std::ptrdiff_t>(segment.ends[1]), garbage.begin(), garbage.end());
+    segment.bytes.insert(segment.bytes.begin() + static_cast<std::ptrdiff_t>(segment.ends[1]),
+                         garbage.begin(), garbage.end());
     const Found found = scan(segment.bytes);
     EXPECT_EQ(found.sequences, (std::vector<std::uint64_t>{1, 2, 3}));
     EXPECT_EQ(found.report.damaged_bytes, 100U);

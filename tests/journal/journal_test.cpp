@@ -27,8 +27,12 @@ using testing::TemporaryFolder;
 class Journal : public ::testing::Test {
   protected:
     Journal() { folder.create(); }
-    RunState read(TornTails tails = TornTails::keep) const { return replay(folder, bulk_files_check(folder), tails); }
-    JournalWriter write(std::uint32_t next_bulk = 1) const { return JournalWriter::create(folder, {1, 2}, next_bulk); }
+    RunState read(TornTails tails = TornTails::keep) const {
+        return replay(folder, bulk_files_check(folder), tails);
+    }
+    JournalWriter write(std::uint32_t next_bulk = 1) const {
+        return JournalWriter::create(folder, {1, 2}, next_bulk);
+    }
 
     TemporaryFolder place;
     RunFolder folder{place / "run"};

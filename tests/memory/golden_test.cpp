@@ -37,7 +37,8 @@ at::Tensor logits_of(const models::CausalLM& model, const at::Tensor& input_BTE)
 
 class Golden : public ::testing::TestWithParam<std::string> {
   protected:
-    Golden() : golden_(GetParam()), model_(models::load(golden_.model_folder(), Precision::float32, at::kCPU)) {}
+    Golden()
+        : golden_(GetParam()), model_(models::load(golden_.model_folder(), Precision::float32, at::kCPU)) {}
 
     at::Tensor no_memory() const { return at::empty({0, model_->description().memory_width}); }
 
@@ -55,12 +56,16 @@ TEST_P(Golden, LogitsAgreeWithAndWithoutMemory) {
         const auto trial = golden_.trial(run);
         const auto compare = [&](const at::Tensor& logits, const std::string& expected) {
             const at::Tensor rows = golden_.expected(name + "/" + expected + "_rows").to(at::kLong);
-            EXPECT_LT(relative_error(logits.index_select(0, rows), golden_.expected(name + "/" + expected)), kTensorTolerance)
+            EXPECT_LT(relative_error(logits.index_select(0, rows), golden_.expected(name + "/" + expected)),
+                      kTensorTolerance)
                 << name << " " << expected;
         };
-        compare(logits_of(*model_, input_with(*model_, no_memory(), tokens_of(trial.prefix, trial.text))), "logits_nomem");
+        compare(logits_of(*model_, input_with(*model_, no_memory(), tokens_of(trial.prefix, trial.text))),
+                "logits_nomem");
         std::vector<std::int32_t> fed(trial.text.begin(), trial.text.end() - 1);
-        compare(logits_of(*model_, input_with(*model_, golden_.expected(name + "/mem0"), tokens_of(trial.prefix, fed))), "logits");
+        compare(logits_of(*model_, input_with(*model_, golden_.expected(name + "/mem0"),
+                                              tokens_of(trial.prefix, fed))),
+                "logits");
     }
 }
 
@@ -82,7 +87,8 @@ TEST_P(Golden, LossAndAccuracyAgreeAndLabelsOffByOneWouldNot) {
         // The case is fit to tell: shifted labels give another loss.
         for (const char* shifted : {"loss_labels_one_early_nats", "loss_labels_one_late_nats"}) {
             if (!run.contains(shifted) || run[shifted].is_null()) continue;
-            EXPECT_GT(std::abs(run[shifted].get<double>() - run["loss_after_first_nats"].get<double>()), 100 * kLossTolerance);
+            EXPECT_GT(std::abs(run[shifted].get<double>() - run["loss_after_first_nats"].get<double>()),
+                      100 * kLossTolerance);
         }
     }
 }
@@ -95,7 +101,8 @@ TEST_P(Golden, GradientAtTheMemoryAgrees) {
             trial.protocol.target = target;
             const auto objective = objective_of(trial);
             at::Tensor memory = golden_.expected(name + "/mem0").requires_grad_(true);
-            const at::Tensor hidden = model_->hidden(input_with(*model_, memory, tokens_of({}, objective.input_tokens))).squeeze(0);
+            const at::Tensor hidden =
+                model_->hidden(input_with(*model_, memory, tokens_of({}, objective.input_tokens))).squeeze(0);
             std::vector<std::int64_t> rows;
             std::vector<std::int64_t> targets;
             for (const auto& scored : objective.scored) {
@@ -104,11 +111,14 @@ TEST_P(Golden, GradientAtTheMemoryAgrees) {
             }
             const at::Tensor row = at::tensor(rows, at::kLong);
             const auto count = static_cast<std::int64_t>(rows.size());
-            const auto loss = nn::head_loss(model_->head(), hidden.detach().index_select(0, row), at::tensor(targets, at::kLong),
-                                            at::full({count}, 1.0 / static_cast<double>(count)), nn::Gradient::compute);
+            const auto loss = nn::head_loss(
+                model_->head(), hidden.detach().index_select(0, row), at::tensor(targets, at::kLong),
+                at::full({count}, 1.0 / static_cast<double>(count)), nn::Gradient::compute);
             const at::Tensor at_hidden = at::zeros_like(hidden).index_copy(0, row, loss.gradient);
             const auto gradient = torch::autograd::grad({hidden}, {memory}, {at_hidden})[0];
-            EXPECT_LT(relative_error(gradient, golden_.expected(name + "/grad_" + std::string(to_string(target)))), kTensorTolerance)
+            EXPECT_LT(
+                relative_error(gradient, golden_.expected(name + "/grad_" + std::string(to_string(target)))),
+                kTensorTolerance)
                 << name << " " << to_string(target);
         }
     }
@@ -124,7 +134,8 @@ TEST_P(Golden, FiftyStepsAgree) {
         start.memory = golden_.floats(name + "/mem0");
         start.first_moment.assign(start.memory.size(), 0.0F);
         start.second_moment.assign(start.memory.size(), 0.0F);
-        SlotsEngine engine(*model_, {.slots = 1, .position_budget = 0, .keep_vectors = true, .curve_every = 1});
+        SlotsEngine engine(*model_,
+                           {.slots = 1, .position_budget = 0, .keep_vectors = true, .curve_every = 1});
         engine.enter(trial, start);
         for (int i = 0; i < 50; ++i) EXPECT_TRUE(engine.step().empty()) << name;
         const SlotState state = engine.export_state(id);
@@ -132,13 +143,16 @@ TEST_P(Golden, FiftyStepsAgree) {
         const at::Tensor accuracies = golden_.expected(name + "/accuracies");
         ASSERT_EQ(state.curve.loss_nats.size(), 50U);
         for (std::int64_t i = 0; i < 50; ++i) {
-            EXPECT_NEAR(state.curve.loss_nats[static_cast<std::size_t>(i)], losses[i].item<float>(), kLossTolerance)
+            EXPECT_NEAR(state.curve.loss_nats[static_cast<std::size_t>(i)], losses[i].item<float>(),
+                        kLossTolerance)
                 << name << " evaluation " << i + 1;
             EXPECT_NEAR(state.curve.accuracy[static_cast<std::size_t>(i)], accuracies[i].item<float>(), 1e-6)
                 << name << " evaluation " << i + 1;
         }
         EXPECT_EQ(state.best_evaluation, run["best_evaluation"].get<std::int32_t>()) << name;
-        EXPECT_LT(relative_error(at::tensor(state.memory).reshape({vectors, -1}), golden_.expected(name + "/memory_after_50")), 1e-3)
+        EXPECT_LT(relative_error(at::tensor(state.memory).reshape({vectors, -1}),
+                                 golden_.expected(name + "/memory_after_50")),
+                  1e-3)
             << name;
     }
 }
@@ -150,7 +164,8 @@ TEST_P(Golden, BestVectorIsTheOneThatReachedTheBestAccuracy) {
         trial.protocol.schedule = Schedule::constant;
         trial.protocol.warmup_steps = 0;
         trial.protocol.max_steps = 50;
-        SlotsEngine engine(*model_, {.slots = 1, .position_budget = 0, .keep_vectors = true, .curve_every = 0});
+        SlotsEngine engine(*model_,
+                           {.slots = 1, .position_budget = 0, .keep_vectors = true, .curve_every = 0});
         engine.enter(trial);
         std::vector<record::TrialRecord> ended;
         while (ended.empty()) ended = engine.step();
@@ -161,7 +176,8 @@ TEST_P(Golden, BestVectorIsTheOneThatReachedTheBestAccuracy) {
 }
 
 TEST_P(Golden, EachConfigKeyMovesTheLogitsAsInTransformers) {
-    if (!golden_.facts().contains("config_moves")) GTEST_SKIP() << "the shipped model has no edited configurations";
+    if (!golden_.facts().contains("config_moves"))
+        GTEST_SKIP() << "the shipped model has no edited configurations";
     const json* run = nullptr;
     for (const json& candidate : golden_.facts()["runs"]) {
         if (candidate["name"] == "long") run = &candidate;
@@ -170,12 +186,14 @@ TEST_P(Golden, EachConfigKeyMovesTheLogitsAsInTransformers) {
     const auto trial = golden_.trial(*run);
     std::vector<std::int32_t> fed(trial.text.begin(), trial.text.end() - 1);
     const auto last_row = [&](const models::CausalLM& model) {
-        return logits_of(model, input_with(model, golden_.expected("long/mem0"), tokens_of(trial.prefix, fed)))[-1];
+        return logits_of(model,
+                         input_with(model, golden_.expected("long/mem0"), tokens_of(trial.prefix, fed)))[-1];
     };
     const at::Tensor unchanged = last_row(*model_);
     for (const json& move : golden_.facts()["config_moves"]) {
         const auto name = move["name"].get<std::string>();
-        const test::PatchedModel patched(golden_.model_folder(), move["patch"], move.value("index_patch", json::object()));
+        const test::PatchedModel patched(golden_.model_folder(), move["patch"],
+                                         move.value("index_patch", json::object()));
         const at::Tensor moved = last_row(*models::load(patched.path(), Precision::float32, at::kCPU));
         EXPECT_LT(relative_error(moved, golden_.expected("change/" + name)), kTensorTolerance) << name;
         EXPECT_GT((moved - unchanged).abs().max().item<double>(), 1e-3) << name;
@@ -209,10 +227,12 @@ TEST_P(Golden, BfloatProductsStayWithinTransformersOwnError) {
         const auto trial = golden_.trial(run);
         std::vector<std::int32_t> fed(trial.text.begin(), trial.text.end() - 1);
         const at::Tensor rows = golden_.expected(name + "/logits_rows").to(at::kLong);
-        const at::Tensor logits =
-            logits_of(*model, input_with(*model, golden_.expected(name + "/mem0"), tokens_of(trial.prefix, fed))).index_select(0, rows);
+        const at::Tensor logits = logits_of(*model, input_with(*model, golden_.expected(name + "/mem0"),
+                                                               tokens_of(trial.prefix, fed)))
+                                      .index_select(0, rows);
         const json& error = run["bfloat16_logits_error"];
-        const double allowed = 1.5 * std::max(error["autocast"].get<double>(), error["whole_model"].get<double>());
+        const double allowed =
+            1.5 * std::max(error["autocast"].get<double>(), error["whole_model"].get<double>());
         EXPECT_LT(relative_error(logits, golden_.expected(name + "/logits")), allowed) << name;
     }
 }

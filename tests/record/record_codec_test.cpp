@@ -96,7 +96,8 @@ TEST(RecordCodec, EveryEnumeratorHasItsName) {
 TEST(TablesCodec, GivesBackEveryTable) {
     RunTables tables = sample_tables();
     tables.corpora.front().drawn_lengths = true;
-    tables.protocols.push_back({.name = "hot", .values = {.learning_rate = 0.3, .schedule = Schedule::cosine}});
+    tables.protocols.push_back(
+        {.name = "hot", .values = {.learning_rate = 0.3, .schedule = Schedule::cosine}});
     const RunTables copy = decode_tables(encode(tables));
     EXPECT_EQ(copy.experiment, "sample");
     EXPECT_EQ(copy.experiment_yaml, tables.experiment_yaml);

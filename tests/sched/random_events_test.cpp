@@ -1,4 +1,5 @@
-// Thousands of simulated runs in every kind of weather: each task ends exactly once, none is lost or leased twice.
+// Thousands of simulated runs in every kind of weather: each task ends exactly once, none is lost or leased
+// twice.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// A whole run in simulated time: the scheduler, several workers' states, and a network that may lose, double, delay
-// and reorder what passes through it as bytes.
+// A whole run in simulated time: the scheduler, several workers' states, and a network that may lose, double,
+// delay and reorder what passes through it as bytes.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -107,7 +107,9 @@ class Simulation {
     };
 
     bool chance(double probability) { return uniform(0.0, 1.0) < probability; }
-    double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(random_); }
+    double uniform(double low, double high) {
+        return std::uniform_real_distribution<double>(low, high)(random_);
+    }
     int integer(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
 
     void at(double time_s, std::function<void()> action) {
@@ -125,9 +127,12 @@ class Simulation {
             task.payload = bytes_of("task " + std::to_string(i));
             tasks_.push_back(task);
             const auto index = static_cast<std::uint32_t>(i);
-            if (chance(weather_.poison)) poison_.insert(index);
-            else if (chance(weather_.permanent)) permanent_.insert(index);
-            else if (chance(weather_.flaky)) flaky_[index] = integer(1, 2);
+            if (chance(weather_.poison))
+                poison_.insert(index);
+            else if (chance(weather_.permanent))
+                permanent_.insert(index);
+            else if (chance(weather_.flaky))
+                flaky_[index] = integer(1, 2);
         }
     }
 
@@ -156,7 +161,8 @@ class Simulation {
             }
         }
         if (chance(weather_.stop)) at(some_time(), [this] { feed(event::StopRequested{}); });
-        if (chance(weather_.away)) at(some_time(), [this] { manager_away_until_s_ = now_s_ + uniform(5.0, 60.0); });
+        if (chance(weather_.away))
+            at(some_time(), [this] { manager_away_until_s_ = now_s_ + uniform(5.0, 60.0); });
         if (chance(weather_.bad_disk)) disk_fails_s_ = some_time();
     }
 
@@ -178,9 +184,11 @@ class Simulation {
     void act(std::vector<Action> actions) {
         for (Action& action : actions) {
             if (auto* send = std::get_if<action::Send>(&action)) {
-                if (auto* welcome = std::get_if<message::Welcome>(&send->message)) welcome->options = options_;
+                if (auto* welcome = std::get_if<message::Welcome>(&send->message))
+                    welcome->options = options_;
                 watch_acknowledgement(*send);
-                post(send->message, [this, rank = send->to](Message message) { deliver(rank, std::move(message)); });
+                post(send->message,
+                     [this, rank = send->to](Message message) { deliver(rank, std::move(message)); });
             } else if (auto* store = std::get_if<action::Store>(&action)) {
                 keep(std::move(store->result));
             }
@@ -243,7 +251,8 @@ class Simulation {
         run_executor(rank, worker);
         for (Message& message : worker.state->messages(now_s_)) {
             const auto* sent = std::get_if<message::Result>(&message);
-            if (sent != nullptr && !sent->result.failure) succeeded_.insert({rank, {sent->result.task, sent->lease}});
+            if (sent != nullptr && !sent->result.failure)
+                succeeded_.insert({rank, {sent->result.task, sent->lease}});
             post(message, [this, rank](Message copy) { feed(event::Received{rank, std::move(copy)}); });
         }
     }
@@ -267,8 +276,10 @@ class Simulation {
             const std::uint32_t index = leased.task.id.value;
             ++executions_;
             worker.running.emplace(index, leased);
-            if (poison_.contains(index)) worker.dead = true;
-            else at(now_s_ + leased.task.cost / worker.speed, [this, rank, index] { end_task(rank, index); });
+            if (poison_.contains(index))
+                worker.dead = true;
+            else
+                at(now_s_ + leased.task.cost / worker.speed, [this, rank, index] { end_task(rank, index); });
             expect_no_double_execution(index);
         }
     }

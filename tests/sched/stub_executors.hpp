@@ -19,7 +19,9 @@
 
 namespace memcap::sched::testing {
 
-inline void sleep_s(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
+inline void sleep_s(double seconds) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+}
 
 inline Bytes bytes_of(const std::string& text) {
     Bytes bytes(text.size());
@@ -73,7 +75,8 @@ class StubExecutor final : public Executor {
 
 /// The result of an honest computation: "result of <payload>".
 inline TaskResult honest(const LeasedTask& leased) {
-    return {leased.task.id, leased.attempt, std::nullopt, bytes_of("result of " + text_of(leased.task.payload))};
+    return {leased.task.id, leased.attempt, std::nullopt,
+            bytes_of("result of " + text_of(leased.task.payload))};
 }
 
 inline ExecutorFactory honest_factory(std::size_t slots = 4, double seconds = 0.0) {

@@ -1,4 +1,5 @@
-// Golden cases of tests/golden: a model folder, the values that transformers computed, and the runs they belong to.
+// Golden cases of tests/golden: a model folder, the values that transformers computed, and the runs they
+// belong to.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -20,7 +21,9 @@ namespace memcap::test {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-inline fs::path source_folder() { return MEMCAP_TEST_SOURCE_DIR; }
+inline fs::path source_folder() {
+    return MEMCAP_TEST_SOURCE_DIR;
+}
 
 /// A folder of its own that is removed at the end.
 class TemporaryFolder {
@@ -54,7 +57,8 @@ class GoldenCase {
 
     const json& facts() const { return facts_; }
     fs::path model_folder() const {
-        return facts_.contains("model_folder") ? source_folder() / facts_["model_folder"].get<std::string>() : folder_ / "model";
+        return facts_.contains("model_folder") ? source_folder() / facts_["model_folder"].get<std::string>()
+                                               : folder_ / "model";
     }
     bool has(const std::string& name) const { return expected_.contains(name); }
     /// An expected tensor, float32 or int32.
@@ -68,7 +72,8 @@ class GoldenCase {
     std::vector<std::int32_t> tokens(const std::string& name) const {
         if (!has(name)) return {};
         const at::Tensor values = expected(name);
-        return {values.const_data_ptr<std::int32_t>(), values.const_data_ptr<std::int32_t>() + values.numel()};
+        return {values.const_data_ptr<std::int32_t>(),
+                values.const_data_ptr<std::int32_t>() + values.numel()};
     }
     std::vector<float> floats(const std::string& name) const {
         const at::Tensor values = expected(name);

@@ -47,6 +47,8 @@ class ByteWriter {
     void array(const std::vector<T>& values) {
         array(std::span<const T>(values));
     }
+    /// The bytes alone, without a length.
+    void raw(std::span<const std::byte> bytes) { append(bytes.data(), bytes.size()); }
     const Bytes& bytes() const& { return bytes_; }
     Bytes&& bytes() && { return std::move(bytes_); }
 

@@ -17,6 +17,7 @@ class Linear {
     /// x [..., I] float32 -> [..., O] float32.
     at::Tensor operator()(const at::Tensor& x) const;
     const at::Tensor& weight() const noexcept { return weight_; }
+    const at::Tensor& bias() const noexcept { return bias_; }
     const ProductMode& mode() const noexcept { return mode_; }
 
   private:

@@ -113,8 +113,9 @@ FolderLock FolderLock::acquire(const std::filesystem::path& file, const std::str
                          .started_utc = utc_now()};
     for (;;) {
         const int made = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (made < 0 && errno != EEXIST) fail_system(file, "cannot take the lock of the run folder");
         const int descriptor = made >= 0 ? made : ::open(file.c_str(), O_RDWR | O_CLOEXEC);
-        if (descriptor < 0 && errno == ENOENT) continue;
+        if (descriptor < 0 && errno == ENOENT) continue;  // removed in between
         if (descriptor < 0) fail_system(file, "cannot take the lock of the run folder");
         FolderLock lock({}, descriptor);
         const KernelLock kernel = take_kernel_lock(descriptor);

@@ -86,9 +86,8 @@ Bytes encode_frame(const Frame& frame) {
     writer.number(static_cast<std::uint64_t>(frame.payload.size()));
     writer.number(frame.sequence);
     writer.number(frame_checksum(std::span(writer.bytes()).first<24>(), frame.payload));
-    Bytes bytes = std::move(writer).bytes();
-    bytes.insert(bytes.end(), frame.payload.begin(), frame.payload.end());
-    return bytes;
+    writer.raw(frame.payload);
+    return std::move(writer).bytes();
 }
 
 ScanReport scan_segment(std::span<const std::byte> bytes, const std::function<void(const Frame&)>& visit) {

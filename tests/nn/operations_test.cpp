@@ -1,0 +1,183 @@
+// Operations of nn/: values against plain formulas in double precision, gradients against autograd and
+// differences.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <functional>
+
+#include "memcap/nn/attention.hpp"
+#include "memcap/nn/gated_mlp.hpp"
+#include "memcap/nn/head_loss.hpp"
+#include "memcap/nn/linear.hpp"
+#include "memcap/nn/norm.hpp"
+#include "memcap/nn/rotary.hpp"
+
+namespace memcap::nn {
+namespace {
+
+using Operation = std::function<at::Tensor(const at::Tensor&)>;
+
+double relative_error(const at::Tensor& a, const at::Tensor& b) {
+    return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>() /
+           b.to(at::kDouble).abs().max().item<double>();
+}
+
+/// Compares an operation and its input gradient with a plain formula, which libtorch differentiates in
+/// double.
+void expect_like(const Operation& operation, const Operation& oracle, const at::Tensor& x) {
+    const at::Tensor input = x.clone().requires_grad_(true);
+    const at::Tensor output = operation(input);
+    const at::Tensor wide = x.to(at::kDouble).requires_grad_(true);
+    const at::Tensor expected = oracle(wide);
+    ASSERT_EQ(output.sizes(), expected.sizes());
+    EXPECT_LT(relative_error(output.detach(), expected.detach()), 2e-6);
+    const at::Tensor direction = at::randn(output.sizes());
+    const auto gradient = torch::autograd::grad({output}, {input}, {direction})[0];
+    const auto wanted = torch::autograd::grad({expected}, {wide}, {direction.to(at::kDouble)})[0];
+    EXPECT_LT(relative_error(gradient, wanted), 5e-6);
+}
+
+class Operations : public ::testing::Test {
+  protected:
+    Operations() { at::manual_seed(3); }
+};
+
+TEST_F(Operations, LinearIsTheProductAndItsGradientNeedsNoInput) {
+    const at::Tensor weight = at::randn({7, 5});
+    const at::Tensor bias = at::randn({7});
+    const Linear linear(weight, bias, {});
+    expect_like(
+        [&](const at::Tensor& x) { return linear(x); },
+        [&](const at::Tensor& x) { return at::matmul(x, weight.to(at::kDouble).t()) + bias.to(at::kDouble); },
+        at::randn({2, 3, 5}));
+    const at::Tensor input = at::randn({2, 5}).requires_grad_(true);
+    at::Tensor output = linear(input);
+    input.mutable_grad() = at::Tensor();
+    input.set_data(
+        at::zeros({2, 5}));  // whatever happens to the input, the gradient is that of the weight alone
+    const auto gradient = torch::autograd::grad({output}, {input}, {at::ones({2, 7})})[0];
+    EXPECT_LT(relative_error(gradient, at::matmul(at::ones({2, 7}), weight)), 1e-6);
+}
+
+TEST_F(Operations, RmsNormFollowsItsFormula) {
+    const at::Tensor weight = at::randn({6});
+    constexpr double kEpsilon = 0.05;
+    expect_like([&](const at::Tensor& x) { return rms_norm(x, weight, kEpsilon); },
+                [&](const at::Tensor& x) {
+                    return x / (x.square().mean(-1, true) + kEpsilon).sqrt() * weight.to(at::kDouble);
+                },
+                at::randn({3, 4, 6}));
+}
+
+TEST_F(Operations, SiluGateFollowsItsFormula) {
+    expect_like(
+        silu_gate,
+        [](const at::Tensor& x) {
+            const auto halves = x.chunk(2, -1);
+            return halves[0] * at::sigmoid(halves[0]) * halves[1];
+        },
+        at::randn({3, 4, 10}));
+}
+
+TEST_F(Operations, RotaryTurnsPairsByPositionTimesFrequency) {
+    constexpr std::int32_t kWidth = 6;
+    constexpr double kTheta = 100.0;
+    const RotaryTable table({.head_width = kWidth, .theta = kTheta, .linear_factor = 1.0, .llama3 = {}}, 16,
+                            at::kCPU);
+    expect_like([&](const at::Tensor& x) { return table.rotate(x); },
+                [&](const at::Tensor& x) {
+                    std::vector<at::Tensor> positions;
+                    for (std::int64_t t = 0; t < x.size(1); ++t) {
+                        std::vector<at::Tensor> elements(kWidth);
+                        for (std::int64_t i = 0; i < kWidth / 2; ++i) {
+                            const double angle = static_cast<double>(t) *
+                                                 std::pow(kTheta, -2.0 * static_cast<double>(i) / kWidth);
+                            const at::Tensor a = x.select(1, t).select(-1, i);
+                            const at::Tensor b = x.select(1, t).select(-1, i + kWidth / 2);
+                            elements[static_cast<std::size_t>(i)] = a * std::cos(angle) - b * std::sin(angle);
+                            elements[static_cast<std::size_t>(i + kWidth / 2)] =
+                                b * std::cos(angle) + a * std::sin(angle);
+                        }
+                        positions.push_back(at::stack(elements, -1));
+                    }
+                    return at::stack(positions, 1);
+                },
+                at::randn({2, 9, 3, kWidth}));
+}
+
+TEST_F(Operations, CausalAttentionSharesKeysAmongGroupsOfQueries) {
+    constexpr double kScale = 0.4;
+    const at::Tensor k = at::randn({2, 5, 2, 8});
+    const at::Tensor v = at::randn({2, 5, 2, 8});
+    expect_like(
+        [&](const at::Tensor& q) { return causal_attention(q, k, v, kScale, {}); },
+        [&](const at::Tensor& q) {
+            const auto wide = [](const at::Tensor& x) {
+                return x.to(at::kDouble).repeat_interleave(2, 2).transpose(1, 2);
+            };
+            const at::Tensor scores = at::matmul(q.transpose(1, 2), wide(k).transpose(-1, -2)) * kScale;
+            const at::Tensor future = at::ones({5, 5}, at::kBool).triu(1);
+            const at::Tensor mixed = at::matmul(scores.masked_fill(future, -INFINITY).softmax(-1), wide(v));
+            return mixed.transpose(1, 2).flatten(2);
+        },
+        at::randn({2, 5, 4, 8}));
+}
+
+TEST_F(Operations, PadsBehindAPositionDoNotReachIt) {
+    at::Tensor q = at::randn({1, 6, 2, 8});
+    at::Tensor k = at::randn({1, 6, 2, 8});
+    at::Tensor v = at::randn({1, 6, 2, 8});
+    const at::Tensor before = causal_attention(q, k, v, 1.0, {}).narrow(1, 0, 4).clone();
+    for (at::Tensor* x : {&q, &k, &v}) x->narrow(1, 4, 2).fill_(1e3);
+    EXPECT_TRUE(at::equal(before, causal_attention(q, k, v, 1.0, {}).narrow(1, 0, 4)));
+}
+
+/// Head loss against log_softmax in double.
+void expect_head_loss(std::int64_t vocabulary, std::int64_t rows, double spread) {
+    const Linear head(at::randn({vocabulary, 8}), {}, {});
+    const at::Tensor hidden = at::randn({rows, 8}) * spread;
+    const at::Tensor target = at::randint(vocabulary, {rows}, at::kLong);
+    const at::Tensor weight = at::rand({rows}) + 0.1;
+    const auto loss = head_loss(head, hidden, target, weight, Gradient::compute);
+    const at::Tensor wide = hidden.to(at::kDouble).requires_grad_(true);
+    const at::Tensor logits = at::matmul(wide, head.weight().to(at::kDouble).t());
+    const at::Tensor nll = -logits.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1);
+    EXPECT_LT(relative_error(loss.nll_nats, nll.detach()), 1e-5) << vocabulary;
+    EXPECT_TRUE(at::equal(loss.correct, at::matmul(hidden, head.weight().t()).argmax(-1).eq(target)))
+        << vocabulary;
+    const auto wanted = torch::autograd::grad({(nll * weight.to(at::kDouble)).sum()}, {wide})[0];
+    EXPECT_LT(relative_error(loss.gradient, wanted), 1e-4) << vocabulary;
+}
+
+TEST_F(Operations, HeadLossIsCrossEntropyAtAnyVocabularyAndChunking) {
+    expect_head_loss(11, 1, 1.0);
+    expect_head_loss(1024, 333, 1.0);
+    expect_head_loss(50257, 401, 1.0);  // more rows than a chunk holds
+    expect_head_loss(97, 50, 1e3);      // logits of some thousands
+}
+
+TEST_F(Operations, EqualLogitsCountTheFirstAsLargest) {
+    const Linear head(at::ones({5, 3}), {}, {});
+    const auto loss =
+        head_loss(head, at::ones({2, 3}), at::tensor(std::vector<std::int64_t>{0, 1}, at::kLong),
+                  at::ones({2}), Gradient::omit);
+    EXPECT_TRUE(loss.correct[0].item<bool>());
+    EXPECT_FALSE(loss.correct[1].item<bool>());
+    EXPECT_NEAR(loss.nll_nats[0].item<float>(), std::log(5.0F), 1e-6);
+}
+
+TEST_F(Operations, ProductsInBfloat16RoundTheirFactors) {
+    const ProductMode emulated{at::kBFloat16, at::kFloat};
+    const at::Tensor x = at::randn({64, 32});
+    const at::Tensor weight = at::randn({16, 32});
+    const Linear linear(emulated.factor(weight), {}, emulated);
+    const at::Tensor expected =
+        at::matmul(x.to(at::kBFloat16).to(at::kDouble), weight.to(at::kBFloat16).to(at::kDouble).t());
+    EXPECT_LT(relative_error(linear(x), expected), 1e-6);
+    EXPECT_GT(relative_error(linear(x), at::matmul(x.to(at::kDouble), weight.to(at::kDouble).t())), 1e-4);
+}
+
+}  // namespace
+}  // namespace memcap::nn

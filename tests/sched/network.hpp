@@ -1,0 +1,90 @@
+// A network of threads in one process: every message passes as bytes, and may be lost, doubled or overtaken.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "memcap/sched/transport.hpp"
+
+namespace memcap::sched::testing {
+
+struct Roughness {
+    double drop = 0.0;
+    double twice = 0.0;
+    double overtake = 0.0;  ///< jumps ahead of what another sender has in the queue
+};
+
+class Network {
+  public:
+    Network(Rank size, Roughness roughness) : boxes_(static_cast<std::size_t>(size)), roughness_(roughness) {}
+
+    std::unique_ptr<Transport> end(Rank rank) { return std::make_unique<End>(*this, rank); }
+    Rank size() const { return static_cast<Rank>(boxes_.size()); }
+
+  private:
+    struct Letter {
+        Rank from = 0;
+        Bytes bytes;
+    };
+
+    class End final : public Transport {
+      public:
+        End(Network& network, Rank rank) : network_(network), rank_(rank) {}
+        void send(Rank to, Message message) override { network_.put(rank_, to, encode(message)); }
+        std::optional<Incoming> poll() override {
+            std::optional<Letter> letter = network_.get(rank_);
+            if (!letter) return std::nullopt;
+            return Incoming{letter->from, decode_message(letter->bytes)};
+        }
+        Rank rank() const override { return rank_; }
+        Rank size() const override { return network_.size(); }
+        bool flush(double) override { return true; }
+
+      private:
+        Network& network_;
+        Rank rank_;
+    };
+
+    bool chance(double probability) {
+        return std::uniform_real_distribution<double>()(random_) < probability;
+    }
+
+    void put(Rank from, Rank to, Bytes bytes) {
+        const std::lock_guard lock(mutex_);
+        std::deque<Letter>& box = boxes_.at(static_cast<std::size_t>(to));
+        const int copies = chance(roughness_.drop) ? 0 : chance(roughness_.twice) ? 2 : 1;
+        for (int copy = 0; copy < copies; ++copy) {
+            auto place = box.end();
+            while (place != box.begin() && std::prev(place)->from != from && chance(roughness_.overtake))
+                --place;
+            box.insert(place, {from, bytes});
+        }
+    }
+    std::optional<Letter> get(Rank rank) {
+        const std::lock_guard lock(mutex_);
+        std::deque<Letter>& box = boxes_.at(static_cast<std::size_t>(rank));
+        if (box.empty()) return std::nullopt;
+        Letter first = std::move(box.front());
+        box.pop_front();
+        return first;
+    }
+
+    std::mutex mutex_;
+    std::vector<std::deque<Letter>> boxes_;
+    Roughness roughness_;
+    std::mt19937_64 random_{7};
+};
+
+/// Runs `body(rank)` on a thread for each rank.
+inline void on_all_ranks(Rank size, const std::function<void(Rank)>& body) {
+    std::vector<std::thread> threads;
+    for (Rank rank = 0; rank < size; ++rank) threads.emplace_back(body, rank);
+    for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace memcap::sched::testing
