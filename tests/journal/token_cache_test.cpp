@@ -30,7 +30,7 @@ TEST(TokenCache, IgnoresADamagedFile) {
     const Id128 key{3, 4};
     cache.save(key, {{.text = {1, 2, 3}, .prefix = {4}}});
     const std::string whole = read_text_file(cache.file(key));
-    for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (std::size_t at = 0; at < whole.size(); at += 5) {
         std::string damaged = whole;
         damaged[at] = static_cast<char>(damaged[at] ^ 1);
         write_file_atomically(cache.file(key), damaged);

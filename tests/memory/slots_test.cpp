@@ -41,7 +41,7 @@ class Slots : public ::testing::Test {
         };
         trial.text = draw(4 + stream.below(16));
         trial.prefix = draw(index % 3 == 0 ? stream.below(6) : 0);
-        trial.protocol.learning_rate = index % 2 == 0 ? 0.01 : 0.1;
+        trial.protocol.learning_rate = index % 2 == 0 ? 0.01 : 0.02;
         trial.protocol.max_steps = 60 + static_cast<std::int32_t>(index);
         trial.protocol.patience = index % 4 == 0 ? 25 : 1000;
         trial.protocol.schedule = index % 5 == 0 ? Schedule::cosine : Schedule::constant;

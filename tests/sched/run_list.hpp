@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <set>
+#include <ostream>
 #include <string>
 
 #include "memcap/base/clock.hpp"
@@ -27,6 +28,8 @@ struct RunCase {
     const char* name;
     void (*body)(const RunEnd& end);
 };
+
+inline void PrintTo(const RunCase& run, std::ostream* out) { *out << run.name; }
 
 inline WorkerFacts facts_of(Rank rank) {
     return {"host" + std::to_string(rank), "cpu", 1.0};
@@ -80,7 +83,7 @@ inline void run_everything(const RunEnd& end) {
     const RunOutcome outcome = run_rank(end, setup_of(make_tasks(kTasks, 3), sink), factory);
     if (end.rank > 0) return;
     EXPECT_EQ(outcome.done, kTasks);
-    EXPECT_EQ(outcome.failed + outcome.remaining + outcome.lost_workers, 0u);
+    EXPECT_EQ(outcome.failed + outcome.remaining, 0u);
     expect_each_once(sink, kTasks);
     std::set<std::string> ranks;
     for (const auto& [index, results] : sink.results) {
@@ -90,6 +93,7 @@ inline void run_everything(const RunEnd& end) {
         ranks.insert(text.substr(by + 4));
     }
     if (end.rough) return;
+    EXPECT_EQ(outcome.lost_workers, 0u);
     EXPECT_EQ(ranks.size(), static_cast<std::size_t>(end.size)) << "somebody did nothing";
 }
 
@@ -98,16 +102,19 @@ inline void run_one_task(const RunEnd& end) {
     const RunOutcome outcome = run_rank(end, setup_of(make_tasks(1), sink), honest_factory());
     if (end.rank > 0) return;
     EXPECT_EQ(outcome.done, 1u);
-    EXPECT_EQ(outcome.lost_workers, 0u);
     expect_each_once(sink, 1);
+    if (end.rough) return;  // a goodbye may get lost
+    EXPECT_EQ(outcome.lost_workers, 0u);
 }
 
 inline void run_nothing(const RunEnd& end) {
     MemorySink sink;
     const RunOutcome outcome = run_rank(end, setup_of({}, sink), honest_factory());
     if (end.rank > 0) return;
-    EXPECT_EQ(outcome.done + outcome.failed + outcome.remaining + outcome.lost_workers, 0u);
+    EXPECT_EQ(outcome.done + outcome.failed + outcome.remaining, 0u);
     EXPECT_FALSE(outcome.stopped);
+    if (end.rough) return;
+    EXPECT_EQ(outcome.lost_workers, 0u);
 }
 
 inline void run_failures(const RunEnd& end) {
@@ -211,8 +218,9 @@ inline void run_stop(const RunEnd& end) {
     EXPECT_GE(outcome.done, 5u);
     EXPECT_EQ(outcome.failed, 0u);
     EXPECT_EQ(outcome.done + outcome.remaining, 500u);
-    EXPECT_EQ(outcome.lost_workers, 0u);
     expect_each_once(sink, outcome.done);
+    if (end.rough) return;
+    EXPECT_EQ(outcome.lost_workers, 0u);
 }
 
 inline void run_full_disk(const RunEnd& end) {
@@ -280,7 +288,8 @@ inline void run_dismissal(const RunEnd& end) {
     if (end.rank == 0) {
         Options options = quick_options();
         options.finish_s = 10.0;
-        EXPECT_TRUE(dismiss_workers(*end.transport, options));
+        const bool all = dismiss_workers(*end.transport, options);
+        EXPECT_TRUE(all || end.rough);
         return;
     }
     const std::atomic<bool> never = false;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct TransportCheck {
     const char* name;
     void (*body)(TransportEnd& end);
 };
+
+inline void PrintTo(const TransportCheck& check, std::ostream* out) { *out << check.name; }
 
 inline Incoming receive(Transport& transport, double timeout_s = 20.0) {
     const double until_s = monotonic_s() + timeout_s;

@@ -56,10 +56,11 @@ class GoldenCase {
           expected_(open_expected()) {}
 
     const json& facts() const { return facts_; }
+    /// The case's own model, or the shipped model of its name.
     fs::path model_folder() const {
-        return facts_.contains("model_folder") ? source_folder() / facts_["model_folder"].get<std::string>()
-                                               : folder_ / "model";
+        return is_shipped() ? source_folder() / "experiments" / "models" / folder_.filename() : folder_ / "model";
     }
+    bool is_shipped() const { return !fs::exists(folder_ / "model"); }
     bool has(const std::string& name) const { return expected_.contains(name); }
     /// An expected tensor, float32 or int32.
     at::Tensor expected(const std::string& name) const {
@@ -119,7 +120,7 @@ class GoldenCase {
 class PatchedModel {
   public:
     PatchedModel(const fs::path& folder, const json& patch, const json& index_patch = json::object()) {
-        fs::copy(folder, copy_.path(), fs::copy_options::overwrite_existing);
+        fs::copy(folder, copy_.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
         apply("config.json", patch);
         if (!index_patch.empty()) apply("model.safetensors.index.json", index_patch);
     }
