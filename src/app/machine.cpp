@@ -1,6 +1,8 @@
 // Facts from the operating system.
 #include "app/machine.hpp"
 
+#include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
@@ -8,6 +10,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+
+#include "memcap/base/errors.hpp"
 
 namespace memcap::app {
 
@@ -37,6 +41,23 @@ std::string cpu_device(std::int32_t threads) {
         }
     }
     return fmt::format("{}, {} thread{}", name, threads, threads == 1 ? "" : "s");
+}
+
+at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
+    const std::int32_t gpus = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+    if (kind == DeviceKind::cuda && gpus == 0) {
+        throw DeviceError(
+            {.what = "run.device is cuda, but there is no GPU to run on",
+             .where = {},
+             .why = at::hasCUDA() ? "the driver shows no device" : "this memcap was built without CUDA",
+             .advice = "Set run.device to cpu, or build with MEMCAP_CUDA=ON on a machine with a GPU"});
+    }
+    if (kind == DeviceKind::cpu || gpus == 0) return at::kCPU;
+    return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % gpus)};
+}
+
+std::string device_name(at::Device device, std::int32_t threads) {
+    return device.is_cpu() ? cpu_device(threads) : device.str();
 }
 
 std::int64_t host_memory_bytes() {

@@ -1,6 +1,8 @@
 // The machine of this rank: cores, threads, device, host.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,6 +18,16 @@ std::int32_t threads_of_rank(std::optional<std::int32_t> configured, std::int32_
 
 /// E.g. "AMD EPYC 9654, 2 threads".
 std::string cpu_device(std::int32_t threads);
+
+/// What an experiment may ask for; `automatic` takes a GPU where this build and machine have one.
+enum class DeviceKind : std::uint8_t { automatic, cpu, cuda };
+
+/// The device of a rank: the GPUs of a host are dealt to its ranks in turn. Throws DeviceError if `cuda` is
+/// asked for and there is none.
+at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank);
+
+/// The device as the records name it.
+std::string device_name(at::Device device, std::int32_t threads);
 
 /// Bytes of memory that this host has.
 std::int64_t host_memory_bytes();

@@ -161,7 +161,7 @@ int plan_experiment(const Arguments& arguments) {
     const plan::Machine machine{.workers = 1,
                                 .device_bytes = host_memory_bytes(),
                                 .seconds_per_flop = measure_models(preparation),
-                                .slots = preparation.experiment.run.slots.value_or(0)};
+                                .slots = preparation.experiment.run.slots.value_or(kMostSlots)};
     const auto summary = plan::summarise(preparation.plan, preparation.models, machine);
     if (parsed->has("json")) {
         fmt::print("{}\n", as_json(summary, cpu_device(threads)).dump(2));

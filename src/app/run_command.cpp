@@ -51,6 +51,7 @@ struct Rank {
     std::unique_ptr<sched::Transport> transport;
     std::int32_t rank = 0;
     std::int32_t ranks = 1;
+    std::int32_t local_rank = 0;
     std::int32_t local_ranks = 1;
     std::string host;
     std::vector<std::string> hosts;  ///< of all ranks
@@ -90,6 +91,7 @@ Rank join_ranks() {
         self.session = std::make_unique<mpi::Session>();
         self.rank = self.session->rank();
         self.ranks = self.session->size();
+        self.local_rank = self.session->local_rank();
         self.local_ranks = self.session->local_size();
         self.hosts = self.session->gather(self.host);
         if (self.ranks > 1) self.transport = self.session->make_transport();
@@ -110,6 +112,18 @@ std::int32_t restart_count() {
     return text.empty() ? 0 : std::atoi(text.c_str());
 }
 
+DeviceKind device_kind(config::DeviceChoice choice) {
+    switch (choice) {
+        case config::DeviceChoice::cpu:
+            return DeviceKind::cpu;
+        case config::DeviceChoice::cuda:
+            return DeviceKind::cuda;
+        case config::DeviceChoice::automatic:
+            break;
+    }
+    return DeviceKind::automatic;
+}
+
 record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const Preparation& preparation) {
     const auto threads = threads_of_rank(preparation.experiment.run.threads, self.local_ranks);
     record::LaunchRow launch;
@@ -124,7 +138,8 @@ record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const 
                                      {"tokenizers", preparation.helper.tokenizers}}
                           .dump();
     for (const auto& host : self.hosts) launch.hosts += (launch.hosts.empty() ? "" : ",") + host;
-    launch.devices = cpu_device(threads);
+    launch.devices =
+        device_name(device_of_rank(device_kind(preparation.experiment.run.device), self.local_rank), threads);
     launch.ranks = self.ranks;
     launch.job_id = environment("SLURM_JOB_ID");
     launch.restart_count = restart_count();
@@ -170,6 +185,7 @@ WorkerSetup worker_setup(const Preparation& preparation) {
     for (const auto& model : preparation.models) setup.model_folders.push_back(model.path);
     setup.keep_vectors = preparation.experiment.store.vectors;
     setup.curve_every = preparation.experiment.store.curve_every;
+    setup.device = device_kind(preparation.experiment.run.device);
     setup.slots = preparation.experiment.run.slots;
     setup.threads = preparation.experiment.run.threads;
     return setup;
@@ -177,13 +193,14 @@ WorkerSetup worker_setup(const Preparation& preparation) {
 
 /// Makes this rank's executor from the setup that the manager sends.
 sched::ExecutorFactory executor_factory(const Rank& self) {
-    return [rank = self.rank, host = self.host,
+    return [rank = self.rank, host = self.host, local_rank = self.local_rank,
             local_ranks = self.local_ranks](std::span<const std::byte> bytes) {
         WorkerSetup setup = decode_setup(bytes);
         const std::int32_t threads = threads_of_rank(setup.threads, local_ranks);
+        const at::Device device = device_of_rank(setup.device, local_rank);
         return std::make_unique<TrialExecutor>(
             std::move(setup),
-            ExecutorPlace{.rank = rank, .host = host, .device = cpu_device(threads), .threads = threads});
+            ExecutorPlace{.rank = rank, .host = host, .device = device, .threads = threads});
     };
 }
 
@@ -212,6 +229,7 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
 int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
+    device_of_rank(device_kind(experiment.run.device), self.local_rank);
     const store::RunFolder folder(request.folder.value_or(fs::path("runs") / experiment.name));
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());

@@ -1,6 +1,7 @@
 // The loop of a rank's compute thread.
 #include "app/trial_executor.hpp"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
@@ -51,8 +52,10 @@ void TrialExecutor::run(sched::WorkPort& port) {
     try {
         work(port);
     } catch (const c10::Error& problem) {
-        throw DeviceError(
-            {.what = problem.what_without_backtrace(), .where = place_.device, .why = {}, .advice = {}});
+        throw DeviceError({.what = problem.what_without_backtrace(),
+                           .where = place_.device.str(),
+                           .why = {},
+                           .advice = {}});
     }
 }
 
@@ -113,7 +116,9 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, std::string& problem
     const std::string& folder = setup_.model_folders.at(static_cast<std::size_t>(trial.model));
     try {
         const double start_s = monotonic_s();
-        model_ = models::load(folder, trial.precision, at::kCPU);
+        model_ = models::load(folder, trial.precision, place_.device);
+        // On a GPU float32 means float32 unless tf32 is asked for.
+        at::globalContext().setAllowTF32CuBLAS(trial.precision == Precision::tf32);
         log::info(fmt::format("loaded {} as {} in {:.1f} s", folder, to_string(trial.precision),
                               monotonic_s() - start_s));
     } catch (const DataError& error) {
@@ -176,7 +181,7 @@ void TrialExecutor::advance(sched::WorkPort& port) {
 void TrialExecutor::finish(sched::WorkPort& port, const Running& running, record::TrialRecord record) const {
     record.rank = place_.rank;
     record.host = place_.host;
-    record.device = place_.device;
+    record.device = device_name(place_.device, place_.threads);
     record.attempt = static_cast<std::int32_t>(running.attempt);
     record.finished_utc = utc_now();
     sched::TaskResult result{

@@ -18,7 +18,7 @@ namespace memcap::app {
 struct ExecutorPlace {
     std::int32_t rank = 0;
     std::string host;
-    std::string device;
+    at::Device device = at::kCPU;
     std::int32_t threads = 1;
 };
 

@@ -17,6 +17,7 @@ Bytes encode(const WorkerSetup& setup) {
     for (const auto& folder : setup.model_folders) writer.text(folder);
     writer.number(setup.keep_vectors);
     writer.number(setup.curve_every);
+    writer.number(setup.device);
     writer.number(setup.slots.value_or(kAutomatic));
     writer.number(setup.threads.value_or(kAutomatic));
     return std::move(writer).bytes();
@@ -29,6 +30,7 @@ WorkerSetup decode_setup(std::span<const std::byte> bytes) {
     for (std::uint32_t i = 0; i < models; ++i) setup.model_folders.push_back(reader.text());
     setup.keep_vectors = reader.number<bool>();
     setup.curve_every = reader.number<std::int32_t>();
+    setup.device = reader.number<DeviceKind>();
     setup.slots = chosen(reader.number<std::int32_t>());
     setup.threads = chosen(reader.number<std::int32_t>());
     reader.expect_end();

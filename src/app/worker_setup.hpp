@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "app/machine.hpp"
 #include "memcap/base/bytes.hpp"
 
 namespace memcap::app {
@@ -15,6 +16,7 @@ struct WorkerSetup {
     std::vector<std::string> model_folders;  ///< by plan::Trial::model
     bool keep_vectors = true;
     std::int32_t curve_every = 10;
+    DeviceKind device = DeviceKind::automatic;
     std::optional<std::int32_t> slots;
     std::optional<std::int32_t> threads;
 };

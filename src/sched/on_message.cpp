@@ -67,6 +67,7 @@ void Scheduler::State::on_message(Rank from, message::Result& message, double no
     if (failure) task.last_trouble = failure->message;
     if (again) {
         ++task.strikes;
+        task.closed = message.lease;
         wait(task);
         send(from, message::Acknowledge{{which}});
     } else {
@@ -88,6 +89,7 @@ void Scheduler::State::on_message(Rank from, message::Returned& message, double 
         if (task.stage != Stage::leased || task.holder != from || task.lease != given.lease) continue;
         detach(task);
         --task.attempts;  // it was never started
+        task.closed = given.lease;
         wait(task);
         released = true;
     }

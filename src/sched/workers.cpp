@@ -34,6 +34,7 @@ bool Scheduler::State::reconcile(Rank rank, std::vector<TaskLease> held) {
         if (task.lease > seen || there) continue;
         detach(task);
         --task.attempts;  // it was never started
+        task.closed = task.lease;
         task.last_trouble = "a message was lost on the way";
         wait(task);
         released = true;
@@ -42,7 +43,7 @@ bool Scheduler::State::reconcile(Rank rank, std::vector<TaskLease> held) {
     for (const TaskLease& claimed : held) {
         if (claimed.task.value >= tasks.size()) continue;
         TaskEntry& task = entry(claimed.task);
-        if (task.stage == Stage::waiting) {
+        if (task.stage == Stage::waiting && claimed.lease > task.closed) {
             adopt(rank, task, claimed.lease);
         } else if (task.stage == Stage::leased && task.holder == rank && task.lease == claimed.lease) {
             continue;
@@ -60,7 +61,6 @@ void Scheduler::State::adopt(Rank rank, TaskEntry& task, LeaseId lease) {
     task.stage = Stage::leased;
     task.holder = rank;
     task.lease = lease;
-    task.attempts = std::max(task.attempts, 1U);
     ++counts.leased;
     WorkerEntry& worker = workers.at(rank);
     const auto later = std::find_if(worker.held.begin(), worker.held.end(),

@@ -44,11 +44,11 @@ def main():
     build_folder = Path(sys.argv[1]).resolve()
     files = sources(build_folder, sys.argv[2:])
     with ThreadPoolExecutor(int(os.environ.get("MEMCAP_JOBS", os.cpu_count() or 1))) as pool:
-        results = list(pool.map(lambda file: tidy(build_folder, file), files))
-    for status, output in results:
-        if status:
-            print(output)
-    failed = sum(1 for status, _ in results if status)
+        failed = 0
+        for status, output in pool.map(lambda file: tidy(build_folder, file), files):
+            if status:
+                failed += 1
+                print(output, flush=True)
     print(f"clang-tidy: {len(files)} files, {failed} with findings")
     return 1 if failed else 0
 

@@ -215,9 +215,9 @@ TEST_F(Journal, StatusCountsWhatTheLastPlanAsksFor) {
     writer.append(sample_record(tables.rows[1]));
     writer.append(sample_failure(tables.rows[2]));
     writer.append(sample_failure(tables.rows[3], FailureCategory::retryable));
+    writer.append(sample_record(tables.rows[4]));
     // No sync, and the last frame torn: another process is in the middle of a write.
     std::filesystem::resize_file(writer.path(), std::filesystem::file_size(writer.path()) - 3);
-    writer.append(sample_failure(tables.rows[4], FailureCategory::retryable));
     const RunStatus status = read_status(folder);
     EXPECT_EQ(status.experiment, "sample");
     EXPECT_EQ(status.planned, 96U);

@@ -76,6 +76,15 @@ TEST(RandomEvents, GuiltyTasksFailAndTakeNoInnocentOnesWithThem) {
     run_many(weather);
 }
 
+TEST(RandomEvents, OneFailureIsOneStrikeHoweverOftenItIsTold) {
+    Weather weather;
+    weather.flaky = 0.7;
+    weather.drop = 0.1;
+    weather.twice = 0.2;
+    weather.max_delay_s = 3.0;
+    run_many(weather);
+}
+
 TEST(RandomEvents, WorkersLeaveThrowAndLoseDevices) {
     Weather weather;
     weather.leave = 0.3;

@@ -19,6 +19,7 @@ struct TaskEntry {
     Stage stage = Stage::waiting;
     Rank holder = -1;  ///< of the lease, where stage is leased
     LeaseId lease;     ///< of the newest lease
+    LeaseId closed;    ///< the newest lease that its worker has answered: no late claim can revive it
     std::uint32_t attempts = 0;
     std::uint32_t strikes = 0;
     std::string last_trouble;                              ///< why the newest attempt did not end well

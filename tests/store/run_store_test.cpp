@@ -1,0 +1,322 @@
+// The record of a run: resume, snapshots, and crashes at the worst moments.
+#include "memcap/store/run_store.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+
+#include "memcap/base/errors.hpp"
+#include "memcap/base/files.hpp"
+#include "memcap/store/result_file.hpp"
+#include "store/sample_run.hpp"
+
+namespace memcap::store {
+namespace {
+
+namespace fs = std::filesystem;
+using record::FailureCategory;
+using record::TrialStatus;
+using testing::sample_failure;
+using testing::sample_record;
+using testing::sample_tables;
+using testing::TemporaryFolder;
+
+class Store : public ::testing::Test {
+  protected:
+    RunStore open() const { return RunStore::open(root, {}); }
+    /// A store that has begun its launch, with the token file in place.
+    RunStore begin() const {
+        auto store = open();
+        store.tokens().save(testing::id_of("tokens"), testing::sample_tokens());
+        store.begin_launch(tables);
+        return store;
+    }
+    const record::PlannedRow& row(std::size_t number) const { return tables.rows.at(number); }
+    /// Every row of results.h5 is what sample_record says; returns how many rows there are.
+    std::size_t expect_whole_results() const {
+        const auto file = ResultFile::open(root);
+        for (std::size_t number = 0; number < file.rows(); ++number) expect_whole(file.read(number));
+        return file.rows();
+    }
+    void expect_whole(const StoredTrial& trial) const {
+        const auto planned = std::find_if(tables.rows.begin(), tables.rows.end(),
+                                          [&](const auto& candidate) { return candidate.axes == trial.axes; });
+        ASSERT_NE(planned, tables.rows.end());
+        const auto expected = sample_record(*planned);
+        EXPECT_EQ(trial.record.trial_id, planned->trial_id);
+        EXPECT_EQ(trial.record.loss_nats, expected.loss_nats);
+        EXPECT_EQ(trial.record.correct_tokens, expected.correct_tokens);
+        EXPECT_EQ(trial.record.stop_reason, expected.stop_reason);
+        EXPECT_EQ(trial.record.vector, expected.vector);
+        EXPECT_EQ(trial.record.vector_width, testing::kWidth);
+        EXPECT_EQ(trial.record.curve.evaluation, expected.curve.evaluation);
+        EXPECT_EQ(trial.record.curve.loss_nats, expected.curve.loss_nats);
+        const auto tokens = testing::sample_tokens()[static_cast<std::size_t>(trial.axes.sample)];
+        EXPECT_EQ(trial.text, std::vector<std::int32_t>(tokens.text.begin(), tokens.text.begin() + trial.axes.length));
+        EXPECT_EQ(trial.prefix, std::vector<std::int32_t>(tokens.prefix.end() - trial.axes.prefix, tokens.prefix.end()));
+    }
+
+    TemporaryFolder place;
+    fs::path root = place / "run";
+    record::RunTables tables = sample_tables();
+};
+
+TEST_F(Store, ANewFolderKnowsNothing) {
+    const auto store = open();
+    EXPECT_FALSE(store.known(row(0).trial_id));
+    EXPECT_TRUE(store.tables().rows.empty());
+    for (const char* name : {"journal", "vectors", "tokens", "checkpoints", "log"}) {
+        EXPECT_TRUE(fs::is_directory(root / name)) << name;
+    }
+}
+
+TEST_F(Store, AResumeKnowsWhatWasDoneAndWhatFailed) {
+    {
+        auto store = begin();
+        store.append(sample_record(row(0)));
+        store.append(sample_failure(row(1)));
+        auto retryable = sample_failure(row(2), FailureCategory::retryable);
+        retryable.attempt = 3;
+        store.append(retryable);
+        store.sync();
+    }
+    const auto store = open();
+    ASSERT_TRUE(store.known(row(0).trial_id));
+    EXPECT_EQ(store.known(row(0).trial_id)->status, TrialStatus::done);
+    EXPECT_EQ(store.known(row(1).trial_id)->category, FailureCategory::permanent);
+    EXPECT_EQ(store.known(row(2).trial_id)->category, FailureCategory::retryable);
+    EXPECT_EQ(store.known(row(2).trial_id)->attempts, 3);
+    EXPECT_FALSE(store.known(row(3).trial_id));
+    EXPECT_EQ(read_text_file(root / "experiment.yaml"), tables.experiment_yaml);
+}
+
+TEST_F(Store, ASnapshotShowsEveryRecordWithItsVectorCurveAndTokens) {
+    auto store = begin();
+    for (std::size_t number = 0; number < 30; ++number) store.append(sample_record(row(number)));
+    EXPECT_EQ(store.snapshot().rows, 30U);
+    for (std::size_t number = 30; number < tables.rows.size(); ++number) store.append(sample_record(row(number)));
+    const SnapshotReport report = store.snapshot();
+    EXPECT_EQ(report.rows, 96U);
+    EXPECT_EQ(report.rows_without_tokens, 0U);
+    EXPECT_EQ(report.rows_without_arrays, 0U);
+    EXPECT_EQ(expect_whole_results(), 96U);
+    EXPECT_TRUE(fs::exists(root / "vectors/0002.h5"));
+    EXPECT_TRUE(numbered_files(root / "journal", ".bulk").empty());
+}
+
+TEST_F(Store, RowsStandInPlannedOrderWhateverTheOrderOfTheResults) {
+    auto store = begin();
+    for (std::size_t number = tables.rows.size(); number-- > 0;) store.append(sample_record(row(number)));
+    store.snapshot();
+    const auto file = ResultFile::open(root);
+    ASSERT_EQ(file.rows(), tables.rows.size());
+    for (std::size_t number = 0; number < file.rows(); ++number) EXPECT_EQ(file.axes(number), row(number).axes);
+}
+
+TEST_F(Store, ASnapshotOfNothingNewIsTheSameFile) {
+    auto store = begin();
+    for (std::size_t number = 0; number < 10; ++number) store.append(sample_record(row(number)));
+    store.snapshot();
+    const std::string first = read_text_file(root / "results.h5");
+    store.snapshot();
+    EXPECT_TRUE(read_text_file(root / "results.h5") == first);
+    EXPECT_EQ(numbered_files(root / "vectors", ".h5").size(), 1U);
+}
+
+TEST_F(Store, ASnapshotOfAnEmptyRunIsAReadableFile) {
+    auto store = begin();
+    EXPECT_EQ(store.snapshot().rows, 0U);
+    const auto file = ResultFile::open(root);
+    EXPECT_EQ(file.rows(), 0U);
+    EXPECT_EQ(file.tables().experiment, "sample");
+    EXPECT_EQ(file.tables().models.size(), 2U);
+}
+
+TEST_F(Store, AFailureHasItsRowWithoutNumbersAndVector) {
+    auto store = begin();
+    store.append(sample_failure(row(5)));
+    store.snapshot();
+    const auto file = ResultFile::open(root);
+    ASSERT_EQ(file.rows(), 1U);
+    EXPECT_FALSE(file.has_vector(0));
+    const StoredTrial trial = file.read(0);
+    EXPECT_EQ(trial.record.status, TrialStatus::failed);
+    EXPECT_EQ(trial.record.failure.category, FailureCategory::permanent);
+    EXPECT_EQ(trial.record.failure.message, sample_failure(row(5)).failure.message);
+    EXPECT_TRUE(std::isnan(trial.record.loss_nats));
+    EXPECT_EQ(trial.record.scored_tokens, row(5).scored_tokens);
+    EXPECT_EQ(trial.text.size(), 32U);
+    EXPECT_EQ(file.statistics().at(0).failed, 1);
+}
+
+TEST_F(Store, ALaterSuccessReplacesAFailureAndARepeatedSuccessDoesNot) {
+    auto store = begin();
+    store.append(sample_failure(row(0), FailureCategory::retryable));
+    store.append(sample_record(row(0), 2));
+    auto again = sample_record(row(0), 3);
+    again.vector.assign(again.vector.size(), 0.0F);
+    store.append(again);
+    store.snapshot();
+    const auto file = ResultFile::open(root);
+    ASSERT_EQ(file.rows(), 1U);
+    EXPECT_EQ(file.numbers(0).attempt, 2);
+    EXPECT_EQ(file.read(0).record.vector, sample_record(row(0)).vector);
+}
+
+TEST_F(Store, RowsOfOneTrialShareItsVector) {
+    auto twin = tables.rows[0];
+    twin.axes.protocol = "same";
+    tables.rows.push_back(twin);
+    tables.protocols.push_back({.name = "same", .values = {}});
+    auto store = begin();
+    store.append(sample_record(row(0)));
+    EXPECT_EQ(store.snapshot().rows, 2U);
+    const auto file = ResultFile::open(root);
+    EXPECT_EQ(file.rows_of(row(0).trial_id), (std::vector<std::size_t>{0, 1}));
+    EXPECT_EQ(file.read(1).record.vector, sample_record(row(0)).vector);
+}
+
+TEST_F(Store, KilledBeforeASnapshotNothingIsLost) {
+    {
+        auto store = begin();
+        for (std::size_t number = 0; number < 7; ++number) store.append(sample_record(row(number)));
+        store.sync();
+    }
+    auto store = open();
+    store.begin_launch(tables);
+    for (std::size_t number = 7; number < 12; ++number) store.append(sample_record(row(number)));
+    store.snapshot();
+    EXPECT_EQ(expect_whole_results(), 12U);
+    EXPECT_EQ(ResultFile::open(root).tables().launches.size(), 2U);
+}
+
+TEST_F(Store, ACrashBetweenPublishingASegmentAndDeletingItsBulkFileIsSafe) {
+    auto store = std::make_optional(begin());
+    for (std::size_t number = 0; number < 7; ++number) store->append(sample_record(row(number)));
+    store->sync();
+    const std::string bulk = read_text_file(root / "journal/0001.bulk");
+    store->snapshot();
+    store.reset();
+    write_file_atomically(root / "journal/0001.bulk", bulk);
+    write_file_atomically(root / "vectors/0002.h5.tmp", "half a segment");
+    fs::remove(root / "results.h5");
+
+    store = open();
+    EXPECT_FALSE(fs::exists(root / "journal/0001.bulk"));
+    EXPECT_FALSE(fs::exists(root / "vectors/0002.h5.tmp"));
+    store->append(sample_record(row(7)));
+    store->snapshot();
+    EXPECT_EQ(expect_whole_results(), 8U);
+    EXPECT_EQ(numbered_files(root / "vectors", ".h5"), (std::vector<std::uint32_t>{1, 2}));
+}
+
+TEST_F(Store, ACrashBetweenPublishingASegmentAndTheResultFileIsSafe) {
+    {
+        auto store = begin();
+        for (std::size_t number = 0; number < 7; ++number) store.append(sample_record(row(number)));
+        store.snapshot();
+    }
+    fs::remove(root / "results.h5");
+    auto store = open();
+    store.snapshot();
+    EXPECT_EQ(expect_whole_results(), 7U);
+}
+
+TEST_F(Store, ATrialWhoseVectorWasLostUnsyncedIsUnknownAgain) {
+    {
+        auto store = begin();
+        store.append(sample_record(row(0)));
+        store.append(sample_record(row(1)));
+    }
+    // What a power cut leaves: the frame is there, its arrays are not.
+    fs::resize_file(root / "journal/0001.bulk", fs::file_size(root / "journal/0001.bulk") - 4);
+    auto store = open();
+    EXPECT_TRUE(store.known(row(0).trial_id));
+    EXPECT_FALSE(store.known(row(1).trial_id));
+    store.append(sample_record(row(1), 2));
+    store.snapshot();
+    EXPECT_EQ(expect_whole_results(), 2U);
+    EXPECT_EQ(ResultFile::open(root).numbers(1).attempt, 2);
+}
+
+TEST_F(Store, RemovedVectorsSegmentsLeaveTheNumbers) {
+    {
+        auto store = begin();
+        store.append(sample_record(row(0)));
+        store.snapshot();
+    }
+    fs::remove(root / "vectors/0001.h5");
+    EXPECT_THROW(ResultFile::open(root).read(0), DataError);
+    auto store = open();
+    EXPECT_TRUE(store.known(row(0).trial_id));
+    EXPECT_EQ(store.snapshot().rows_without_arrays, 1U);
+    const auto file = ResultFile::open(root);
+    EXPECT_FALSE(file.has_vector(0));
+    EXPECT_EQ(file.read(0).record.loss_nats, sample_record(row(0)).loss_nats);
+    // A new bulk file must not be taken for the one that is gone.
+    store.append(sample_record(row(1)));
+    store.snapshot();
+    EXPECT_FALSE(ResultFile::open(root).has_vector(0));
+    EXPECT_EQ(ResultFile::open(root).read(1).record.vector, sample_record(row(1)).vector);
+}
+
+TEST_F(Store, MovingTheRunFolderKeepsEverythingReadable) {
+    {
+        auto store = begin();
+        for (std::size_t number = 0; number < 7; ++number) store.append(sample_record(row(number)));
+        store.snapshot();
+    }
+    fs::rename(root, place / "else%where");
+    root = place / "else%where";
+    EXPECT_EQ(expect_whole_results(), 7U);
+}
+
+TEST_F(Store, ASecondWriterIsRefused) {
+    const auto store = open();
+    EXPECT_THROW(open(), StoreError);
+}
+
+TEST_F(Store, AFullDiskFailsTheSnapshotAndNotTheRun) {
+    auto store = begin();
+    for (std::size_t number = 0; number < 20; ++number) store.append(sample_record(row(number)));
+    store.snapshot();
+    const std::string before = read_text_file(root / "results.h5");
+    for (std::size_t number = 20; number < 40; ++number) store.append(sample_record(row(number)));
+    rlimit former{};
+    ::getrlimit(RLIMIT_FSIZE, &former);
+    for (const rlim_t size : {100, 5000, 20000, 60000, 100000}) {
+        rlimit limit = former;
+        limit.rlim_cur = size;
+        std::signal(SIGXFSZ, SIG_IGN);
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        EXPECT_THROW(store.snapshot(), StoreError) << size;
+        ::setrlimit(RLIMIT_FSIZE, &former);
+        EXPECT_TRUE(read_text_file(root / "results.h5") == before);
+        EXPECT_FALSE(fs::exists(root / "results.h5.tmp"));
+    }
+    store.append(sample_record(row(40)));
+    EXPECT_EQ(store.snapshot().rows, 41U);
+    EXPECT_EQ(expect_whole_results(), 41U);
+}
+
+TEST_F(Store, StatisticsAreThoseOfTheResultFile) {
+    auto store = begin();
+    for (const auto& planned : tables.rows) store.append(sample_record(planned));
+    store.snapshot();
+    const auto expected = store.statistics();
+    const auto file = ResultFile::open(root);
+    const auto& found = file.statistics();
+    ASSERT_EQ(found.size(), expected.size());
+    for (std::size_t cell = 0; cell < found.size(); ++cell) {
+        EXPECT_EQ(found[cell].model, expected[cell].model);
+        EXPECT_EQ(found[cell].trials, 12);
+        EXPECT_EQ(found[cell].capacity_tokens, 8 * found[cell].memory_vectors);
+        EXPECT_EQ(found[cell].token_gain_mean, expected[cell].token_gain_mean);
+        EXPECT_EQ(found[cell].utilisation, expected[cell].utilisation);
+    }
+}
+
+}  // namespace
+}  // namespace memcap::store
