@@ -115,10 +115,10 @@ json as_json(const plan::Summary& summary, const std::string& device) {
 
 void print_summary(const plan::Summary& summary, const std::string& device) {
     fmt::print("{} trials for {} rows, {} skipped\n\n", summary.trials, summary.rows, summary.skipped);
-    fmt::print("{:<20} {:<20} {:>8} {:>10} {:>14}\n", "model", "corpus", "trials", "positions", "max PFLOP");
+    fmt::print("{:<20} {:<20} {:>8} {:>10} {:>14}\n", "model", "corpus", "trials", "positions", "max TFLOP");
     for (const auto& pair : summary.pairs) {
         fmt::print("{:<20} {:<20} {:>8} {:>10} {:>14.3f}\n", pair.model, pair.corpus, pair.trials,
-                   pair.longest_positions, pair.max_flops / 1e15);
+                   pair.longest_positions, pair.max_flops / 1e12);
     }
     if (!summary.skips.empty()) fmt::print("\nskipped:\n");
     for (const auto& skip : summary.skips) {
@@ -134,8 +134,8 @@ void print_summary(const plan::Summary& summary, const std::string& device) {
                    hours_text(footprint.max_hours));
     }
     fmt::print(
-        "\nat most {} steps, {:.3f} PFLOP, {} on one worker with {}; trials that are solved stop earlier\n",
-        summary.max_steps, summary.max_flops / 1e15, hours_text(summary.max_hours), device);
+        "\nat most {} steps, {:.1f} TFLOP, {} on one worker with {}; trials that are solved stop earlier\n",
+        summary.max_steps, summary.max_flops / 1e12, hours_text(summary.max_hours), device);
 }
 
 }  // namespace

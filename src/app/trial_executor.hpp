@@ -24,7 +24,7 @@ struct ExecutorPlace {
 
 /// Positions (slots times positions of a trial) that a CPU works on at once: enough rows for efficient matrix
 /// products, few enough to stay in its caches.
-inline constexpr std::int64_t kPositionBudget = 2048;
+inline constexpr std::int64_t kPositionBudget = 1024;
 /// Most trials side by side when the experiment does not say.
 inline constexpr std::int32_t kMostSlots = 128;
 

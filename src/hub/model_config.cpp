@@ -138,6 +138,9 @@ bool ModelConfig::has(std::string_view key) const {
 std::int64_t ModelConfig::integer(std::string_view key) const {
     const json& value = content_->require(key);
     if (!value.is_number_integer()) content_->fail(key, fmt::format("{} is not an integer", value.dump()));
+    // get() would wrap a number from 2^63 on to a negative one.
+    if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)
+        content_->fail(key, fmt::format("{} is too large", value.dump()));
     return value.get<std::int64_t>();
 }
 

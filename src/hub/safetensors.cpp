@@ -106,6 +106,24 @@ void check_no_overlap(const fs::path& file, std::vector<Entry> entries) {
     }
 }
 
+/// The header's JSON object. A name may stand in it once: of two entries the parser would keep the last in
+/// silence.
+json parse_header(const fs::path& file, std::string_view text) {
+    std::set<std::string> names;
+    std::string twice;
+    const auto watch_names = [&](int depth, json::parse_event_t event, const json& parsed) {
+        if (event == json::parse_event_t::key && depth == 1) {
+            const auto name = parsed.get<std::string>();
+            if (!names.insert(name).second) twice = name;
+        }
+        return true;
+    };
+    json header = json::parse(text, watch_names, false);
+    if (!header.is_object()) fail(file, "not a safetensors file", "its header is not a JSON object");
+    if (!twice.empty()) fail(file, fmt::format("tensor '{}' is in the header twice", twice));
+    return header;
+}
+
 void read_header(const fs::path& file, std::span<const std::byte> bytes,
                  std::map<std::string, TensorView>& tensors) {
     std::uint64_t header_bytes = 0;
@@ -117,9 +135,7 @@ void read_header(const fs::path& file, std::span<const std::byte> bytes,
         fail(file, "not a whole safetensors file",
              fmt::format("its header should have {} bytes, the file has {}", header_bytes, bytes.size()));
     }
-    const auto* text = reinterpret_cast<const char*>(rest.data());
-    const json header = json::parse(text, text + header_bytes, nullptr, false);
-    if (!header.is_object()) fail(file, "not a safetensors file", "its header is not a JSON object");
+    const json header = parse_header(file, {reinterpret_cast<const char*>(rest.data()), header_bytes});
     std::vector<Entry> entries;
     for (const auto& [name, fields] : header.items()) {
         if (name == "__metadata__") continue;
@@ -132,6 +148,10 @@ void read_header(const fs::path& file, std::span<const std::byte> bytes,
     check_no_overlap(file, std::move(entries));
 }
 
+bool is_plain_name(const fs::path& name) {
+    return !name.empty() && name != "." && name != ".." && name == name.filename();
+}
+
 std::vector<fs::path> shards_of_index(const fs::path& folder) {
     const fs::path file = folder / kIndexFile;
     const json index = json::parse(read_text_file(file), nullptr, false);
@@ -140,12 +160,28 @@ std::vector<fs::path> shards_of_index(const fs::path& folder) {
     }
     std::set<fs::path> shards;
     for (const auto& [tensor, name] : index["weight_map"].items()) {
-        if (!name.is_string() || fs::path(name.get<std::string>()).filename() != name.get<std::string>()) {
+        if (!name.is_string() || !is_plain_name(name.get<std::string>())) {
             fail(file, fmt::format("tensor '{}' has no plain file name", tensor));
         }
         shards.insert(folder / name.get<std::string>());
     }
+    if (shards.empty()) fail(file, "not an index of weight files", "its 'weight_map' names no file");
     return {shards.begin(), shards.end()};
+}
+
+[[noreturn]] void fail_without_weights(const fs::path& folder) {
+    const bool pickled =
+        fs::exists(folder / "pytorch_model.bin") || fs::exists(folder / "pytorch_model.bin.index.json");
+    throw DataError(
+        folder,
+        {.what = "no safetensors file in the model folder",
+         .where = {},
+         .why = pickled ? "it has only pytorch_model.bin, whose pickles memcap does not run" : "",
+         .advice = pickled ? fmt::format(
+                                 "Convert it once: python -c \"from transformers import AutoModelForCausalLM "
+                                 "as M; M.from_pretrained('{0}').save_pretrained('{0}')\"",
+                                 folder.string())
+                           : "Give the folder that holds config.json and model.safetensors"});
 }
 
 }  // namespace
@@ -186,21 +222,7 @@ WeightFiles WeightFiles::open(const fs::path& folder) {
     auto content = std::make_unique<Content>();
     content->folder = folder;
     content->files = weight_files(folder);
-    if (content->files.empty()) {
-        const bool pickled =
-            fs::exists(folder / "pytorch_model.bin") || fs::exists(folder / "pytorch_model.bin.index.json");
-        throw DataError(
-            folder,
-            {.what = "no safetensors file in the model folder",
-             .where = {},
-             .why = pickled ? "it has only pytorch_model.bin, whose pickles memcap does not run" : "",
-             .advice = pickled
-                           ? fmt::format(
-                                 "Convert it once: python -c \"from transformers import AutoModelForCausalLM "
-                                 "as M; M.from_pretrained('{0}').save_pretrained('{0}')\"",
-                                 folder.string())
-                           : "Give the folder that holds config.json and model.safetensors"});
-    }
+    if (content->files.empty()) fail_without_weights(folder);
     for (const auto& file : content->files) {
         content->mapped.emplace_back(file);
         read_header(file, content->mapped.back().bytes(), content->tensors);
@@ -250,6 +272,7 @@ std::int64_t WeightFiles::size_bytes() const noexcept {
 
 std::string weights_sha256(const fs::path& folder) {
     const auto files = weight_files(folder);
+    if (files.empty()) fail_without_weights(folder);
     if (files.size() == 1) return sha256_file_hex(files.front());
     std::string lines;
     for (const auto& file : files) lines += file.filename().string() + " " + sha256_file_hex(file) + "\n";

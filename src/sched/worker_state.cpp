@@ -14,6 +14,10 @@ namespace {
 constexpr double kRateMemory_s = 10.0;  // the rate of finished tasks is an average over about this long
 constexpr double kMaxPrefetch = 4096.0;
 
+bool is_retried(const TaskResult& result) {
+    return result.failure && result.failure->category != FailureCategory::permanent;
+}
+
 template <class... Handlers>
 struct Overloaded : Handlers... {
     using Handlers::operator()...;
@@ -55,8 +59,10 @@ void WorkerState::accept(message::Lease lease) {
         const TaskIndex index = leased.task.id;
         const auto queued = std::find_if(queue_.begin(), queue_.end(),
                                          [&](const Queued& other) { return other.task.task.id == index; });
-        // Whatever is here of a task already serves the new lease too: it is never computed twice on one
-        // worker.
+        // A failure to be retried that comes back as a new lease has arrived; only its acknowledgement has not.
+        const auto failed = unacknowledged_.find(index);
+        if (failed != unacknowledged_.end() && is_retried(failed->second.result)) unacknowledged_.erase(failed);
+        // Whatever else is here of a task serves the new lease too: it is never computed twice on one worker.
         if (const auto running = running_.find(index); running != running_.end()) {
             running->second.lease = lease.id;
         } else if (const auto done = unacknowledged_.find(index); done != unacknowledged_.end()) {

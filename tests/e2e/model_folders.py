@@ -51,3 +51,18 @@ def set_first_value(model, tensor, bits):
     begin = header[tensor]["data_offsets"][0]
     data[begin:begin + 2] = struct.pack("<H", bits)
     write_weights(model, header, data)
+
+
+def shrink_vocabulary(model, entries):
+    """Takes the last rows of the embedding away, in the weights and in config.json alike."""
+    header, data = read_weights(model)
+    embedding = header["model.embed_tokens.weight"]
+    assert embedding["data_offsets"][0] == 0, "the embedding comes first in this file"
+    width, old_bytes = embedding["shape"][1], embedding["data_offsets"][1]
+    new_bytes = entries * width * 2
+    embedding.update(shape=[entries, width], data_offsets=[0, new_bytes])
+    for name, tensor in header.items():
+        if name not in ("__metadata__", "model.embed_tokens.weight"):
+            tensor["data_offsets"] = [offset - old_bytes + new_bytes for offset in tensor["data_offsets"]]
+    write_weights(model, header, data[:new_bytes] + data[old_bytes:])
+    change_config(model, vocab_size=entries)

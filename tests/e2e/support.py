@@ -51,13 +51,13 @@ def hot(max_steps, **changes):
 
 def plain(samples=3, max_steps=40, **changes):
     """An experiment of a second or two: 12 trials unless changed. `changes` replace whole sections or axes of its sweep."""
-    sweep = {"models": ["ink-64"], "corpora": ["essays"], "memory_vectors": [1, 4], "lengths": [6, 12], "seeds": [0],
-             "protocols": ["short"], "precision": "float32", "prefix": [0]}
     sections = {"experiment": "e2e", "models": {"ink-64": {"path": str(MODELS / "ink-64")}},
                 "corpora": {"essays": essays(samples)}, "protocols": {"short": hot(max_steps)},
                 "store": {"vectors": True, "curve_every": 1}, "run": {"threads": 1}}
-    for name, value in changes.items():
-        (sweep if name in sweep else sections)[name] = value
+    axes = {"memory_vectors": [1, 4], "lengths": [6, 12], "seeds": [0], "precision": "float32", "prefix": [0]}
+    sections |= {name: value for name, value in changes.items() if name not in axes}
+    axes |= {name: value for name, value in changes.items() if name in axes}
+    sweep = {name: list(sections[name]) for name in ("models", "corpora", "protocols")} | axes
     return {"sweeps": [sweep], **sections}
 
 

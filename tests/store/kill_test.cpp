@@ -85,7 +85,9 @@ TEST(Kill, NothingAcknowledgedIsLost) {
         }
         const auto root = *place / "run";
         acknowledged.merge(killed_run(root, std::chrono::microseconds(random() % 200000)));
-        if (std::filesystem::exists(root / "results.h5")) EXPECT_NO_THROW(ResultFile::open(root));
+        if (std::filesystem::exists(root / "results.h5")) {
+            EXPECT_NO_THROW(ResultFile::open(root));
+        }
         auto store = RunStore::open(root, {});
         EXPECT_EQ(store.report().damaged_bytes, 0U);
         store.begin_launch(tables);

@@ -1,0 +1,113 @@
+"""Damaged model folders are told apart before the start: status 2, what, where and what to do, and no run folder."""
+
+import unittest
+
+import model_folders as damage
+from support import USAGE, EndToEnd, mpirun, plain
+
+Q_PROJ = "model.layers.1.self_attn.q_proj.weight"
+NORM = "model.norm.weight"
+INFINITE, NOT_A_NUMBER = 0x7F80, 0x7FC1
+
+
+def without_config(model):
+    (model / "config.json").unlink()
+
+
+def with_broken_config(model):
+    (model / "config.json").write_text('{"architectures": ["LlamaForCausalLM"', encoding="utf-8")
+
+
+def with_pickled_weights_only(model):
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+
+
+def without_tokenizer(model):
+    (model / "tokenizer.json").unlink()
+    (model / "tokenizer_config.json").unlink()
+
+
+def truncated(bytes_left):
+    """A download that was cut off."""
+    def cut(model):
+        file = model / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:bytes_left])
+    return cut
+
+
+def header(change):
+    """model.safetensors with a changed header."""
+    return lambda model: damage.change_header(model, change)
+
+
+def offsets(tensor, begin, end):
+    """A tensor that claims another part of the data."""
+    return header(lambda entries: entries[tensor].update(data_offsets=[begin, end]))
+
+
+def config(**changes):
+    """config.json with changed keys."""
+    return lambda model: damage.change_config(model, **changes)
+
+
+# What is done to the folder, and what the message must name.
+DAMAGES = {
+    "no config.json": (without_config, ["config.json"]),
+    "a config.json cut short": (with_broken_config, ["config.json"]),
+    "no architecture": (config(architectures=None, model_type=None), ["config.json", "architectures"]),
+    "an unknown architecture": (config(architectures=["OrchidForCausalLM"], model_type="orchid"), ["OrchidForCausalLM"]),
+    "an unknown rope scaling": (config(rope_scaling={"rope_type": "spiral", "factor": 2.0}), ["spiral"]),
+    "a size of the wrong type": (config(hidden_size="wide"), ["config.json", "hidden_size"]),
+    "heads that do not divide": (config(num_attention_heads=3, num_key_value_heads=2), ["config.json"]),
+    "pickled weights only": (with_pickled_weights_only, ["pytorch_model.bin", "safetensors"]),
+    "no tokenizer": (without_tokenizer, ["tokenizer"]),
+    "weights cut off in the data": (truncated(100_000), ["model.safetensors"]),
+    "weights cut off in the header": (truncated(300), ["model.safetensors"]),
+    "weights cut off before the header": (truncated(5), ["model.safetensors"]),
+    "no weights in the file": (truncated(0), ["model.safetensors"]),
+    "overlapping tensors": (offsets(Q_PROJ, 131072, 131072 + 8192), ["model.safetensors", "overlap"]),
+    "a tensor beyond the data": (offsets(NORM, 558208, 558208 + 128), ["model.safetensors", NORM]),
+    "offsets that overflow": (offsets(NORM, 2**64 - 128, 2**64), ["model.safetensors"]),
+    "offsets that run backwards": (offsets(NORM, 256, 128), ["model.safetensors", NORM]),
+    "a shape whose size overflows": (header(lambda entries: entries[NORM].update(shape=[2**33, 2**33])), [NORM]),
+    "a tensor of another shape": (header(lambda entries: entries[Q_PROJ].update(shape=[32, 128])), [Q_PROJ, "shape"]),
+    "a tensor missing": (header(lambda entries: entries.pop(Q_PROJ)), [Q_PROJ]),
+    "an unknown type of numbers": (header(lambda entries: entries[NORM].update(dtype="F8_E9")), [NORM, "F8_E9"]),
+    "an infinite weight": (lambda model: damage.set_first_value(model, Q_PROJ, INFINITE), [Q_PROJ, "finite"]),
+    "a weight that is no number": (lambda model: damage.set_first_value(model, NORM, NOT_A_NUMBER), [NORM, "finite"]),
+    "a vocabulary of another size": (config(vocab_size=512), ["embed_tokens", "[512, 64]"]),
+    "a vocabulary smaller than the tokenizer's": (lambda model: damage.shrink_vocabulary(model, 300), ["tokenizer", "300"]),
+}
+
+
+class DamagedModelFolders(EndToEnd):
+    def test_end_the_run_before_its_start(self):
+        for name, (do, expected) in DAMAGES.items():
+            with self.subTest(name):
+                model = damage.copy_model(self.folder)
+                do(model)
+                self.refused(model, expected)
+
+    def test_end_every_rank(self):
+        for name in ("weights cut off in the data", "an infinite weight"):
+            with self.subTest(name):
+                do, expected = DAMAGES[name]
+                model = damage.copy_model(self.folder)
+                do(model)
+                self.refused(model, expected, launcher=mpirun(2))
+
+    def refused(self, model, expected, launcher=()):
+        file = self.write(plain(models={"ink-64": {"path": str(model)}}))
+        said = self.memcap("run", file, "--out", self.folder / "run", launcher=launcher, status=USAGE).stderr
+        for phrase in [*expected, str(model)]:
+            self.assertIn(phrase, said)
+        self.assertNotIn("terminate called", said)
+        self.assertFalse((self.folder / "run").exists(), "a run folder was made")
+
+    def test_that_are_whole_pass(self):
+        file = self.write(plain(models={"ink-64": {"path": str(damage.copy_model(self.folder))}}, max_steps=12, samples=1))
+        self.run_experiment(file)
+
+
+if __name__ == "__main__":
+    unittest.main()

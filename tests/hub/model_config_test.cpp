@@ -1,0 +1,194 @@
+// config.json: typed values, what counts as absent, and errors that name the file and the key.
+#include "memcap/hub/model_config.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "hub/model_folder.hpp"
+
+namespace memcap::hub {
+namespace {
+
+using testing::data_error;
+using testing::ModelFolder;
+
+constexpr std::string_view kAdvice = ". Use the config.json that belongs to the weights";
+
+/// A folder with a config.json, read.
+struct Read {
+    explicit Read(std::string_view json) {
+        folder.write("config.json", json);
+        config.emplace(ModelConfig::load(folder.path()));
+    }
+    const ModelConfig* operator->() const { return &*config; }
+
+    ModelFolder folder;
+    std::optional<ModelConfig> config;
+};
+
+template <class Call>
+std::string error_of(const Read& read, Call call) {
+    return data_error(read.folder, [&] { call(*read.config); });
+}
+
+std::string unusable(const std::string& key, const std::string& why) {
+    return "/config.json: key '" + key + "' is not usable (" + why + ")" + std::string(kAdvice);
+}
+
+TEST(ModelConfig, GivesTypedValues) {
+    const Read config(
+        R"({"size":64,"eps":1e-5,"whole":3,"tied":true,"name":"llama","long":-9223372036854775808})");
+    EXPECT_EQ(config->size("size"), 64);
+    EXPECT_EQ(config->integer("long"), INT64_MIN);
+    EXPECT_EQ(config->number("eps"), 1e-5);
+    EXPECT_EQ(config->number("whole"), 3.0);
+    EXPECT_TRUE(config->boolean("tied"));
+    EXPECT_EQ(config->text("name"), "llama");
+    EXPECT_EQ(config->file(), config.folder.file("config.json"));
+}
+
+TEST(ModelConfig, NullCountsAsAbsent) {
+    const Read config(R"({"a":null,"b":1,"c":null})");
+    EXPECT_FALSE(config->has("a"));
+    EXPECT_TRUE(config->has("b"));
+    EXPECT_EQ(config->keys(), std::vector<std::string>{"b"});
+    EXPECT_EQ(config->integer("a", 7), 7);
+    EXPECT_EQ(config->number("a", 0.5), 0.5);
+    EXPECT_TRUE(config->boolean("a", true));
+    EXPECT_EQ(config->text("a", "x"), "x");
+    EXPECT_EQ(config->size("a", 9), 9);
+    EXPECT_FALSE(config->object("a"));
+    EXPECT_EQ(error_of(config, [](auto& c) { c.integer("a"); }), unusable("a", "it is missing"));
+    EXPECT_NO_THROW(config->allow_only({"b"}));
+}
+
+TEST(ModelConfig, AKeyThatIsThereGoesBeforeTheOtherwiseAndMustFit) {
+    const Read config(R"({"n":3,"s":"x"})");
+    EXPECT_EQ(config->integer("n", 7), 3);
+    EXPECT_EQ(error_of(config, [](auto& c) { c.integer("s", 7); }), unusable("s", "\"x\" is not an integer"));
+    EXPECT_EQ(error_of(config, [](auto& c) { c.size("s", 7); }), unusable("s", "\"x\" is not an integer"));
+    EXPECT_EQ(error_of(config, [](auto& c) { c.text("n", "y"); }), unusable("n", "3 is not a text"));
+}
+
+TEST(ModelConfig, SaysWhichKeyIsMissing) {
+    const Read config("{}");
+    const std::string expected = unusable("k", "it is missing");
+    EXPECT_EQ(error_of(config, [](auto& c) { c.integer("k"); }), expected);
+    EXPECT_EQ(error_of(config, [](auto& c) { c.number("k"); }), expected);
+    EXPECT_EQ(error_of(config, [](auto& c) { c.boolean("k"); }), expected);
+    EXPECT_EQ(error_of(config, [](auto& c) { c.text("k"); }), expected);
+    EXPECT_EQ(error_of(config, [](auto& c) { c.size("k"); }), expected);
+}
+
+TEST(ModelConfig, RefusesValuesOfAnotherType) {
+    const Read config(R"({"real":2.0,"text":"2","list":[2],"flag":true,"object":{},"count":2})");
+    for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
+             {"real", "2.0"}, {"text", "\"2\""}, {"list", "[2]"}, {"flag", "true"}, {"object", "{}"}}) {
+        EXPECT_EQ(error_of(config, [&](auto& c) { c.integer(key); }),
+                  unusable(key, value + " is not an integer"));
+    }
+    EXPECT_EQ(error_of(config, [](auto& c) { c.number("text"); }), unusable("text", "\"2\" is not a number"));
+    EXPECT_EQ(error_of(config, [](auto& c) { c.number("flag"); }), unusable("flag", "true is not a number"));
+    EXPECT_EQ(error_of(config, [](auto& c) { c.boolean("count"); }),
+              unusable("count", "2 is neither true nor false"));
+    EXPECT_EQ(error_of(config, [](auto& c) { c.text("list"); }), unusable("list", "[2] is not a text"));
+    EXPECT_EQ(error_of(config, [](auto& c) { c.object("list"); }), unusable("list", "[2] is not an object"));
+}
+
+TEST(ModelConfig, RefusesSizesOutOfRange) {
+    const Read config(R"({"zero":0,"less":-1,"most":2147483647,"more":2147483648,"wraps":4294967297,)"
+                      R"("huge":9223372036854775808,"all":18446744073709551615})");
+    EXPECT_EQ(config->size("most"), INT32_MAX);
+    for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
+             {"zero", "0"}, {"less", "-1"}, {"more", "2147483648"}, {"wraps", "4294967297"}}) {
+        EXPECT_EQ(error_of(config, [&](auto& c) { c.size(key); }), unusable(key, value + " is not a size"));
+    }
+    EXPECT_EQ(error_of(config, [](auto& c) { c.integer("huge"); }),
+              unusable("huge", "9223372036854775808 is too large"));
+    EXPECT_EQ(error_of(config, [](auto& c) { c.size("all"); }),
+              unusable("all", "18446744073709551615 is too large"));
+}
+
+TEST(ModelConfig, NamesKeysOfNestedObjectsByTheirPath) {
+    const Read config(R"({"rope_scaling":{"factor":"8","inner":{"depth":0}}})");
+    const auto nested = config->object("rope_scaling");
+    ASSERT_TRUE(nested);
+    EXPECT_EQ(nested->keys(), (std::vector<std::string>{"factor", "inner"}));
+    EXPECT_EQ(data_error(config.folder, [&] { nested->number("factor"); }),
+              unusable("rope_scaling.factor", "\"8\" is not a number"));
+    EXPECT_EQ(data_error(config.folder, [&] { nested->object("inner")->size("depth"); }),
+              unusable("rope_scaling.inner.depth", "0 is not a size"));
+    EXPECT_EQ(data_error(config.folder, [&] { nested->reject("factor", "only 'linear' is known"); }),
+              unusable("rope_scaling.factor", "only 'linear' is known"));
+    EXPECT_EQ(
+        data_error(config.folder, [&] { nested->allow_only({"factor"}); }),
+        "/config.json: key 'rope_scaling.inner' is unknown to memcap (it may change what the model "
+        "computes). If it does not, remove it from a copy of config.json; if it does, this model is not "
+        "supported yet");
+}
+
+TEST(ModelConfig, AllowsHarmlessKeysAndRefusesUnknownOnes) {
+    const Read good(R"({"hidden_size":64,"transformers_version":"5.1","use_cache":false,"bos_token_id":1,)"
+                    R"("torch_dtype":"bfloat16","strange":null})");
+    EXPECT_NO_THROW(good->allow_only({"hidden_size"}));
+    const Read bad(R"({"hidden_size":64,"logit_softcap":30.0})");
+    EXPECT_EQ(
+        error_of(bad, [](auto& c) { c.allow_only({"hidden_size"}); }),
+        "/config.json: key 'logit_softcap' is unknown to memcap (it may change what the model computes). "
+        "If it does not, remove it from a copy of config.json; if it does, this model is not supported "
+        "yet");
+    EXPECT_NO_THROW(bad->allow_only({"logit_softcap", "hidden_size"}));
+}
+
+TEST(ModelConfig, GivesTheFirstArchitecture) {
+    EXPECT_EQ(Read(R"({"architectures":["LlamaForCausalLM","Other"]})")->architecture(), "LlamaForCausalLM");
+    EXPECT_EQ(error_of(Read("{}"), [](auto& c) { c.architecture(); }),
+              unusable("architectures", "it is missing"));
+    for (const char* json : {R"({"architectures":[]})", R"({"architectures":"LlamaForCausalLM"})",
+                             R"({"architectures":[3]})", R"({"architectures":{}})"}) {
+        EXPECT_EQ(error_of(Read(json), [](auto& c) { c.architecture(); }),
+                  unusable("architectures", "it is not a list of names"))
+            << json;
+    }
+}
+
+TEST(ModelConfig, WhatIsNoJsonObjectIsRefused) {
+    for (const char* json : {"", "[]", "3", "{", "{\"a\":1,}", "{\"a\" 1}", "\xff", "# yaml: yes"}) {
+        const ModelFolder folder;
+        folder.write("config.json", json);
+        EXPECT_EQ(data_error(folder, [&] { ModelConfig::load(folder.path()); }),
+                  "/config.json: not a JSON object" + std::string(kAdvice))
+            << json;
+    }
+}
+
+TEST(ModelConfig, AMissingFileIsToldFromAMissingFolder) {
+    const ModelFolder folder;
+    EXPECT_EQ(data_error(folder, [&] { ModelConfig::load(folder.path()); }),
+              ": no config.json in the model folder. Give the folder of a Hugging Face model");
+    EXPECT_EQ(data_error(folder, [&] { ModelConfig::load(folder.file("none")); }),
+              "/none: no config.json in the model folder (the folder does not exist). "
+              "Give the folder of a Hugging Face model");
+}
+
+TEST(ModelConfig, ACopyOutlivesItsOrigin) {
+    std::optional<ModelConfig> copy;
+    {
+        const Read config(R"({"outer":{"n":5}})");
+        copy = config->object("outer");
+    }
+    EXPECT_EQ(copy->integer("n"), 5);
+}
+
+TEST(ConfigIdentity, IsTheSha256OfTheFile) {
+    const ModelFolder folder;
+    folder.write("config.json", "abc");  // FIPS 180-4's first example
+    EXPECT_EQ(config_sha256(folder.path()),
+              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+}  // namespace
+}  // namespace memcap::hub

@@ -1,0 +1,250 @@
+// Rebuild and merge: one result file from journals, damaged ones, several of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "memcap/base/errors.hpp"
+#include "memcap/base/files.hpp"
+#include "memcap/store/merge.hpp"
+#include "memcap/store/rebuild.hpp"
+#include "memcap/store/result_file.hpp"
+#include "memcap/store/run_store.hpp"
+#include "store/sample_run.hpp"
+
+namespace memcap::store {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using testing::sample_failure;
+using testing::sample_record;
+using testing::sample_tables;
+using testing::TemporaryFolder;
+
+class Folders : public ::testing::Test {
+  protected:
+    enum class End { snapshot, killed };
+
+    /// A run of rows [first, last), which ends as said.
+    void run(const std::string& name, std::size_t first, std::size_t last, End end = End::snapshot) const {
+        auto store = RunStore::open(place / name, {});
+        store.tokens().save(testing::id_of("tokens"), testing::sample_tokens());
+        store.begin_launch(tables);
+        for (std::size_t row = first; row < last; ++row) store.append(sample_record(tables.rows[row]));
+        store.sync();
+        if (end == End::snapshot) store.snapshot();
+    }
+    void flip(const fs::path& path, std::streamoff at) const {
+        std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekg(at);
+        const int former = file.get();
+        file.seekp(at);
+        file.put(static_cast<char>(former ^ 4));
+    }
+    void expect_row(const ResultFile& file, std::size_t row, const record::PlannedRow& planned) const {
+        const StoredTrial trial = file.read(row);
+        EXPECT_EQ(trial.record.trial_id, planned.trial_id);
+        EXPECT_EQ(trial.record.vector, sample_record(planned).vector);
+        EXPECT_EQ(trial.record.curve.loss_nats, sample_record(planned).curve.loss_nats);
+        EXPECT_EQ(trial.text.size(), static_cast<std::size_t>(planned.axes.length));
+        EXPECT_EQ(trial.text.front(), 1000 * planned.axes.sample);
+    }
+
+    TemporaryFolder place;
+    record::RunTables tables = sample_tables();
+};
+
+TEST_F(Folders, RebuildGivesTheFileThatTheRunWrote) {
+    run("a", 0, 20);
+    const std::string original = read_text_file(place / "a/results.h5");
+    fs::remove(place / "a/results.h5");
+    const RebuildReport report = rebuild(place / "a", {});
+    EXPECT_TRUE(read_text_file(place / "a/results.h5") == original);
+    EXPECT_EQ(report.trials, 20U);
+    EXPECT_EQ(report.written.rows, 20U);
+    EXPECT_EQ(report.journal.frames, 21U);
+    EXPECT_EQ(report.journal.damaged_bytes, 0U);
+    EXPECT_EQ(report.trials_in_no_plan, 0U);
+}
+
+TEST_F(Folders, RebuildTakesVectorsFromBulkFilesOfAKilledRun) {
+    run("a", 0, 20);
+    run("a", 20, 40, End::killed);
+    rebuild(place / "a", {});
+    const auto file = ResultFile::open(place / "a");
+    ASSERT_EQ(file.rows(), 40U);
+    for (std::size_t row = 0; row < 40; ++row) expect_row(file, row, tables.rows[row]);
+}
+
+TEST_F(Folders, RebuildSaysWhatWasDamagedAndKeepsTheRest) {
+    run("a", 0, 20);
+    const auto journal = place / "a/journal/0001.log";
+    flip(journal, static_cast<std::streamoff>(fs::file_size(journal)) - 300);
+    const RebuildReport report = rebuild(place / "a", {});
+    EXPECT_GT(report.journal.damaged_bytes, 0U);
+    EXPECT_EQ(report.journal.frames, 20U);
+    EXPECT_EQ(report.written.rows, 19U);
+    EXPECT_THAT(report.journal.notes, Contains(HasSubstr("damaged bytes were skipped")));
+}
+
+TEST_F(Folders, RebuildNoticesAFlippedBitInASegment) {
+    run("a", 0, 20);
+    // A segment's values lie plain in the file: find those of row 7 and change one.
+    const auto segment = place / "a/vectors/0001.h5";
+    const std::string bytes = read_text_file(segment);
+    const auto vector = sample_record(tables.rows[7]).vector;
+    const std::string wanted(reinterpret_cast<const char*>(vector.data()), vector.size() * sizeof(float));
+    const auto at = bytes.find(wanted);
+    ASSERT_NE(at, std::string::npos);
+    flip(segment, static_cast<std::streamoff>(at) + 2);
+    const RebuildReport report = rebuild(place / "a", {});
+    EXPECT_EQ(report.journal.missing_arrays, 1U);
+    EXPECT_EQ(report.written.rows, 20U);
+    EXPECT_EQ(report.written.rows_without_arrays, 1U);
+    const auto file = ResultFile::open(place / "a");
+    EXPECT_FALSE(file.has_vector(7));
+    EXPECT_EQ(file.numbers(7).loss_nats, sample_record(tables.rows[7]).loss_nats);
+    expect_row(file, 8, tables.rows[8]);
+}
+
+TEST_F(Folders, RebuildReportsDuplicatesAndConflicts) {
+    {
+        auto store = RunStore::open(place / "a", {});
+        store.begin_launch(tables);
+        store.append(sample_record(tables.rows[0]));
+        store.append(sample_record(tables.rows[0], 2));
+        auto other = sample_record(tables.rows[0], 3);
+        other.loss_nats = 77.0;
+        store.append(other);
+        store.sync();
+    }
+    const RebuildReport report = rebuild(place / "a", {});
+    EXPECT_EQ(report.journal.duplicates, 2U);
+    ASSERT_EQ(report.journal.conflicts.size(), 1U);
+    EXPECT_THAT(report.journal.conflicts[0], HasSubstr("loss 77"));
+    EXPECT_EQ(report.written.rows_without_tokens, 1U);
+}
+
+TEST_F(Folders, RebuildOfWhatIsNoRunIsAnErrorAndMakesNothing) {
+    EXPECT_THROW(rebuild(place / "nothing", {}), StoreError);
+    EXPECT_FALSE(fs::exists(place / "nothing"));
+}
+
+TEST_F(Folders, MergeJoinsFoldersAndRefersToTheirSegments) {
+    run("a", 0, 20);
+    run("b", 10, 40);
+    const MergeReport report = merge(place / "joint.h5", {place / "a", place / "b"}, MergeArrays::refer);
+    EXPECT_EQ(report.written.rows, 40U);
+    EXPECT_EQ(report.duplicates, 10U);
+    EXPECT_TRUE(report.conflicts.empty());
+    const auto file = ResultFile::open(place / "joint.h5");
+    ASSERT_EQ(file.rows(), 40U);
+    for (std::size_t row = 0; row < 40; ++row) expect_row(file, row, tables.rows[row]);
+    EXPECT_EQ(file.tables().models.size(), 2U);
+    EXPECT_EQ(file.tables().launches.size(), 2U);
+    EXPECT_EQ(file.tables().experiment, "sample + sample");
+}
+
+TEST_F(Folders, ASelfContainedMergeNeedsNoFolder) {
+    run("a", 0, 20);
+    run("b", 10, 30, End::killed);
+    const MergeReport report = merge(place / "joint.h5", {place / "a", place / "b"}, MergeArrays::copy);
+    EXPECT_EQ(report.written.rows, 30U);
+    EXPECT_EQ(report.written.rows_without_arrays, 0U);
+    fs::remove_all(place / "a");
+    fs::remove_all(place / "b");
+    const auto file = ResultFile::open(place / "joint.h5");
+    for (std::size_t row = 0; row < 30; ++row) expect_row(file, row, tables.rows[row]);
+}
+
+TEST_F(Folders, AMergeWithoutAFolderItRefersToSaysSo) {
+    run("a", 0, 5);
+    merge(place / "joint.h5", {place / "a"}, MergeArrays::refer);
+    fs::remove_all(place / "a");
+    const auto file = ResultFile::open(place / "joint.h5");
+    EXPECT_EQ(file.numbers(0).loss_nats, sample_record(tables.rows[0]).loss_nats);
+    try {
+        file.read(0);
+        FAIL() << "fill values passed for data";
+    } catch (const DataError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("vectors/0001.h5 is missing"));
+    }
+}
+
+TEST_F(Folders, MergeReportsConflictsAndTheFirstFolderWins) {
+    run("a", 0, 2);
+    {
+        auto store = RunStore::open(place / "b", {});
+        store.begin_launch(tables);
+        auto other = sample_record(tables.rows[0]);
+        other.loss_nats = 77.0;
+        store.append(other);
+        store.sync();
+    }
+    const MergeReport report = merge(place / "joint.h5", {place / "a", place / "b"}, MergeArrays::copy);
+    ASSERT_EQ(report.conflicts.size(), 1U);
+    EXPECT_THAT(report.conflicts[0], HasSubstr(tables.rows[0].trial_id.hex()));
+    EXPECT_EQ(ResultFile::open(place / "joint.h5").numbers(0).loss_nats, sample_record(tables.rows[0]).loss_nats);
+}
+
+TEST_F(Folders, MergeTakesASuccessOverAFailureOfAnEarlierFolder) {
+    {
+        auto store = RunStore::open(place / "a", {});
+        store.begin_launch(tables);
+        store.append(sample_failure(tables.rows[0]));
+        store.sync();
+    }
+    run("b", 0, 1);
+    merge(place / "joint.h5", {place / "a", place / "b"}, MergeArrays::copy);
+    const auto file = ResultFile::open(place / "joint.h5");
+    ASSERT_EQ(file.rows(), 1U);
+    EXPECT_EQ(file.numbers(0).status, record::TrialStatus::done);
+}
+
+TEST_F(Folders, ANameThatMeansTwoThingsIsToldApart) {
+    run("a", 0, 2);
+    tables.experiment = "second";
+    tables.models.front().weights_sha256 = std::string(64, '0');
+    for (auto& row : tables.rows) row.trial_id.high ^= 1;
+    run("b", 0, 2);
+    const MergeReport report = merge(place / "joint.h5", {place / "a", place / "b"}, MergeArrays::copy);
+    const auto file = ResultFile::open(place / "joint.h5");
+    ASSERT_EQ(file.rows(), 4U);
+    EXPECT_EQ(file.axes(0).model, "ink-64");
+    EXPECT_EQ(file.axes(2).model, "ink-64 (second)");
+    EXPECT_EQ(file.tables().models.size(), 3U);
+    EXPECT_EQ(file.statistics().front().trials, 1);
+    EXPECT_THAT(report.notes, Contains(HasSubstr("'ink-64 (second)'")));
+}
+
+TEST_F(Folders, MergeWritesNothingIntoTheFolders) {
+    run("a", 0, 3, End::killed);
+    std::map<std::string, fs::file_time_type> before;
+    for (const auto& entry : fs::recursive_directory_iterator(place / "a")) {
+        before[entry.path().string()] = entry.last_write_time();
+    }
+    const MergeReport report = merge(place / "joint.h5", {place / "a"}, MergeArrays::refer);
+    EXPECT_EQ(report.written.rows_without_arrays, 3U);
+    EXPECT_THAT(report.notes, Contains(HasSubstr("memcap rebuild")));
+    for (const auto& entry : fs::recursive_directory_iterator(place / "a")) {
+        EXPECT_EQ(before.at(entry.path().string()), entry.last_write_time()) << entry.path();
+    }
+}
+
+TEST_F(Folders, AResultFileCutAnywhereIsAnErrorAndNoCrash) {
+    run("a", 0, 3);
+    const auto path = place / "a/results.h5";
+    const auto size = fs::file_size(path);
+    for (std::uintmax_t keep = 0; keep < size; keep += size / 23) {
+        fs::copy_file(path, place / "cut.h5", fs::copy_options::overwrite_existing);
+        fs::resize_file(place / "cut.h5", keep);
+        EXPECT_THROW(ResultFile::open(place / "cut.h5"), DataError) << keep;
+    }
+    EXPECT_THROW(ResultFile::open(place / "nothing.h5"), DataError);
+    EXPECT_THROW(ResultFile::open(place / "a/experiment.yaml"), DataError);
+}
+
+}  // namespace
+}  // namespace memcap::store
