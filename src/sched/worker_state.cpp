@@ -166,7 +166,7 @@ bool WorkerState::manager_lost(double now_s) const {
 
 std::vector<Message> WorkerState::messages(double now_s) {
     // While this process itself was away nobody could be heard.
-    if (now_s - watched_s_ > options_.heartbeat_s) heard_s_ += now_s - watched_s_;
+    if (now_s - watched_s_ > options_.manager_deadline_s / 4) heard_s_ += now_s - watched_s_;
     watched_s_ = now_s;
     std::vector<Message> out;
     if (said_goodbye_) return out;

@@ -148,7 +148,7 @@ void Scheduler::State::watch_deadlines(double now_s) {
     // While the manager itself was away (a slow disk, a stopped process) nobody could be heard.
     const double away_s = now_s - ticked_s;
     ticked_s = now_s;
-    if (away_s > options.heartbeat_s) {
+    if (away_s > options.worker_deadline_s / 4) {
         for (auto& [rank, worker] : workers) worker.heard_s += away_s;
     }
     const bool drain_over = stopping && now_s - stopped_s > options.drain_s;

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>

@@ -1,7 +1,7 @@
 // Hashes against published vectors, and the text form of ids.
 #include <gtest/gtest.h>
 
-#include <filesystem>
+#include <cstdint>
 #include <fstream>
 #include <string>
 #include <unordered_set>

@@ -103,7 +103,10 @@ struct Fixture {
 TEST(Statistics, AgreeWithNumpyAndScipy) {
     const Fixture fixture;
     ASSERT_EQ(fixture.expected.size(), 3U);
-    const std::vector<record::ModelRow> models{{.name = "m", .memory_width = 64, .vocabulary_size = 1024}};
+    std::vector<record::ModelRow> models(1);
+    models[0].name = "m";
+    models[0].memory_width = 64;
+    models[0].vocabulary_size = 1024;
     for (const auto& [memory_vectors, expected] : fixture.expected) {
         const auto rows = statistics(fixture.cells.at(memory_vectors).outcomes(), models, {});
         ASSERT_EQ(rows.size(), 1U);
@@ -156,7 +159,9 @@ TEST(Statistics, TakeDrawnLengthsFromTheCorpus) {
     Cell cell;
     cell.add(101, 100);
     cell.add(101, 10);
-    const std::vector<record::CorpusRow> corpora{{.name = "c", .drawn_lengths = true}};
+    std::vector<record::CorpusRow> corpora(1);
+    corpora[0].name = "c";
+    corpora[0].drawn_lengths = true;
     EXPECT_EQ(statistics(cell.outcomes(), {}, {}).front().capacity_tokens, 0);
     EXPECT_EQ(statistics(cell.outcomes(), {}, corpora).front().capacity_tokens, 101);
 }

@@ -10,6 +10,7 @@
 #include "memcap/record/run_tables.hpp"
 #include "memcap/record/trial_record.hpp"
 #include "memcap/store/journal/token_cache.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace memcap::store::testing {
 
@@ -151,25 +152,6 @@ inline record::TrialRecord sample_failure(const record::PlannedRow& row,
     return record;
 }
 
-/// A folder of its own for each test, removed at its end.
-class TemporaryFolder {
-  public:
-    TemporaryFolder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "memcap-store-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
-        path_ = pattern;
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    const std::filesystem::path& path() const { return path_; }
-    std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
-  private:
-    std::filesystem::path path_;
-};
+using memcap::test::TemporaryFolder;
 
 }  // namespace memcap::store::testing

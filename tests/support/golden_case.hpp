@@ -15,6 +15,7 @@
 #include "memcap/base/files.hpp"
 #include "memcap/hub/safetensors.hpp"
 #include "memcap/plan/trial.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace memcap::test {
 
@@ -24,23 +25,6 @@ using nlohmann::json;
 inline fs::path source_folder() {
     return MEMCAP_TEST_SOURCE_DIR;
 }
-
-/// A folder of its own that is removed at the end.
-class TemporaryFolder {
-  public:
-    TemporaryFolder() {
-        std::string name = (fs::temp_directory_path() / "memcap-test-XXXXXX").string();
-        if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-        path_ = name;
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    ~TemporaryFolder() { fs::remove_all(path_); }
-    const fs::path& path() const { return path_; }
-
-  private:
-    fs::path path_;
-};
 
 /// max|a - b| / max|b|
 inline double relative_error(const at::Tensor& a, const at::Tensor& b) {

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "memcap/text/helper_paths.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace memcap::text::testing {
 
@@ -19,28 +20,15 @@ inline const std::filesystem::path kTokenizer = kSource / "tests/golden/tokenize
 inline const std::filesystem::path kEssays = kSource / "experiments/texts/essays";
 inline const std::filesystem::path kWords = kSource / "experiments/texts/words.txt";
 
-/// A folder that is gone after the test.
-class ScratchFolder {
+/// A temporary folder that files can be written to.
+class ScratchFolder : public memcap::test::TemporaryFolder {
   public:
-    ScratchFolder() {
-        std::string name = (std::filesystem::temp_directory_path() / "memcap-text-XXXXXX").string();
-        path_ = mkdtemp(name.data());
-    }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
-    ~ScratchFolder() { std::filesystem::remove_all(path_); }
-
-    const std::filesystem::path& path() const { return path_; }
-
     std::filesystem::path write(const std::string& name, std::string_view content) const {
-        const auto file = path_ / name;
+        const auto file = path() / name;
         std::filesystem::create_directories(file.parent_path());
         std::ofstream(file, std::ios::binary) << content;
         return file;
     }
-
-  private:
-    std::filesystem::path path_;
 };
 
 /// The message of the error that `action` throws, checked to be of class `Expected`.

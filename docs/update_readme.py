@@ -1,0 +1,104 @@
+"""Fills the quickstart's result into README.md: the table between its two marks, and docs/quickstart-accuracy.png.
+
+usage: PYTHONPATH=analysis .venv/python/bin/python docs/update_readme.py runs/quickstart
+"""
+
+import argparse
+import io
+import re
+import sys
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from PIL import Image
+
+from memcap_analysis import figures, prose, tables
+from memcap_analysis.results import ResultFileError, load
+from memcap_analysis.statistics import drawn_corpora
+
+ROOT = Path(__file__).resolve().parents[1]
+MARKED = re.compile(r"(<!-- quickstart-table -->\n).*?(<!-- /quickstart-table -->)", re.DOTALL)
+PICTURE = Path("docs/quickstart-accuracy.png")
+MAX_PICTURE_BYTES = 150_000
+DOTS_PER_INCH = 110
+
+
+def markdown(table):
+    """A data frame as a Markdown table; numbers stand to the right, what is first to the left."""
+    lines = [list(table.columns), ["---", *["---:"] * (table.shape[1] - 1)], *table.astype(str).values.tolist()]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def result_table(results):
+    """A row a model and K; for each corpus its capacity and information gain."""
+    order, settings = tables.model_order(results), tables.settings(results.trials)
+    size = dict(zip(results.models["name"], results.models["parameters"]))
+    keys = results.statistics[["model", "memory_vectors"]].drop_duplicates()
+    keys = keys.sort_values("memory_vectors", kind="stable")
+    keys = keys.sort_values("model", key=lambda names: names.map(order.index), kind="stable")
+    rows = [{"model": model, "parameters": f"{int(size[model]):,}", "K": int(k)} for model, k in keys.itertuples(index=False)]
+    for setting in settings:
+        mine = setting.of(results.statistics).set_index(["model", "memory_vectors"])
+        for row, key in zip(rows, keys.itertuples(index=False, name=None)):
+            found = mine.loc[key]
+            row[f"{setting.label}: capacity, tokens"] = tables.capacity_text(found)
+            row[f"{setting.label}: information gain, nats"] = tables.plus_minus(found["information_gain_nats_mean"],
+                                                                                found["information_gain_nats_std"])
+    return pd.DataFrame(rows)
+
+
+def origin(results):
+    """One sentence on what the numbers come from."""
+    facts = dict(prose.run_facts(results))
+    trials, lengths = results.trials, sorted(set(results.trials["length"]))
+    launch = results.launches.iloc[-1]
+    return (f"{len(trials):,} trials (N = {', '.join(map(str, lengths))}; {facts['Trials']}) by {launch['ranks']} ranks in "
+            f"{facts['Duration']} on: {facts['Devices']}; memcap {launch['memcap_version']}, {launch['started_utc'][:10]}.")
+
+
+def picture(results):
+    """The PNG of accuracy by length on the first corpus with a grid of lengths, a panel a model."""
+    drawn = drawn_corpora(results.corpora)
+    setting = next(s for s in tables.settings(results.trials) if s.corpus not in drawn)
+    mine = setting.of(results.done())
+    panels = [(model, mine[mine["model"] == model]) for model in tables.model_order(results)]
+    figure = figures.grid(figures.accuracy_by_length, [(name, frame) for name, frame in panels if len(frame)])
+    raw, small = io.BytesIO(), io.BytesIO()
+    with matplotlib.rc_context(figures.STYLE):
+        figure.savefig(raw, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    Image.open(raw).convert("RGB").quantize(128).save(small, format="png", optimize=True)
+    if len(small.getvalue()) > MAX_PICTURE_BYTES:
+        raise ValueError(f"the picture has {len(small.getvalue()):,} bytes, more than {MAX_PICTURE_BYTES:,}")
+    return small.getvalue()
+
+
+def filled(text, results):
+    """README.md's text with the result between its marks."""
+    if not MARKED.search(text):
+        raise ValueError("README.md has no <!-- quickstart-table --> ... <!-- /quickstart-table -->")
+    block = f"{markdown(result_table(results))}\n\n{origin(results)}\n"
+    return MARKED.sub(lambda marks: marks[1] + block + marks[2], text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Fills the quickstart's result into README.md.")
+    parser.add_argument("run", type=Path, help="run folder, for instance runs/quickstart")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of README.md (default: the checkout)")
+    options = parser.parse_args()
+    readme = options.root / "README.md"
+    try:
+        results = load(options.run)
+        text, image = filled(readme.read_text(encoding="utf-8"), results), picture(results)
+    except (OSError, ValueError, ResultFileError) as error:
+        print(f"update_readme: {error}", file=sys.stderr)
+        return 2
+    (options.root / PICTURE).parent.mkdir(exist_ok=True)
+    (options.root / PICTURE).write_bytes(image)
+    readme.write_text(text, encoding="utf-8")
+    print(f"filled {readme} and {options.root / PICTURE} ({len(image):,} bytes)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

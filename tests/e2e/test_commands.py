@@ -1,0 +1,175 @@
+"""The commands around a run: plan, status, describe, report, rebuild, merge, help and version."""
+
+import json
+import re
+import unittest
+
+import h5py
+import model_folders as damage
+import numpy as np
+
+from rich_run import ESSAY_TRIALS, ESSAYS_SKIPPED, RANDOM_TRIALS, RichRun
+from support import MODELS, USAGE, EndToEnd, random_words, table, trials
+
+COMMANDS = ("run", "plan", "status", "rebuild", "merge", "verify", "decode", "describe", "report")
+OPTIONS = {"run": ["--out", "--set", "--limit", "--retry-failed"], "plan": ["--json"], "status": ["--json"],
+           "merge": ["--self-contained"], "verify": ["--limit"], "decode": ["--trial"], "report": ["--out"]}
+ALL = ESSAY_TRIALS + RANDOM_TRIALS
+
+
+def everything(file_path):
+    """Path -> contents of each dataset of an HDF5 file."""
+    found = {}
+    with h5py.File(file_path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+class Help(EndToEnd):
+    def test_tells_of_each_command_and_its_options(self):
+        general = self.memcap("--help").stdout
+        for command in COMMANDS:
+            with self.subTest(command):
+                self.assertRegex(general, rf"(?m)^  {command} ")
+                said = self.memcap(command, "--help").stdout
+                self.assertIn(f"usage: memcap {command} ", said)
+                for option in OPTIONS.get(command, []):
+                    self.assertIn(option, said)
+
+    def test_tells_the_version_and_how_it_was_built(self):
+        self.assertRegex(self.memcap("--version").stdout, r"^memcap \d+\.\d+\.\d+ .*\n.*libtorch \d")
+
+
+class Plan(RichRun):
+    def test_foresees_what_the_run_did(self):
+        plan = json.loads(self.memcap("plan", self.file, "--json").stdout)
+        self.assertEqual((plan["trials"], plan["rows"], plan["skipped"]), (ALL, ALL, ESSAYS_SKIPPED))
+        self.assertEqual({pair["corpus"]: pair["trials"] for pair in plan["pairs"]},
+                         {"essays": ESSAY_TRIALS, "random": RANDOM_TRIALS})
+        self.assertEqual(sum(skip["count"] for skip in plan["skips"]), ESSAYS_SKIPPED)
+        steps = int(table(self.run_folder)["evaluations"].sum())
+        self.assertLessEqual(steps, plan["max_steps"])
+        self.assertEqual(plan["max_steps"], ALL * 40)
+        self.assertGreater(plan["max_hours"], 0)
+        self.assertLess(plan["max_hours"], 1)
+        self.assertGreater(plan["footprints"][0]["weights_bytes"], 279104 * 2)
+
+    def test_is_readable_and_leaves_nothing_behind(self):
+        said = self.memcap("plan", self.file).stdout
+        for expected in (f"{ALL} trials", f"{ESSAYS_SKIPPED} skipped", "K > N", "ink-64", "essays", "random"):
+            self.assertIn(expected, said)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+
+class Status(EndToEnd):
+    def test_follows_a_run_from_beginning_to_end(self):
+        run = self.folder / "run"
+        running = self.start(self.write(samples=8, max_steps=250, run={"threads": 1, "slots": 2}))
+        seen = [self.wait_for_results(run, 2, running)]
+        while running.poll() is None:
+            status = self.status(run)
+            self.assertEqual((status["planned"], status["failed"]), (32, 0))
+            self.assertEqual(status["done"] + status["open"], 32)
+            if status["running"] and status["open"]:
+                self.assertGreater(status["trials_per_s"], 0)
+                self.assertGreater(status["left_s"], 0)
+            seen.append(status["done"])
+        self.assertGreater(len(set(seen)), 2, "it moved while the run went on")
+        self.assertEqual(seen, sorted(seen))
+        status = self.status(run)
+        self.assertEqual((status["done"], status["open"], status["running"]), (32, 0, False))
+        self.assertIn("32 of 32 trials done", self.memcap("status", run).stdout)
+
+
+class Describe(EndToEnd):
+    def test_says_what_the_model_is(self):
+        said = self.memcap("describe", MODELS / "ink-64").stdout
+        for name, value in (("family", "llama"), ("parameters", "0.279 million"), ("memory width", "64"), ("context", "512"),
+                            ("vocabulary", "1024"), ("tokenizer", "found"), ("weights", "38 tensors")):
+            self.assertRegex(said, rf"(?m)^{name} +.*{re.escape(value)}")
+
+    def test_says_what_is_missing(self):
+        model = damage.copy_model(self.folder)
+        (model / "tokenizer.json").unlink()
+        (model / "model.safetensors").unlink()
+        said = self.memcap("describe", model).stdout
+        self.assertRegex(said, "(?m)^tokenizer +missing")
+        self.assertRegex(said, "(?m)^weights +missing")
+
+    def test_says_what_is_wrong(self):
+        model = damage.copy_model(self.folder)
+        damage.change_header(model, lambda entries: entries.pop("model.norm.weight"))
+        self.assertIn("model.norm.weight", self.memcap("describe", model, status=USAGE).stderr)
+
+
+class AroundAFinishedRun(RichRun):
+    def test_report_makes_a_page_that_opens_offline(self):
+        copy = self.copy_of_run()
+        self.memcap("report", copy)
+        page = (copy / "report.html").read_text(encoding="utf-8")
+        for expected in ("ink-64", "essays", "random", "data:image/"):
+            self.assertIn(expected, page)
+        for outside in ('src="http', "url(http", "@import", '<link rel="stylesheet" href="http'):
+            self.assertNotIn(outside, page)
+
+    def test_report_of_two_runs_goes_where_it_is_told(self):
+        page = self.folder / "both.html"
+        self.memcap("report", self.run_folder, self.copy_of_run(), "--out", page)
+        self.assertGreater(page.stat().st_size, 10_000)
+
+    def test_rebuild_gives_equal_tables(self):
+        copy = self.copy_of_run()
+        before = everything(copy / "results.h5")
+        (copy / "results.h5").unlink()
+        self.assertIn(f"{ALL} rows written", self.memcap("rebuild", copy).stdout)
+        self.assert_equal_tables(everything(copy / "results.h5"), before)
+
+    def test_rebuild_replaces_a_results_file_that_was_changed(self):
+        copy = self.copy_of_run()
+        before = everything(copy / "results.h5")
+        with h5py.File(copy / "results.h5", "r+") as file:
+            file["trials/accuracy"][0] = 0.5
+        self.memcap("rebuild", copy)
+        self.assert_equal_tables(everything(copy / "results.h5"), before)
+
+
+class Merge(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.essays = self.run_experiment(self.write(samples=2), "essays")
+        # The second run shares the essays of length 6 with the first, and has words of its own.
+        both = self.write(samples=2, lengths=[6])
+        experiment = json.loads(both.read_text(encoding="utf-8"))
+        experiment["corpora"]["random"] = random_words(2)
+        experiment["sweeps"][0]["corpora"].append("random")
+        self.words = self.run_experiment(self.write(experiment, "words.yaml"), "words")
+
+    def test_joins_runs_and_counts_what_both_have(self):
+        out = self.folder / "merged.h5"
+        said = self.memcap("merge", out, self.essays, self.words).stdout
+        self.assertIn("4 trials were in more than one folder", said)
+        self.assertIn("12 rows written", said)
+        first, second, merged = trials(self.essays), trials(self.words), trials(out)
+        self.assertEqual(set(merged), set(first) | set(second))
+        for trial_id, row in (second | first).items():
+            self.assert_equal_tables(merged[trial_id], row)
+
+    def test_makes_a_file_that_stands_alone(self):
+        referring, alone = self.folder / "referring.h5", self.folder / "alone.h5"
+        self.memcap("merge", referring, self.essays, self.words)
+        self.memcap("merge", alone, self.essays, self.words, "--self-contained")
+        before = everything(referring)
+        self.essays.rename(self.folder / "elsewhere")
+        self.words.rename(self.folder / "far-away")
+        after = everything(alone)
+        for name in ("vectors/values", "curves/loss_nats", "trials/trial_id"):
+            np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+        self.assertGreater(np.abs(after["vectors/values"]).max(), 0)
+
+    def test_of_a_folder_without_a_run_makes_no_file(self):
+        self.memcap("merge", self.folder / "merged.h5", self.essays, self.folder / "nowhere", status=USAGE)
+        self.assertFalse((self.folder / "merged.h5").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()

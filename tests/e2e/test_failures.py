@@ -1,0 +1,56 @@
+"""Trials that fail for good: status 3, rows that say why, statistics that count them, and --retry-failed."""
+
+import unittest
+
+import numpy as np
+
+from support import TRIALS_FAILED, EndToEnd, hot, table
+
+MEASURED = ("loss_nomem_nats", "accuracy_nomem", "loss_nats", "accuracy", "loss_min_nats", "ce_nomem_nats", "ce_nats",
+            "information_gain_nats", "token_gain")
+
+
+class FailedTrials(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        # One step at such a rate and no number is finite any more.
+        file = self.write(protocols={"short": hot(20), "wild": {"base": "paper", "learning_rate": 1e38, "max_steps": 20}})
+        self.start_again = lambda *extra: self.run_experiment(file, status=TRIALS_FAILED, extra=extra)
+        self.run_folder = self.start_again()
+        self.trials = table(self.run_folder)
+        self.wild = self.trials["protocol"] == "wild"
+
+    def test_leave_the_others_alone(self):
+        self.assertEqual(set(self.trials["status"][~self.wild]), {"done"})
+        self.assertEqual(set(self.trials["failure"][~self.wild]), {""})
+        for name in MEASURED:
+            self.assertTrue(np.isfinite(self.trials[name][~self.wild]).all(), name)
+
+    def test_have_rows_that_say_why(self):
+        self.assertEqual(set(self.trials["status"][self.wild]), {"failed"})
+        for failure in self.trials["failure"][self.wild]:
+            self.assertIn("permanent", failure)
+            self.assertIn("not finite", failure)
+        for name in MEASURED:
+            self.assertTrue(np.isnan(self.trials[name][self.wild]).all(), name)
+
+    def test_are_counted_and_left_out_of_means(self):
+        statistics = table(self.run_folder, "statistics")
+        wild = statistics["protocol"] == "wild"
+        np.testing.assert_array_equal(statistics["failed"], np.where(wild, statistics["trials"], 0))
+        self.assertTrue(np.isnan(statistics["token_gain_mean"][wild]).all())
+        self.assertTrue(np.isfinite(statistics["token_gain_mean"][~wild]).all())
+        status = self.status(self.run_folder)
+        self.assertEqual((status["done"], status["failed"], status["open"]), (12, 12, 0))
+
+    def test_run_again_only_when_asked(self):
+        self.start_again()
+        np.testing.assert_array_equal(table(self.run_folder)["attempt"], 1)
+        self.start_again("--retry-failed")
+        again = table(self.run_folder)
+        np.testing.assert_array_equal(again["attempt"], np.where(self.wild, 2, 1))
+        np.testing.assert_array_equal(again["finished_utc"][~self.wild], self.trials["finished_utc"][~self.wild])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,183 @@
+"""A run that was killed, stopped, limited or extended does the rest, and the rest only."""
+
+import os
+import re
+import shutil
+import signal
+import time
+import unittest
+
+from support import WORK_REMAINS, EndToEnd, descendants, is_running, mpirun, ragged, table, trials
+
+# Long enough to be interrupted in the middle: 32 trials, two at a time.
+LONG = {"samples": 8, "max_steps": 250, "run": {"threads": 1, "slots": 2}}
+ENOUGH = 4
+
+
+def rows(run):
+    """trial_id -> everything that results.h5 says of it, place and time too."""
+    columns = table(run)
+    names = [name for name in columns if name != "trial"]
+    return {trial_id: tuple(columns[name][row] for name in names) for row, trial_id in enumerate(columns["trial_id"])}
+
+
+class Interrupted(EndToEnd):
+    """What both classes of tests look at."""
+
+    def journalled(self, run):
+        """The rows that the journal of a run already holds, read from a copy."""
+        copy = self.folder / "copy"
+        shutil.copytree(run, copy)
+        self.memcap("rebuild", copy)
+        return rows(copy)
+
+    def assert_only_the_rest_was_done(self, run, before, planned):
+        """Rows of before are as they were, the others are there, and the journal has one result a trial."""
+        after = rows(run)
+        self.assertEqual(len(after), planned)
+        self.assertEqual({trial_id: row for trial_id, row in after.items() if trial_id in before}, before)
+        said = self.memcap("rebuild", run).stdout
+        self.assertIn(f" {planned} results: {planned} trials", said)
+        self.assertIn(" 0 double results", said)
+        status = self.status(run)
+        self.assertEqual((status["done"], status["open"], status["running"]), (planned, 0, False))
+        self.assertEqual(set(ragged(run, "vectors")), set(after))
+        for vector in ragged(run, "vectors").values():
+            self.assertGreater(len(vector), 0)
+
+    @staticmethod
+    def is_memcap(pid):
+        """Whether the process is the executable, not the launcher."""
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read().split(b"\0")[0].endswith(b"memcap")
+        except OSError:
+            return False
+
+    def wait_until_gone(self, pids, seconds=60):
+        """Fails if one of the processes stays."""
+        deadline_s = time.monotonic() + seconds
+        while any(is_running(pid) for pid in pids):
+            self.assertLess(time.monotonic(), deadline_s, "a process is left running")
+            time.sleep(0.05)
+
+
+class Resume(Interrupted):
+    def test_after_kill_9_with_more_ranks(self):
+        file = self.write(**LONG)
+        killed = self.start(file)
+        run = self.folder / "run"
+        self.wait_for_results(run, ENOUGH, killed)
+        self.kill_all(killed, [])
+        before = self.journalled(run)
+        self.assertTrue(ENOUGH <= len(before) < 32, len(before))
+        said = self.memcap("run", file, "--out", run, launcher=mpirun(2)).stderr
+        self.assertIn(f"32 trials, {len(before)} done before, {32 - len(before)} to run", said)
+        self.assert_only_the_rest_was_done(run, before, 32)
+
+    def test_after_kill_9_of_ranks_without_python(self):
+        file = self.write(**LONG)
+        killed = self.start(file, launcher=mpirun(2))
+        run = self.folder / "run"
+        self.wait_for_results(run, ENOUGH, killed)
+        ranks = [pid for pid in descendants(killed.pid) if self.is_memcap(pid)]
+        self.assertEqual(len(ranks), 2)
+        os.kill(max(ranks), signal.SIGKILL)
+        self.kill_all(killed, ranks)
+        self.wait_until_gone(ranks)
+        before = self.journalled(run)
+        self.assertTrue(ENOUGH <= len(before) < 32, len(before))
+        # The tokens are in the run folder: no tokenizer, so no Python, is needed any more.
+        self.run_experiment(file, extra=("--set", "run.python=/no/such/python3"))
+        self.assert_only_the_rest_was_done(run, before, 32)
+
+    def test_gives_what_an_uninterrupted_run_gives(self):
+        file = self.write(samples=2, run={"threads": 1, "slots": 1})
+        whole = trials(self.run_experiment(file, "whole"))
+        self.run_experiment(file, "parts", extra=("--limit", "3"), status=WORK_REMAINS)
+        parts = trials(self.run_experiment(file, "parts"))
+        self.assertEqual(set(parts), set(whole))
+        for trial_id, row in whole.items():
+            self.assert_equal_tables(parts[trial_id], row)
+
+    def test_at_a_limit_leaves_with_work_remaining(self):
+        file = self.write()
+        run = self.run_experiment(file, extra=("--limit", "4"), status=WORK_REMAINS)
+        first = rows(run)
+        self.assertEqual(len(first), 4)
+        self.run_experiment(file, extra=("--limit", "3"), status=WORK_REMAINS)
+        second = rows(run)
+        self.assertEqual(len(second), 7)
+        self.assertLessEqual(first.items(), second.items())
+        self.run_experiment(file, extra=("--limit", "5"))
+        self.assert_only_the_rest_was_done(run, second, 12)
+
+    def test_of_a_finished_run_changes_nothing(self):
+        file = self.write()
+        run = self.run_experiment(file)
+        before = rows(run)
+        self.run_experiment(file)
+        self.assert_only_the_rest_was_done(run, before, 12)
+
+    def test_with_more_lengths_adds_their_trials_only(self):
+        run = self.run_experiment(self.write(lengths=[6, 12]))
+        before = rows(run)
+        said = self.memcap("run", self.write(lengths=[6, 9, 12]), "--out", run).stderr
+        self.assertIn("18 trials, 12 done before, 6 to run", said)
+        self.assert_only_the_rest_was_done(run, before, 18)
+        added = set(rows(run)) - set(before)
+        columns = table(run)
+        self.assertEqual({int(n) for n, trial_id in zip(columns["length"], columns["trial_id"]) if trial_id in added}, {9})
+
+    def test_of_other_names_finds_the_same_trials(self):
+        file = self.write(samples=1)
+        run = self.run_experiment(file)
+        renamed = self.write(re.sub(r'"ink-64"', '"other"', re.sub('"short"', '"quick"', file.read_text(encoding="utf-8"))))
+        self.assertIn("4 done before, 0 to run", self.memcap("run", renamed, "--out", run).stderr)
+
+    def test_is_refused_while_the_run_goes_on(self):
+        file = self.write(**LONG)
+        running = self.start(file)
+        run = self.folder / "run"
+        self.wait_for_results(run, 1, running)
+        refused = self.memcap("run", file, "--out", run, status=1).stderr
+        self.assertIn(str(running.pid), refused)
+        self.assertIn("run", refused)
+        self.assertIsNone(running.poll())
+
+
+class Signals(Interrupted):
+    """Cluster schedulers send them before the time is up."""
+
+    def test_to_a_lone_run(self):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            with self.subTest(number.name):
+                shutil.rmtree(self.folder / "copy", ignore_errors=True)
+                running = self.start(self.write(**LONG), number.name)
+                self.wait_for_results(self.folder / number.name, ENOUGH, running)
+                running.send_signal(number)
+                said = running.communicate(timeout=120)[1]
+                self.assertEqual(running.returncode, WORK_REMAINS, said)
+                self.stopped_well(self.folder / number.name)
+
+    def test_to_mpirun(self):
+        running = self.start(self.write(**LONG), launcher=mpirun(2))
+        run = self.folder / "run"
+        self.wait_for_results(run, ENOUGH, running)
+        ranks = descendants(running.pid)
+        running.send_signal(signal.SIGUSR1)
+        said = running.communicate(timeout=120)[1]
+        self.assertEqual(running.returncode, WORK_REMAINS, said)
+        self.wait_until_gone(ranks)
+        self.stopped_well(run)
+
+    def stopped_well(self, run):
+        """Everything finished is in results.h5, and the run is over."""
+        written = rows(run)
+        self.assertTrue(ENOUGH <= len(written) < 32, len(written))
+        self.assertEqual(written, self.journalled(run))
+        self.assertFalse(self.status(run)["running"])
+
+
+if __name__ == "__main__":
+    unittest.main()
