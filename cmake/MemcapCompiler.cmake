@@ -8,7 +8,8 @@ if(MEMCAP_WERROR)
     -Wno-error=stringop-overflow -Wno-error=stringop-overread)
 endif()
 if(MEMCAP_SANITIZE)
-  target_compile_options(memcap_flags INTERFACE -fsanitize=${MEMCAP_SANITIZE} -fno-omit-frame-pointer -g)
+  target_compile_options(memcap_flags INTERFACE -fsanitize=${MEMCAP_SANITIZE} -fno-sanitize-recover=all
+    -fno-omit-frame-pointer -g1)
   target_link_options(memcap_flags INTERFACE -fsanitize=${MEMCAP_SANITIZE})
 endif()
 

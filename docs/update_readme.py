@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MARKED = re.compile(r"(<!-- quickstart-table -->\n).*?(<!-- /quickstart-table -->)", re.DOTALL)
 PICTURE = Path("docs/quickstart-accuracy.png")
 MAX_PICTURE_BYTES = 150_000
-DOTS_PER_INCH = 110
+DOTS_PER_INCH = 150
 
 
 def markdown(table):

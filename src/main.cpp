@@ -1,4 +1,6 @@
 // The executable: everything is in the app layer.
 #include "memcap/app/command_line.hpp"
 
-int main(int argc, char** argv) { return memcap::app::run_command_line(argc, argv); }
+int main(int argc, char** argv) {
+    return memcap::app::run_command_line(argc, argv);
+}

@@ -44,7 +44,8 @@ std::string read_text_file(const std::filesystem::path& path) {
     // A folder can be opened as a file, and then fails in the middle of reading.
     if (!std::filesystem::is_directory(path)) file.open(path, std::ios::binary);
     std::string content;
-    if (file.is_open()) content.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    if (file.is_open())
+        content.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
     if (!file.is_open() || file.bad()) {
         throw DataError(path, {.what = "cannot read the file",
                                .where = {},

@@ -20,7 +20,8 @@ CrossEntropyLines cross_entropy_lines(std::span<const Outcome> outcomes) {
         const double ce_nomem_nats = derived_columns(record, outcome.axes->length).ce_nomem_nats;
         if (decoded(record.accuracy)) {
             lines.threshold = std::fmax(lines.threshold, ce_nomem_nats);
-            lines.residual_threshold = std::fmax(lines.residual_threshold, record.loss_min_nats * outcome.axes->length);
+            lines.residual_threshold =
+                std::fmax(lines.residual_threshold, record.loss_min_nats * outcome.axes->length);
         } else {
             removed.push_back(ce_nomem_nats - record.loss_min_nats * record.scored_tokens);
         }

@@ -14,7 +14,8 @@ struct LengthScore {
     bool any_decoded = false;
 
     bool passes(LengthKind lengths, CapacityRule rule) const {
-        if (rule == CapacityRule::all_exact) return lengths == LengthKind::drawn ? exact > 0 : exact == trials;
+        if (rule == CapacityRule::all_exact)
+            return lengths == LengthKind::drawn ? exact > 0 : exact == trials;
         return lengths == LengthKind::drawn ? any_decoded : decoded(accuracy_sum / trials);
     }
 };

@@ -37,8 +37,9 @@ std::map<CellKey, std::vector<Outcome>> group_by_cell(std::span<const Outcome> o
     std::map<CellKey, std::vector<Outcome>> cells;
     for (const Outcome& outcome : outcomes) {
         const Axes& axes = *outcome.axes;
-        const CellKey key{models(axes.model), corpora(axes.corpus),     axes.memory_vectors,
-                          axes.prefix,        protocols(axes.protocol), static_cast<std::int64_t>(axes.precision)};
+        const CellKey key{models(axes.model),       corpora(axes.corpus),
+                          axes.memory_vectors,      axes.prefix,
+                          protocols(axes.protocol), static_cast<std::int64_t>(axes.precision)};
         cells[key].push_back(outcome);
     }
     return cells;
@@ -46,11 +47,13 @@ std::map<CellKey, std::vector<Outcome>> group_by_cell(std::span<const Outcome> o
 
 template <class Row>
 const Row* find_named(std::span<const Row> rows, const std::string& name) {
-    const auto found = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.name == name; });
+    const auto found =
+        std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.name == name; });
     return found == rows.end() ? nullptr : &*found;
 }
 
-StatisticsRow statistics_of(std::span<const Outcome> cell, const record::ModelRow* model, LengthKind lengths) {
+StatisticsRow statistics_of(std::span<const Outcome> cell, const record::ModelRow* model,
+                            LengthKind lengths) {
     const Axes& axes = *cell.front().axes;
     const DecodingCapacity capacity = decoding_capacity(cell, lengths, CapacityRule::mean_accuracy);
     const Gains gain = gains(cell);
@@ -65,7 +68,8 @@ StatisticsRow statistics_of(std::span<const Outcome> cell, const record::ModelRo
             .protocol = axes.protocol,
             .precision = axes.precision,
             .trials = static_cast<std::int64_t>(cell.size()),
-            .failed = std::count_if(cell.begin(), cell.end(), [](const Outcome& outcome) { return !outcome.done(); }),
+            .failed = std::count_if(cell.begin(), cell.end(),
+                                    [](const Outcome& outcome) { return !outcome.done(); }),
             .capacity_tokens = capacity.tokens,
             .capacity_exact_tokens = decoding_capacity(cell, lengths, CapacityRule::all_exact).tokens,
             .capacity_cut = capacity.cut,
@@ -82,14 +86,16 @@ StatisticsRow statistics_of(std::span<const Outcome> cell, const record::ModelRo
 
 }  // namespace
 
-std::vector<StatisticsRow> statistics(std::span<const Outcome> outcomes, std::span<const record::ModelRow> models,
+std::vector<StatisticsRow> statistics(std::span<const Outcome> outcomes,
+                                      std::span<const record::ModelRow> models,
                                       std::span<const record::CorpusRow> corpora) {
     std::vector<StatisticsRow> rows;
     for (const auto& [key, cell] : group_by_cell(outcomes)) {
         const Axes& axes = *cell.front().axes;
         const record::CorpusRow* corpus = find_named(corpora, axes.corpus);
         const bool drawn = corpus != nullptr && corpus->drawn_lengths;
-        rows.push_back(statistics_of(cell, find_named(models, axes.model), drawn ? LengthKind::drawn : LengthKind::grid));
+        rows.push_back(statistics_of(cell, find_named(models, axes.model),
+                                     drawn ? LengthKind::drawn : LengthKind::grid));
     }
     return rows;
 }

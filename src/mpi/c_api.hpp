@@ -1,4 +1,5 @@
-// MPI's C interface alone: its old C++ one has been removed from the standard and does not compile without warnings.
+// MPI's C interface alone: its old C++ one has been removed from the standard and does not compile without
+// warnings.
 #pragma once
 
 #define OMPI_SKIP_MPICXX 1

@@ -2,6 +2,7 @@
 #include "memcap/nn/head_loss.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 

@@ -27,7 +27,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
-        const auto* linear = reinterpret_cast<const Linear*>(context->saved_data["linear"].toInt());
+        const auto address = context->saved_data["linear"].toInt();
+        const auto* linear = reinterpret_cast<const Linear*>(address);  // NOLINT(performance-no-int-to-ptr)
         return {product(gradients[0], linear->weight(), linear->mode()), {}};
     }
 };

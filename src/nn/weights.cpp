@@ -50,7 +50,7 @@ at::Tensor WeightReader::read(const std::string& name, const std::vector<std::in
     return tensor;
 }
 
-at::Tensor WeightReader::matrix(const std::string& name, std::vector<std::int64_t> shape) const {
+at::Tensor WeightReader::matrix(const std::string& name, const std::vector<std::int64_t>& shape) const {
     return mode_.factor(read(name, shape).to(at::kFloat)).to(device_);
 }
 

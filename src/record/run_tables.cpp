@@ -146,8 +146,8 @@ void read(ByteReader& reader, ProtocolRow& row) {
 }
 
 void write(ByteWriter& writer, const LaunchRow& row) {
-    for (const auto* text : {&row.started_utc, &row.ended_utc, &row.argv, &row.memcap_version, &row.git_revision,
-                             &row.versions, &row.hosts, &row.devices, &row.job_id}) {
+    for (const auto* text : {&row.started_utc, &row.ended_utc, &row.argv, &row.memcap_version,
+                             &row.git_revision, &row.versions, &row.hosts, &row.devices, &row.job_id}) {
         writer.text(*text);
     }
     writer.number(row.ranks);
@@ -177,7 +177,8 @@ void read_rows(ByteReader& reader, std::vector<Row>& rows) {
 }
 
 void expect_layout(ByteReader& reader) {
-    if (reader.number<std::uint8_t>() != kLayout) fail("a run's tables have a layout that this memcap does not read");
+    if (reader.number<std::uint8_t>() != kLayout)
+        fail("a run's tables have a layout that this memcap does not read");
 }
 
 }  // namespace

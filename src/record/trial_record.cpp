@@ -19,10 +19,11 @@ template <class Enum, std::size_t count>
 Enum read_enumerator(ByteReader& reader, const std::array<std::string_view, count>& names) {
     const auto value = reader.number<std::uint8_t>();
     if (value >= names.size()) {
-        throw TransportError({.what = "a trial's record has an unknown status, stop reason or failure category",
-                              .where = {},
-                              .why = "it is damaged, or another version of memcap wrote it",
-                              .advice = "Use one version of memcap for all ranks and for the run folder"});
+        throw TransportError(
+            {.what = "a trial's record has an unknown status, stop reason or failure category",
+             .where = {},
+             .why = "it is damaged, or another version of memcap wrote it",
+             .advice = "Use one version of memcap for all ranks and for the run folder"});
     }
     return static_cast<Enum>(value);
 }
@@ -82,9 +83,15 @@ TrialRecord read_numbers(ByteReader& reader) {
 
 }  // namespace
 
-std::string_view to_string(TrialStatus value) { return kStatusNames.at(static_cast<std::size_t>(value)); }
-std::string_view to_string(StopReason value) { return kStopNames.at(static_cast<std::size_t>(value)); }
-std::string_view to_string(FailureCategory value) { return kCategoryNames.at(static_cast<std::size_t>(value)); }
+std::string_view to_string(TrialStatus value) {
+    return kStatusNames.at(static_cast<std::size_t>(value));
+}
+std::string_view to_string(StopReason value) {
+    return kStopNames.at(static_cast<std::size_t>(value));
+}
+std::string_view to_string(FailureCategory value) {
+    return kCategoryNames.at(static_cast<std::size_t>(value));
+}
 
 TrialRecord::TrialRecord()
     : loss_nomem_nats(std::numeric_limits<double>::quiet_NaN()),

@@ -59,9 +59,11 @@ void WorkerState::accept(message::Lease lease) {
         const TaskIndex index = leased.task.id;
         const auto queued = std::find_if(queue_.begin(), queue_.end(),
                                          [&](const Queued& other) { return other.task.task.id == index; });
-        // A failure to be retried that comes back as a new lease has arrived; only its acknowledgement has not.
+        // A failure to be retried that comes back as a new lease has arrived; only its acknowledgement has
+        // not.
         const auto failed = unacknowledged_.find(index);
-        if (failed != unacknowledged_.end() && is_retried(failed->second.result)) unacknowledged_.erase(failed);
+        if (failed != unacknowledged_.end() && is_retried(failed->second.result))
+            unacknowledged_.erase(failed);
         // Whatever else is here of a task serves the new lease too: it is never computed twice on one worker.
         if (const auto running = running_.find(index); running != running_.end()) {
             running->second.lease = lease.id;

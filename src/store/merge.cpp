@@ -34,7 +34,8 @@ Source open_source(const std::filesystem::path& root) {
                                 .advice = "Name folders that `memcap run` wrote to, e.g. runs/<experiment>"});
     }
     auto library = detail::ArrayLibrary::open(folder);
-    RunState state = replay(folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
+    RunState state = replay(
+        folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
     return {std::move(folder), std::move(library), std::move(state)};
 }
 
@@ -66,7 +67,10 @@ class Joint {
         std::vector<detail::ContentRow> rows;
         for (const auto& [planned, folder] : rows_) {
             const auto& chosen = chosen_.at(planned.trial_id);
-            rows.push_back({.planned = &planned, .stored = chosen.stored, .folder = chosen.folder, .token_folder = folder});
+            rows.push_back({.planned = &planned,
+                            .stored = chosen.stored,
+                            .folder = chosen.folder,
+                            .token_folder = folder});
         }
         return rows;
     }
@@ -80,8 +84,10 @@ class Joint {
     void add_text(const record::RunTables& tables) {
         if (!tables_.experiment_yaml.empty()) tables_.experiment_yaml += "---\n";
         tables_.experiment_yaml += tables.experiment_yaml;
-        if (!tables_.experiment_yaml.empty() && tables_.experiment_yaml.back() != '\n') tables_.experiment_yaml += '\n';
-        if (tables_.created_utc.empty() || tables.created_utc < tables_.created_utc) tables_.created_utc = tables.created_utc;
+        if (!tables_.experiment_yaml.empty() && tables_.experiment_yaml.back() != '\n')
+            tables_.experiment_yaml += '\n';
+        if (tables_.created_utc.empty() || tables.created_utc < tables_.created_utc)
+            tables_.created_utc = tables.created_utc;
     }
 
     void add_names(const record::RunTables& tables) {
@@ -92,22 +98,24 @@ class Joint {
 
     /// Adds named rows; one whose name already stands for something else gets a name of its own.
     template <class Row>
-    void add_rows(std::vector<Row>& rows, const std::vector<Row>& added, std::map<std::string, std::string>& names,
-                  const std::string& experiment) {
+    void add_rows(std::vector<Row>& rows, const std::vector<Row>& added,
+                  std::map<std::string, std::string>& names, const std::string& experiment) {
         names.clear();
         const auto find = [&rows](const std::string& name) {
             return std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.name == name; });
         };
         for (Row row : added) {
             const std::string name = row.name;
-            for (int number = 2; find(row.name) != rows.end() && !same_meaning(*find(row.name), row); ++number) {
+            for (int number = 2; find(row.name) != rows.end() && !same_meaning(*find(row.name), row);
+                 ++number) {
                 row.name = number == 2 ? fmt::format("{} ({})", name, experiment)
                                        : fmt::format("{} ({} {})", name, experiment, number);
             }
             names[name] = row.name;
             if (row.name != name) {
-                report_.notes.push_back(fmt::format("'{}' of {} differs from the one before it and is called '{}'", name,
-                                                    experiment, row.name));
+                report_.notes.push_back(
+                    fmt::format("'{}' of {} differs from the one before it and is called '{}'", name,
+                                experiment, row.name));
             }
             if (find(row.name) == rows.end()) rows.push_back(std::move(row));
         }
@@ -131,10 +139,10 @@ class Joint {
             if (!former.final() && (stored.final() || former.record.status == record::TrialStatus::failed)) {
                 place->second = {&stored, folder};
             } else if (former.final() && stored.final() && in_conflict(former.record, stored.record)) {
-                report_.conflicts.push_back(fmt::format("trial {}: loss {} of {} stays, loss {} of {} is ignored",
-                                                        trial.hex(), former.record.loss_nats,
-                                                        experiments_[place->second.folder], stored.record.loss_nats,
-                                                        experiments_[folder]));
+                report_.conflicts.push_back(
+                    fmt::format("trial {}: loss {} of {} stays, loss {} of {} is ignored", trial.hex(),
+                                former.record.loss_nats, experiments_[place->second.folder],
+                                stored.record.loss_nats, experiments_[folder]));
             }
         }
     }
@@ -147,7 +155,8 @@ class Joint {
     MergeReport& report_;
     record::RunTables tables_;
     std::vector<std::string> experiments_;
-    std::map<std::string, std::string> new_models_, new_corpora_, new_protocols_;  ///< of the folder being added
+    std::map<std::string, std::string> new_models_, new_corpora_,
+        new_protocols_;  ///< of the folder being added
     std::unordered_map<Id128, Chosen> chosen_;
     std::set<std::pair<Axes, Id128>> seen_;
     std::deque<std::pair<record::PlannedRow, std::size_t>> rows_;
@@ -166,9 +175,10 @@ MergeReport merge(const std::filesystem::path& out, const std::vector<std::files
         joint.add(source, content.folders.size());
         content.folders.push_back({&source.folder, &source.library});
         if (arrays == MergeArrays::refer && !numbered_files(source.folder.journal(), ".bulk").empty()) {
-            report.notes.push_back(fmt::format("{}: the latest vectors are not in a segment yet and are left out; run "
-                                               "`memcap rebuild {}` first, or merge with --self-contained",
-                                               source.folder.root().string(), source.folder.root().string()));
+            report.notes.push_back(
+                fmt::format("{}: the latest vectors are not in a segment yet and are left out; run "
+                            "`memcap rebuild {}` first, or merge with --self-contained",
+                            source.folder.root().string(), source.folder.root().string()));
         }
     }
     content.tables = &joint.tables();

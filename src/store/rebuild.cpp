@@ -24,20 +24,23 @@ std::uint64_t trials_in_no_plan(const RunState& state) {
 RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& options) {
     const RunFolder folder(root);
     if (!folder.exists()) {
-        throw StoreError(root, {.what = "there is no run in this folder",
-                                .where = {},
-                                .why = "it has no journal",
-                                .advice = "Name the folder that `memcap run` wrote to, e.g. runs/<experiment>"});
+        throw StoreError(root,
+                         {.what = "there is no run in this folder",
+                          .where = {},
+                          .why = "it has no journal",
+                          .advice = "Name the folder that `memcap run` wrote to, e.g. runs/<experiment>"});
     }
     folder.create();
     const FolderLock lock = FolderLock::acquire(folder.lock_file(), options.job_id, options.restart_count);
     auto library = detail::ArrayLibrary::open(folder);
     // Torn tails stay: a rebuild looks at what is there, and only a run continues the journal.
-    const RunState state =
-        replay(folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
+    const RunState state = replay(
+        folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
     detail::finish_interrupted_work(folder, state, library);
     detail::publish_bulk_files(folder, state, library);
-    RebuildReport report{.journal = state.report(), .written = {}, .trials = state.records().size(),
+    RebuildReport report{.journal = state.report(),
+                         .written = {},
+                         .trials = state.records().size(),
                          .trials_in_no_plan = trials_in_no_plan(state)};
     report.written = detail::write_snapshot(folder, state, library);
     return report;

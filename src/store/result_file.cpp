@@ -21,10 +21,12 @@ using record::TrialRecord;
 constexpr std::int32_t kNewestSchema = 1;
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, const std::string& why) {
-    throw DataError(path, {.what = what,
-                           .where = {},
-                           .why = why,
-                           .advice = "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew"});
+    throw DataError(
+        path,
+        {.what = what,
+         .where = {},
+         .why = why,
+         .advice = "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew"});
 }
 
 /// Start and count of each row in a ragged part.
@@ -82,7 +84,8 @@ class TrialColumns {
         texts("protocol", [this](std::size_t row, const std::string& text) { axes_[row].protocol = text; });
         texts("precision", [this](std::size_t row, const std::string& text) {
             const auto precision = parse_precision(text);
-            if (!precision) throw detail::Hdf5Failure("'" + text + "' is no precision that this memcap knows");
+            if (!precision)
+                throw detail::Hdf5Failure("'" + text + "' is no precision that this memcap knows");
             axes_[row].precision = *precision;
         });
         numbers(axes_, "sample", &Axes::sample);
@@ -97,10 +100,11 @@ class TrialColumns {
         texts("status", [this](std::size_t row, const std::string& text) {
             records_[row].status = parse_name(text, {TrialStatus::done, TrialStatus::failed});
         });
-        texts("failure", [this](std::size_t row, const std::string& text) { set_failure(records_[row], text); });
+        texts("failure",
+              [this](std::size_t row, const std::string& text) { set_failure(records_[row], text); });
         texts("stop_reason", [this](std::size_t row, const std::string& text) {
-            records_[row].stop_reason =
-                parse_name(text, {StopReason::none, StopReason::solved, StopReason::patience, StopReason::max_steps});
+            records_[row].stop_reason = parse_name(
+                text, {StopReason::none, StopReason::solved, StopReason::patience, StopReason::max_steps});
         });
         numbers(records_, "scored_tokens", &TrialRecord::scored_tokens);
         numbers(records_, "evaluations", &TrialRecord::evaluations);
@@ -120,15 +124,16 @@ class TrialColumns {
         numbers(records_, "attempt", &TrialRecord::attempt);
         texts("host", [this](std::size_t row, const std::string& text) { records_[row].host = text; });
         texts("device", [this](std::size_t row, const std::string& text) { records_[row].device = text; });
-        texts("finished_utc", [this](std::size_t row, const std::string& text) { records_[row].finished_utc = text; });
+        texts("finished_utc",
+              [this](std::size_t row, const std::string& text) { records_[row].finished_utc = text; });
     }
 
   private:
     template <class Values>
     Values expect_rows(Values values, const char* name) const {
         if (values.size() != records_.size()) {
-            throw detail::Hdf5Failure(fmt::format("/trials/{} has {} rows, /trials/trial_id {}", name, values.size(),
-                                                  records_.size()));
+            throw detail::Hdf5Failure(fmt::format("/trials/{} has {} rows, /trials/trial_id {}", name,
+                                                  values.size(), records_.size()));
         }
         return values;
     }
@@ -136,9 +141,9 @@ class TrialColumns {
         using record::FailureCategory;
         const auto colon = text.find(": ");
         if (colon == std::string::npos) return;
-        record.failure.category = parse_name(text.substr(0, colon), {FailureCategory::retryable,
-                                                                     FailureCategory::permanent,
-                                                                     FailureCategory::device_lost});
+        record.failure.category = parse_name(
+            text.substr(0, colon),
+            {FailureCategory::retryable, FailureCategory::permanent, FailureCategory::device_lost});
         record.failure.message = text.substr(colon + 2);
     }
 
@@ -147,7 +152,8 @@ class TrialColumns {
     std::vector<TrialRecord>& records_;
 };
 
-/// HDF5 answers with fill values where the file behind a virtual dataset is gone; that must not pass for data.
+/// HDF5 answers with fill values where the file behind a virtual dataset is gone; that must not pass for
+/// data.
 void expect_segments(const std::filesystem::path& path, const Handle& dataset) {
     const Handle creation(H5Dget_create_plist(dataset.get()), H5Pclose, "ask how a dataset lies in the file");
     if (H5Pget_layout(creation.get()) != H5D_VIRTUAL) return;
@@ -157,7 +163,8 @@ void expect_segments(const std::filesystem::path& path, const Handle& dataset) {
         std::string name(4096, '\0');
         const auto length = H5Pget_virtual_filename(creation.get(), i, name.data(), name.size());
         name.resize(static_cast<std::size_t>(std::max<ssize_t>(0, length)));
-        for (auto at = name.find("%%"); at != std::string::npos; at = name.find("%%", at + 1)) name.erase(at, 1);
+        for (auto at = name.find("%%"); at != std::string::npos; at = name.find("%%", at + 1))
+            name.erase(at, 1);
         if (!std::filesystem::exists(path.parent_path() / name)) {
             throw detail::Hdf5Failure(name + " is missing beside it, and holds vectors that it refers to");
         }
@@ -187,7 +194,8 @@ struct ResultFile::Content {
 void ResultFile::Content::read_head() {
     const auto version = detail::read_int_attribute(file, "schema_version");
     if (version > kNewestSchema) {
-        throw detail::Hdf5Failure(fmt::format("it has schema {}, and this memcap reads up to {}", version, kNewestSchema));
+        throw detail::Hdf5Failure(
+            fmt::format("it has schema {}, and this memcap reads up to {}", version, kNewestSchema));
     }
     tables = detail::read_side_tables(file);
     tables.experiment = detail::read_text_attribute(file, "experiment");
@@ -247,7 +255,8 @@ ResultFile::~ResultFile() = default;
 
 ResultFile ResultFile::open(const std::filesystem::path& path) {
     auto content = std::make_unique<Content>();
-    content->path = std::filesystem::absolute(std::filesystem::is_directory(path) ? path / "results.h5" : path);
+    content->path =
+        std::filesystem::absolute(std::filesystem::is_directory(path) ? path / "results.h5" : path);
     if (!std::filesystem::exists(content->path)) fail(content->path, "there is no such result file", "");
     try {
         content->file = detail::open_file(content->path);
@@ -262,19 +271,32 @@ ResultFile ResultFile::open(const std::filesystem::path& path) {
     return ResultFile(std::move(content));
 }
 
-std::size_t ResultFile::rows() const { return content_->records.size(); }
-const Axes& ResultFile::axes(std::size_t row) const { return content_->axes.at(row); }
-const record::TrialRecord& ResultFile::numbers(std::size_t row) const { return content_->records.at(row); }
-bool ResultFile::has_vector(std::size_t row) const { return content_->vectors.count.at(row) > 0; }
-const record::RunTables& ResultFile::tables() const { return content_->tables; }
-const std::vector<metrics::StatisticsRow>& ResultFile::statistics() const { return content_->statistics; }
+std::size_t ResultFile::rows() const {
+    return content_->records.size();
+}
+const Axes& ResultFile::axes(std::size_t row) const {
+    return content_->axes.at(row);
+}
+const record::TrialRecord& ResultFile::numbers(std::size_t row) const {
+    return content_->records.at(row);
+}
+bool ResultFile::has_vector(std::size_t row) const {
+    return content_->vectors.count.at(row) > 0;
+}
+const record::RunTables& ResultFile::tables() const {
+    return content_->tables;
+}
+const std::vector<metrics::StatisticsRow>& ResultFile::statistics() const {
+    return content_->statistics;
+}
 
 StoredTrial ResultFile::read(std::size_t row) const {
     MEMCAP_EXPECT(row < rows());
     try {
         return content_->read(row);
     } catch (const detail::Hdf5Failure& failure) {
-        fail(content_->path, fmt::format("cannot read trial {}", numbers(row).trial_id.hex()), failure.what());
+        fail(content_->path, fmt::format("cannot read trial {}", numbers(row).trial_id.hex()),
+             failure.what());
     }
 }
 

@@ -21,9 +21,10 @@ void log_report(const RunFolder& folder, const JournalReport& report) {
                                  folder.journal().string(), report.unreadable_frames));
     }
     if (report.unacknowledged > 0) {
-        log::warning(fmt::format("{}: the vectors of {} trials did not reach the disk before the last stop; these "
-                                 "trials run again",
-                                 folder.journal().string(), report.unacknowledged));
+        log::warning(
+            fmt::format("{}: the vectors of {} trials did not reach the disk before the last stop; these "
+                        "trials run again",
+                        folder.journal().string(), report.unacknowledged));
     }
 }
 
@@ -46,12 +47,13 @@ RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& op
     folder.create();
     FolderLock lock = FolderLock::acquire(folder.lock_file(), options.job_id, options.restart_count);
     auto library = detail::ArrayLibrary::open(folder);
-    RunState state =
-        replay(folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::cut);
+    RunState state = replay(
+        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::cut);
     log_report(folder, state.report());
     detail::finish_interrupted_work(folder, state, library);
     std::uint32_t last_bulk = state.last_bulk();
-    for (const auto& numbers : {numbered_files(folder.journal(), ".bulk"), numbered_files(folder.vectors(), ".h5")}) {
+    for (const auto& numbers :
+         {numbered_files(folder.journal(), ".bulk"), numbered_files(folder.vectors(), ".h5")}) {
         if (!numbers.empty()) last_bulk = std::max(last_bulk, numbers.back());
     }
     JournalWriter journal = JournalWriter::create(folder, state.run_id(), last_bulk + 1);
@@ -60,7 +62,8 @@ RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& op
 
 std::optional<KnownTrial> RunStore::known(const Id128& trial) const {
     const StoredRecord* stored = state_.find(trial);
-    const bool lost = stored != nullptr && stored->record.status == record::TrialStatus::done && !stored->final();
+    const bool lost =
+        stored != nullptr && stored->record.status == record::TrialStatus::done && !stored->final();
     if (stored == nullptr || lost) return std::nullopt;
     return KnownTrial{.status = stored->record.status,
                       .category = stored->record.failure.category,
@@ -89,7 +92,9 @@ void RunStore::append(const record::TrialRecord& record) {
     state_.add_result(std::move(numbers), arrays, ArraysState::whole);
 }
 
-void RunStore::sync() { journal_.sync(); }
+void RunStore::sync() {
+    journal_.sync();
+}
 
 SnapshotReport RunStore::snapshot() {
     // Nothing may be shown in results.h5 that a crash could still take back.

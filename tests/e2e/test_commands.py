@@ -64,12 +64,12 @@ class Plan(RichRun):
 class Status(EndToEnd):
     def test_follows_a_run_from_beginning_to_end(self):
         run = self.folder / "run"
-        running = self.start(self.write(samples=8, max_steps=250, run={"threads": 1, "slots": 2}))
+        running = self.start(self.write(samples=6, max_steps=150, run={"threads": 1, "slots": 2}))
         seen = [self.wait_for_results(run, 2, running)]
         while running.poll() is None:
             status = self.status(run)
-            self.assertEqual((status["planned"], status["failed"]), (32, 0))
-            self.assertEqual(status["done"] + status["open"], 32)
+            self.assertEqual((status["planned"], status["failed"]), (24, 0))
+            self.assertEqual(status["done"] + status["open"], 24)
             if status["running"] and status["open"]:
                 self.assertGreater(status["trials_per_s"], 0)
                 self.assertGreater(status["left_s"], 0)
@@ -77,8 +77,8 @@ class Status(EndToEnd):
         self.assertGreater(len(set(seen)), 2, "it moved while the run went on")
         self.assertEqual(seen, sorted(seen))
         status = self.status(run)
-        self.assertEqual((status["done"], status["open"], status["running"]), (32, 0, False))
-        self.assertIn("32 of 32 trials done", self.memcap("status", run).stdout)
+        self.assertEqual((status["done"], status["open"], status["running"]), (24, 0, False))
+        self.assertIn("24 of 24 trials done", self.memcap("status", run).stdout)
 
 
 class Describe(EndToEnd):
@@ -107,10 +107,11 @@ class AroundAFinishedRun(RichRun):
         copy = self.copy_of_run()
         self.memcap("report", copy)
         page = (copy / "report.html").read_text(encoding="utf-8")
-        for expected in ("ink-64", "essays", "random", "data:image/"):
+        for expected in ("ink-64", "essays", "random"):
             self.assertIn(expected, page)
-        for outside in ('src="http', "url(http", "@import", '<link rel="stylesheet" href="http'):
-            self.assertNotIn(outside, page)
+        self.assertRegex(page, "<svg|data:image/")
+        outside = {url for url in re.findall(r"https?://[^\"'\s)<]+", page) if not url.startswith("http://www.w3.org/")}
+        self.assertEqual(outside, set())
 
     def test_report_of_two_runs_goes_where_it_is_told(self):
         page = self.folder / "both.html"

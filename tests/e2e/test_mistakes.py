@@ -105,7 +105,8 @@ class InExperimentFiles(Mistakes):
         text = self.text.replace("lengths", "lenghts").replace("kind: text", "kind: txt").replace("[ink]", "[inc]")
         for launcher in ((), mpirun(2)):
             with self.subTest(ranks=len(launcher) and 2):
-                self.refused(self.write(text), "e2e.yaml:5:", "txt", "e2e.yaml:7:", "lenghts", "lengths", "inc", launcher=launcher)
+                self.refused(self.write(text), "e2e.yaml:5:", "txt", "e2e.yaml:7:", "lenghts", "lengths", "inc",
+                             launcher=launcher)
 
     def test_in_yaml_itself(self):
         self.refused(self.write(self.text.replace("lengths: [8]}", "lengths: [8}")), "e2e.yaml:7:")

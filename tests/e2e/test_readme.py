@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import unittest
 
-from support import ENVIRONMENT, MEMCAP, MODELS, ROOT, TEXTS, EndToEnd, table
+from support import DEADLINE_S, ENVIRONMENT, MEMCAP, MODELS, ROOT, TEXTS, EndToEnd, table
 
 README = ROOT / "README.md"
 
@@ -53,8 +53,10 @@ def reason_not_to_run(words):
 
 class CommandsOf(unittest.TestCase):
     def test_blocks_are_found_whole(self):
-        text = "Text `memcap x`\n```sh\n$ ./memcap run a.yaml \\\n   --limit 4  # some\n\n# nothing\nA=1 ./memcap plan b.yaml\n```\n```yaml\nno: 1\n```\n"
-        self.assertEqual(commands_of(text), [["./memcap", "run", "a.yaml", "--limit", "4"], ["./memcap", "plan", "b.yaml"]])
+        text = ("Text `memcap x`\n```sh\n$ ./memcap run a.yaml \\\n   --limit 4  # some\n\n# nothing\nA=1 ./memcap plan b.yaml\n"
+                "```\n```yaml\nno: 1\n```\n")
+        self.assertEqual(commands_of(text),
+                         [["./memcap", "run", "a.yaml", "--limit", "4"], ["./memcap", "plan", "b.yaml"]])
 
     def test_reasons_are_for_whole_words(self):
         self.assertIsNone(reason_not_to_run(["./memcap", "run", "./quickstart"]))
@@ -79,8 +81,10 @@ class Readme(EndToEnd):
 
     def write_shown_experiments(self, text):
         """Writes the experiment files that the README shows, under the names that its commands use."""
-        shown = [block for block in re.findall(r"(?ms)^```yaml[^\n]*\n(.*?)^```", text) if re.search("(?m)^sweeps:", block)]
-        named = [word for words in commands_of(text) for word in words if word.endswith(".yaml") and not (self.folder / word).exists()]
+        shown = [block for block in re.findall(r"(?ms)^```yaml[^\n]*\n(.*?)^```", text)
+                 if re.search("(?m)^sweeps:", block)]
+        named = [word for words in commands_of(text) for word in words
+                 if word.endswith(".yaml") and not (self.folder / word).exists()]
         for name, block in zip(dict.fromkeys(named), shown):
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(block, encoding="utf-8")
@@ -90,7 +94,7 @@ class Readme(EndToEnd):
         for words in commands_of(README.read_text(encoding="utf-8")):
             with self.subTest(" ".join(words)):
                 if reason_not_to_run(words) is None:
-                    self.assertTrue(self.kind_of(words), "a command that this test does not know: teach it, or give a reason in NOT_RUN")
+                    self.assertTrue(self.kind_of(words), "unknown to this test: teach it, or give a reason in NOT_RUN")
                     runnable.append(words)
         if any(self.reads_quickstart(words) for words in runnable):
             # As ./quickstart would have, only smaller.
@@ -120,9 +124,9 @@ class Readme(EndToEnd):
             words[0] = str(ROOT / ".venv" / "python" / "bin" / "python3")
         if "run" in words:
             words += ["--limit", "6"]
-        words = [self.a_trial_id() if re.fullmatch("ID|<ID>|[0-9a-f]{32}|[0-9a-f]{6,}…|TRIAL_ID", word) else word for word in words]
-        done = subprocess.run(words, cwd=self.folder, check=False, text=True, capture_output=True, env=ENVIRONMENT, timeout=300,
-                              stdin=subprocess.DEVNULL)
+        words = [self.a_trial_id() if re.fullmatch("ID|<ID>|TRIAL_ID|[0-9a-f]{32}", word) else word for word in words]
+        done = subprocess.run(words, cwd=self.folder, check=False, text=True, capture_output=True, env=ENVIRONMENT,
+                              timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
         self.assertIn(done.returncode, (0, 75) if "run" in words else (0,), f"{words}\n{done.stdout}\n{done.stderr}")
 
     def a_trial_id(self):

@@ -94,8 +94,10 @@ class ResultsFile(RichRun):
         np.testing.assert_array_equal(t["stop_reason"] == "solved", t["exact"] == 1)
         np.testing.assert_allclose(t["ce_nats"], t["loss_nats"] * t["scored_tokens"], rtol=1e-9)
         np.testing.assert_allclose(t["ce_nomem_nats"], t["loss_nomem_nats"] * (t["length"] - 1), rtol=1e-9)
-        np.testing.assert_allclose(t["information_gain_nats"], (t["loss_nomem_nats"] - t["loss_min_nats"]) * t["length"], rtol=1e-9)
-        np.testing.assert_allclose(t["token_gain"], (t["accuracy"] - t["accuracy_nomem"]) * t["length"], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(t["information_gain_nats"], (t["loss_nomem_nats"] - t["loss_min_nats"]) * t["length"],
+                                   rtol=1e-9)
+        np.testing.assert_allclose(t["token_gain"], (t["accuracy"] - t["accuracy_nomem"]) * t["length"],
+                                   rtol=1e-9, atol=1e-12)
         self.assertTrue(0 < t["exact"].sum() < len(t["exact"]), "some are solved and some are not")
 
     def test_keeps_the_curve_that_led_to_each_row(self):

@@ -9,8 +9,9 @@ import unittest
 
 from support import WORK_REMAINS, EndToEnd, descendants, is_running, mpirun, ragged, table, trials
 
-# Long enough to be interrupted in the middle: 32 trials, two at a time.
-LONG = {"samples": 8, "max_steps": 250, "run": {"threads": 1, "slots": 2}}
+# Long enough to be interrupted in the middle: 24 trials, two at a time.
+LONG = {"samples": 6, "max_steps": 150, "run": {"threads": 1, "slots": 2}}
+PLANNED = 24
 ENOUGH = 4
 
 
@@ -70,10 +71,10 @@ class Resume(Interrupted):
         self.wait_for_results(run, ENOUGH, killed)
         self.kill_all(killed, [])
         before = self.journalled(run)
-        self.assertTrue(ENOUGH <= len(before) < 32, len(before))
+        self.assertTrue(ENOUGH <= len(before) < PLANNED, len(before))
         said = self.memcap("run", file, "--out", run, launcher=mpirun(2)).stderr
-        self.assertIn(f"32 trials, {len(before)} done before, {32 - len(before)} to run", said)
-        self.assert_only_the_rest_was_done(run, before, 32)
+        self.assertIn(f"{PLANNED} trials, {len(before)} done before, {PLANNED - len(before)} to run", said)
+        self.assert_only_the_rest_was_done(run, before, PLANNED)
 
     def test_after_kill_9_of_ranks_without_python(self):
         file = self.write(**LONG)
@@ -86,10 +87,10 @@ class Resume(Interrupted):
         self.kill_all(killed, ranks)
         self.wait_until_gone(ranks)
         before = self.journalled(run)
-        self.assertTrue(ENOUGH <= len(before) < 32, len(before))
+        self.assertTrue(ENOUGH <= len(before) < PLANNED, len(before))
         # The tokens are in the run folder: no tokenizer, so no Python, is needed any more.
         self.run_experiment(file, extra=("--set", "run.python=/no/such/python3"))
-        self.assert_only_the_rest_was_done(run, before, 32)
+        self.assert_only_the_rest_was_done(run, before, PLANNED)
 
     def test_gives_what_an_uninterrupted_run_gives(self):
         file = self.write(samples=2, run={"threads": 1, "slots": 1})
@@ -174,7 +175,7 @@ class Signals(Interrupted):
     def stopped_well(self, run):
         """Everything finished is in results.h5, and the run is over."""
         written = rows(run)
-        self.assertTrue(ENOUGH <= len(written) < 32, len(written))
+        self.assertTrue(ENOUGH <= len(written) < PLANNED, len(written))
         self.assertEqual(written, self.journalled(run))
         self.assertFalse(self.status(run)["running"])
 

@@ -46,6 +46,9 @@ class Golden : public ::testing::TestWithParam<std::string> {
     std::unique_ptr<models::CausalLM> model_;
 };
 
+/// The random checkpoints, whose configurations were edited.
+class GoldenConfig : public Golden {};
+
 TEST_P(Golden, ScaleOfInitialMemoryIsTheSpreadOfTheEmbeddings) {
     EXPECT_NEAR(model_->embedding_std(), golden_.facts()["embedding_std"].get<double>(), 1e-6);
 }
@@ -177,7 +180,7 @@ TEST_P(Golden, BestVectorIsTheOneThatReachedTheBestAccuracy) {
     }
 }
 
-TEST_P(Golden, EachConfigKeyMovesTheLogitsAsInTransformers) {
+TEST_P(GoldenConfig, EachKeyMovesTheLogitsAsInTransformers) {
     if (!golden_.facts().contains("config_moves"))
         GTEST_SKIP() << "the shipped model has no edited configurations";
     const json* run = nullptr;
@@ -202,7 +205,7 @@ TEST_P(Golden, EachConfigKeyMovesTheLogitsAsInTransformers) {
     }
 }
 
-TEST_P(Golden, OtherSpellingsOfTheConfigAreTheSameModel) {
+TEST_P(GoldenConfig, OtherSpellingsOfTheConfigAreTheSameModel) {
     for (const auto& form : golden_.facts().value("config_forms", std::vector<std::string>{})) {
         const auto other = json::parse(read_text_file(golden_.model_folder() / form));
         test::TemporaryFolder folder;
@@ -216,7 +219,7 @@ TEST_P(Golden, OtherSpellingsOfTheConfigAreTheSameModel) {
     }
 }
 
-TEST_P(Golden, EditsThatTransformersIgnoresKeepTheLogits) {
+TEST_P(GoldenConfig, EditsThatTransformersIgnoresKeepTheLogits) {
     const auto trial = golden_.trial(golden_.facts()["runs"][0]);
     const auto input = input_with(*model_, no_memory(), tokens_of(trial.prefix, trial.text));
     for (const json& edit : golden_.facts().value("config_keeps", json::array())) {
@@ -226,14 +229,14 @@ TEST_P(Golden, EditsThatTransformersIgnoresKeepTheLogits) {
     }
 }
 
-TEST_P(Golden, ShippedModelIsTheOneThatTheValuesCameFrom) {
-    if (!golden_.is_shipped()) GTEST_SKIP() << "a random checkpoint lies beside its values";
-    EXPECT_EQ(hub::weights_sha256(golden_.model_folder()),
-              golden_.facts()["sha256"]["model.safetensors"].get<std::string>())
+TEST(GoldenShipped, ModelIsTheOneThatTheValuesCameFrom) {
+    const GoldenCase golden("ink-64");
+    EXPECT_EQ(hub::weights_sha256(golden.model_folder()),
+              golden.facts()["sha256"]["model.safetensors"].get<std::string>())
         << "make the values again: tests/golden/README.md";
 }
 
-TEST_P(Golden, UnsupportedConfigIsRefusedByName) {
+TEST_P(GoldenConfig, UnsupportedKeyIsRefusedByName) {
     for (const json& edit : golden_.facts().value("config_unsupported", json::array())) {
         const test::PatchedModel patched(golden_.model_folder(), edit["patch"]);
         EXPECT_THROW(models::describe(patched.path()), DataError) << edit.dump();
@@ -258,6 +261,8 @@ TEST_P(Golden, BfloatProductsStayWithinTransformersOwnError) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Golden, ::testing::ValuesIn(test::golden_case_names()), test::test_name);
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenConfig, ::testing::ValuesIn(test::random_checkpoint_names()),
+                         test::test_name);
 
 }  // namespace
 }  // namespace memcap::memory

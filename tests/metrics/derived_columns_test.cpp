@@ -17,10 +17,10 @@ TEST(DerivedColumns, FollowTheFormulasOfTheResultFormat) {
     record.accuracy = 0.75;
     record.accuracy_nomem = 0.25;
     const DerivedColumns columns = derived_columns(record, 16);
-    EXPECT_DOUBLE_EQ(columns.ce_nomem_nats, 60.0);            // 4 * 15
-    EXPECT_DOUBLE_EQ(columns.ce_nats, 7.5);                   // .5 * 15
-    EXPECT_DOUBLE_EQ(columns.information_gain_nats, 60.0);    // 3.75 * 16
-    EXPECT_DOUBLE_EQ(columns.token_gain, 8.0);                // .5 * 16
+    EXPECT_DOUBLE_EQ(columns.ce_nomem_nats, 60.0);          // 4 * 15
+    EXPECT_DOUBLE_EQ(columns.ce_nats, 7.5);                 // .5 * 15
+    EXPECT_DOUBLE_EQ(columns.information_gain_nats, 60.0);  // 3.75 * 16
+    EXPECT_DOUBLE_EQ(columns.token_gain, 8.0);              // .5 * 16
 }
 
 TEST(DerivedColumns, TheTextWithoutMemoryHasOneTokenLessThanTargetAllScores) {

@@ -66,9 +66,13 @@ TEST(CrossEntropyLines, AreNaNWithoutTrials) {
     EXPECT_TRUE(std::isnan(lines.offset));
 }
 
-TEST(TheoreticalCapacity, IsThePapersForLlama) {
-    // arXiv 2502.13063, section 3: d_model * b / log2 |V| with b = 16; Llama-3.2-1B: 2048 and 128256.
-    EXPECT_NEAR(theoretical_capacity_tokens(1, 2048, 128256), 1931.1, 0.05);
+TEST(TheoreticalCapacity, IsThePapers) {
+    // Published, rounded to tokens (arXiv 2502.13063, section 3): Pythia-160M, OPT-1.3B, Llama-3.2-1B
+    // and 3.1-8B, with width and vocabulary of their config.json.
+    EXPECT_NEAR(theoretical_capacity_tokens(1, 768, 50304), 787, 0.5);
+    EXPECT_NEAR(theoretical_capacity_tokens(1, 2048, 50272), 2098, 0.5);
+    EXPECT_NEAR(theoretical_capacity_tokens(1, 2048, 128256), 1931, 0.5);
+    EXPECT_NEAR(theoretical_capacity_tokens(1, 4096, 128256), 3862, 0.5);
     EXPECT_DOUBLE_EQ(theoretical_capacity_tokens(2, 64, 1024), 204.8);
     EXPECT_TRUE(std::isnan(theoretical_capacity_tokens(1, 64, 0)));
 }
@@ -93,8 +97,8 @@ struct Fixture {
             return;
         }
         Cell& cell = cells[memory_vectors];
-        auto& record = cell.add(static_cast<std::int32_t>(values.at(1)), static_cast<std::int32_t>(values.at(3)),
-                                values.at(5), values.at(6));
+        auto& record = cell.add(static_cast<std::int32_t>(values.at(1)),
+                                static_cast<std::int32_t>(values.at(3)), values.at(5), values.at(6));
         record.accuracy_nomem = values.at(4);
         cell.last_axes().memory_vectors = memory_vectors;
     }
@@ -127,7 +131,8 @@ TEST(Statistics, AgreeWithNumpyAndScipy) {
         for (std::size_t i = 0; i < found.size(); ++i) {
             // The fit of slope 1 is the mean of the differences; SciPy finds it iteratively.
             const double tolerance = i == 9 ? 1e-6 : 1e-12;
-            EXPECT_NEAR(found[i], expected[i], tolerance * std::abs(expected[i])) << "K " << memory_vectors << ", value " << i;
+            EXPECT_NEAR(found[i], expected[i], tolerance * std::abs(expected[i]))
+                << "K " << memory_vectors << ", value " << i;
         }
     }
 }

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <set>
 #include <ostream>
+#include <set>
 #include <string>
 
 #include "memcap/base/clock.hpp"
@@ -29,7 +29,9 @@ struct RunCase {
     void (*body)(const RunEnd& end);
 };
 
-inline void PrintTo(const RunCase& run, std::ostream* out) { *out << run.name; }
+inline void PrintTo(const RunCase& run, std::ostream* out) {
+    *out << run.name;
+}
 
 inline WorkerFacts facts_of(Rank rank) {
     return {"host" + std::to_string(rank), "cpu", 1.0};

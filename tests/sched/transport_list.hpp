@@ -28,7 +28,9 @@ struct TransportCheck {
     void (*body)(TransportEnd& end);
 };
 
-inline void PrintTo(const TransportCheck& check, std::ostream* out) { *out << check.name; }
+inline void PrintTo(const TransportCheck& check, std::ostream* out) {
+    *out << check.name;
+}
 
 inline Incoming receive(Transport& transport, double timeout_s = 20.0) {
     const double until_s = monotonic_s() + timeout_s;

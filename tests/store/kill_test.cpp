@@ -20,7 +20,8 @@ using testing::sample_record;
 using testing::sample_tables;
 using testing::TemporaryFolder;
 
-/// Runs what is left, two trials a sync, a snapshot now and then; tells `pipe` the row of each acknowledged trial.
+/// Runs what is left, two trials a sync, a snapshot now and then; tells `pipe` the row of each acknowledged
+/// trial.
 [[noreturn]] void run_until_killed(const std::filesystem::path& root, int pipe) {
     const auto tables = sample_tables();
     auto store = RunStore::open(root, {});
@@ -81,7 +82,8 @@ TEST(Kill, NothingAcknowledgedIsLost) {
             place.emplace();
             acknowledged.clear();
             RunFolder(*place / "run").create();
-            TokenCache(RunFolder(*place / "run").tokens()).save(testing::id_of("tokens"), testing::sample_tokens());
+            TokenCache(RunFolder(*place / "run").tokens())
+                .save(testing::id_of("tokens"), testing::sample_tokens());
         }
         const auto root = *place / "run";
         acknowledged.merge(killed_run(root, std::chrono::microseconds(random() % 200000)));

@@ -186,7 +186,8 @@ TEST_F(Folders, MergeReportsConflictsAndTheFirstFolderWins) {
     const MergeReport report = merge(place / "joint.h5", {place / "a", place / "b"}, MergeArrays::copy);
     ASSERT_EQ(report.conflicts.size(), 1U);
     EXPECT_THAT(report.conflicts[0], HasSubstr(tables.rows[0].trial_id.hex()));
-    EXPECT_EQ(ResultFile::open(place / "joint.h5").numbers(0).loss_nats, sample_record(tables.rows[0]).loss_nats);
+    EXPECT_EQ(ResultFile::open(place / "joint.h5").numbers(0).loss_nats,
+              sample_record(tables.rows[0]).loss_nats);
 }
 
 TEST_F(Folders, MergeTakesASuccessOverAFailureOfAnEarlierFolder) {

@@ -41,8 +41,9 @@ class Store : public ::testing::Test {
         return file.rows();
     }
     void expect_whole(const StoredTrial& trial) const {
-        const auto planned = std::find_if(tables.rows.begin(), tables.rows.end(),
-                                          [&](const auto& candidate) { return candidate.axes == trial.axes; });
+        const auto planned = std::find_if(tables.rows.begin(), tables.rows.end(), [&](const auto& candidate) {
+            return candidate.axes == trial.axes;
+        });
         ASSERT_NE(planned, tables.rows.end());
         const auto expected = sample_record(*planned);
         EXPECT_EQ(trial.record.trial_id, planned->trial_id);
@@ -54,8 +55,10 @@ class Store : public ::testing::Test {
         EXPECT_EQ(trial.record.curve.evaluation, expected.curve.evaluation);
         EXPECT_EQ(trial.record.curve.loss_nats, expected.curve.loss_nats);
         const auto tokens = testing::sample_tokens()[static_cast<std::size_t>(trial.axes.sample)];
-        EXPECT_EQ(trial.text, std::vector<std::int32_t>(tokens.text.begin(), tokens.text.begin() + trial.axes.length));
-        EXPECT_EQ(trial.prefix, std::vector<std::int32_t>(tokens.prefix.end() - trial.axes.prefix, tokens.prefix.end()));
+        EXPECT_EQ(trial.text,
+                  std::vector<std::int32_t>(tokens.text.begin(), tokens.text.begin() + trial.axes.length));
+        EXPECT_EQ(trial.prefix,
+                  std::vector<std::int32_t>(tokens.prefix.end() - trial.axes.prefix, tokens.prefix.end()));
     }
 
     TemporaryFolder place;
@@ -96,7 +99,8 @@ TEST_F(Store, ASnapshotShowsEveryRecordWithItsVectorCurveAndTokens) {
     auto store = begin();
     for (std::size_t number = 0; number < 30; ++number) store.append(sample_record(row(number)));
     EXPECT_EQ(store.snapshot().rows, 30U);
-    for (std::size_t number = 30; number < tables.rows.size(); ++number) store.append(sample_record(row(number)));
+    for (std::size_t number = 30; number < tables.rows.size(); ++number)
+        store.append(sample_record(row(number)));
     const SnapshotReport report = store.snapshot();
     EXPECT_EQ(report.rows, 96U);
     EXPECT_EQ(report.rows_without_tokens, 0U);
@@ -112,7 +116,8 @@ TEST_F(Store, RowsStandInPlannedOrderWhateverTheOrderOfTheResults) {
     store.snapshot();
     const auto file = ResultFile::open(root);
     ASSERT_EQ(file.rows(), tables.rows.size());
-    for (std::size_t number = 0; number < file.rows(); ++number) EXPECT_EQ(file.axes(number), row(number).axes);
+    for (std::size_t number = 0; number < file.rows(); ++number)
+        EXPECT_EQ(file.axes(number), row(number).axes);
 }
 
 TEST_F(Store, ASnapshotOfNothingNewIsTheSameFile) {

@@ -16,7 +16,9 @@ namespace memcap::store::testing {
 
 inline constexpr std::int32_t kWidth = 6;  ///< E
 
-inline Id128 id_of(const std::string& text) { return hash128(std::as_bytes(std::span(text))); }
+inline Id128 id_of(const std::string& text) {
+    return hash128(std::as_bytes(std::span(text)));
+}
 
 /// Tokens of sample s: text 1000 s + 0, 1, 2, ...; prefix 1000 s + 500, 501, ...
 inline std::vector<TokenSample> sample_tokens() {
@@ -24,7 +26,8 @@ inline std::vector<TokenSample> sample_tokens() {
     for (std::int32_t sample = 0; sample < 4; ++sample) {
         auto& tokens = samples[static_cast<std::size_t>(sample)];
         for (std::int32_t token = 0; token < 40; ++token) tokens.text.push_back(1000 * sample + token);
-        for (std::int32_t token = 0; token < 20; ++token) tokens.prefix.push_back(1000 * sample + 500 + token);
+        for (std::int32_t token = 0; token < 20; ++token)
+            tokens.prefix.push_back(1000 * sample + 500 + token);
     }
     return samples;
 }
@@ -45,8 +48,8 @@ inline record::LaunchRow sample_launch(const std::string& started_utc = "2026-03
 
 inline Id128 trial_of(const Axes& axes) {
     // The protocol's name is no part of a trial's identity: "paper" and "same" stand for equal values.
-    return id_of(axes.model + axes.corpus + std::to_string(axes.sample) + "/" + std::to_string(axes.seed) + "/" +
-                 std::to_string(axes.memory_vectors) + "/" + std::to_string(axes.length) + "/" +
+    return id_of(axes.model + axes.corpus + std::to_string(axes.sample) + "/" + std::to_string(axes.seed) +
+                 "/" + std::to_string(axes.memory_vectors) + "/" + std::to_string(axes.length) + "/" +
                  std::to_string(axes.prefix));
 }
 
@@ -117,7 +120,8 @@ inline record::TrialRecord sample_record(const record::PlannedRow& row, std::int
     record.scored_tokens = row.scored_tokens;
     record.evaluations = 100 + axes.length;
     record.best_evaluation = 50 + axes.sample;
-    record.correct_tokens = axes.length <= 8 * axes.memory_vectors ? row.scored_tokens : row.scored_tokens / 2;
+    record.correct_tokens =
+        axes.length <= 8 * axes.memory_vectors ? row.scored_tokens : row.scored_tokens / 2;
     record.exact = record.correct_tokens == row.scored_tokens;
     record.stop_reason = record.exact ? record::StopReason::solved : record::StopReason::max_steps;
     record.accuracy = static_cast<double>(record.correct_tokens) / row.scored_tokens;
@@ -133,7 +137,8 @@ inline record::TrialRecord sample_record(const record::PlannedRow& row, std::int
     record.finished_utc = "2026-03-01T12:05:00Z";
     record.vector_width = kWidth;
     const auto mark = static_cast<float>(row.trial_id.low % 1000003);
-    for (std::int32_t i = 0; i < axes.memory_vectors * kWidth; ++i) record.vector.push_back(mark + 0.25F * static_cast<float>(i));
+    for (std::int32_t i = 0; i < axes.memory_vectors * kWidth; ++i)
+        record.vector.push_back(mark + 0.25F * static_cast<float>(i));
     for (std::int32_t point = 1; point <= 5 + axes.sample; ++point) {
         record.curve.evaluation.push_back(10 * point);
         record.curve.loss_nats.push_back(mark / static_cast<float>(point));
@@ -142,8 +147,8 @@ inline record::TrialRecord sample_record(const record::PlannedRow& row, std::int
     return record;
 }
 
-inline record::TrialRecord sample_failure(const record::PlannedRow& row,
-                                          record::FailureCategory category = record::FailureCategory::permanent) {
+inline record::TrialRecord sample_failure(
+    const record::PlannedRow& row, record::FailureCategory category = record::FailureCategory::permanent) {
     record::TrialRecord record;
     record.trial_id = row.trial_id;
     record.status = record::TrialStatus::failed;

@@ -42,7 +42,8 @@ class GoldenCase {
     const json& facts() const { return facts_; }
     /// The case's own model, or the shipped model of its name.
     fs::path model_folder() const {
-        return is_shipped() ? source_folder() / "experiments" / "models" / folder_.filename() : folder_ / "model";
+        return is_shipped() ? source_folder() / "experiments" / "models" / folder_.filename()
+                            : folder_ / "model";
     }
     bool is_shipped() const { return !fs::exists(folder_ / "model"); }
     bool has(const std::string& name) const { return expected_.contains(name); }
@@ -126,6 +127,15 @@ inline std::vector<std::string> golden_case_names() {
         if (fs::exists(entry.path() / "case.json")) names.push_back(entry.path().filename().string());
     }
     std::sort(names.begin(), names.end());
+    return names;
+}
+
+/// The cases whose model lies beside its values.
+inline std::vector<std::string> random_checkpoint_names() {
+    std::vector<std::string> names = golden_case_names();
+    std::erase_if(names, [](const auto& name) {
+        return !fs::exists(source_folder() / "tests" / "golden" / name / "model");
+    });
     return names;
 }
 

@@ -25,8 +25,8 @@ struct DecodingCapacity {
     bool cut = false;         ///< it is the largest length tried, so the capacity may be higher
 };
 
-/// The decoding capacity of one cell (arXiv 2502.13063, section 3: mean accuracy of at least 0.99; random text with
-/// drawn lengths: the longest trial). Failed trials are left out.
+/// The decoding capacity of one cell (arXiv 2502.13063, section 3: mean accuracy of at least 0.99; random
+/// text with drawn lengths: the longest trial). Failed trials are left out.
 DecodingCapacity decoding_capacity(std::span<const Outcome> outcomes, LengthKind lengths, CapacityRule rule);
 
 }  // namespace memcap::metrics

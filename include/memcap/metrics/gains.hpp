@@ -21,7 +21,8 @@ struct Gains {
     Spread information_nats;
 };
 
-/// Gains pooled over all lengths of one cell, over the finished trials with accuracy <= 0.99 (the paper's notebooks).
+/// Gains pooled over all lengths of one cell, over the finished trials with accuracy <= 0.99 (the paper's
+/// notebooks).
 Gains gains(std::span<const Outcome> outcomes);
 
 }  // namespace memcap::metrics

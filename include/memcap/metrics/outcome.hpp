@@ -16,13 +16,18 @@ struct Outcome {
 
 /// The share of right tokens from which the paper calls a text decoded.
 inline constexpr double kDecodedAccuracy = 0.99;
-/// Accuracies are ratios of small integers and their means; nothing real lies this close to the limit without being
-/// equal to it, while decimal fractions may miss it by their last bits.
+/// Accuracies are ratios of small integers and their means; nothing real lies this close to the limit without
+/// being equal to it, while decimal fractions may miss it by their last bits.
 inline constexpr double kAccuracyTolerance = 1e-7;
 
 /// accuracy >= 0.99
-inline bool decoded(double accuracy) { return accuracy >= kDecodedAccuracy - kAccuracyTolerance; }
-/// accuracy <= 0.99: the trial asks for more than its memory holds, so its gain measures the memory, not the text.
-inline bool saturated(double accuracy) { return accuracy <= kDecodedAccuracy + kAccuracyTolerance; }
+inline bool decoded(double accuracy) {
+    return accuracy >= kDecodedAccuracy - kAccuracyTolerance;
+}
+/// accuracy <= 0.99: the trial asks for more than its memory holds, so its gain measures the memory, not the
+/// text.
+inline bool saturated(double accuracy) {
+    return accuracy <= kDecodedAccuracy + kAccuracyTolerance;
+}
 
 }  // namespace memcap::metrics

@@ -1,4 +1,5 @@
-// One row of statistics for each cell of an experiment: all metrics of a model, corpus, K, prefix, protocol, precision.
+// One row of statistics for each cell of an experiment: all metrics of a model, corpus, K, prefix, protocol,
+// precision.
 #pragma once
 
 #include <cstdint>
@@ -36,10 +37,11 @@ struct StatisticsRow {
     double utilisation = 0.0;
 };
 
-/// The statistics of all outcomes, a row a cell, sorted by model, corpus, K, prefix, protocol and precision in the order
-/// in which their names first occur in `outcomes`. Widths and vocabularies come from `models`, which corpora have drawn
-/// lengths from `corpora`; a model that is not there gives NaN.
-std::vector<StatisticsRow> statistics(std::span<const Outcome> outcomes, std::span<const record::ModelRow> models,
+/// The statistics of all outcomes, a row a cell, sorted by model, corpus, K, prefix, protocol and precision
+/// in the order in which their names first occur in `outcomes`. Widths and vocabularies come from `models`,
+/// which corpora have drawn lengths from `corpora`; a model that is not there gives NaN.
+std::vector<StatisticsRow> statistics(std::span<const Outcome> outcomes,
+                                      std::span<const record::ModelRow> models,
                                       std::span<const record::CorpusRow> corpora);
 
 }  // namespace memcap::metrics

@@ -21,7 +21,7 @@ class WeightReader {
         : files_(files), mode_(mode), device_(device) {}
 
     /// A factor of products: rounded and stored as the mode says.
-    at::Tensor matrix(const std::string& name, std::vector<std::int64_t> shape) const;
+    at::Tensor matrix(const std::string& name, const std::vector<std::int64_t>& shape) const;
     /// The matrices of these names, [rows_i, columns], one below the other.
     at::Tensor stacked_matrix(const std::vector<std::string>& names, const std::vector<std::int64_t>& rows,
                               std::int64_t columns) const;

@@ -22,9 +22,9 @@ struct MergeReport {
     std::vector<std::string> notes;      ///< renamed names, damage, vectors left out
 };
 
-/// Writes `out` from the journals of the folders, which are only read. A trial that several have comes from the first
-/// that finished it; a name that means different things in two folders gets the later folder's experiment added.
-/// Throws StoreError.
+/// Writes `out` from the journals of the folders, which are only read. A trial that several have comes from
+/// the first that finished it; a name that means different things in two folders gets the later folder's
+/// experiment added. Throws StoreError.
 MergeReport merge(const std::filesystem::path& out, const std::vector<std::filesystem::path>& folders,
                   MergeArrays arrays);
 

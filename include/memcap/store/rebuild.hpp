@@ -12,12 +12,12 @@ namespace memcap::store {
 struct RebuildReport {
     JournalReport journal;
     SnapshotReport written;
-    std::uint64_t trials = 0;           ///< with a record
+    std::uint64_t trials = 0;             ///< with a record
     std::uint64_t trials_in_no_plan = 0;  ///< have a record, but no row: their names now mean something else
 };
 
-/// Reads everything, each array against its checksum, and replaces results.h5. Throws StoreError, also if somebody
-/// else is writing to the folder.
+/// Reads everything, each array against its checksum, and replaces results.h5. Throws StoreError, also if
+/// somebody else is writing to the folder.
 RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& options);
 
 }  // namespace memcap::store

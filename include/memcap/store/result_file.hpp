@@ -19,15 +19,16 @@ namespace memcap::store {
 /// One row of /trials with what belongs to it.
 struct StoredTrial {
     Axes axes;
-    record::TrialRecord record;  ///< vector [K, E] and curve included; empty if none were kept
-    std::vector<std::int32_t> text;    ///< N tokens; empty if the file lacks them
+    record::TrialRecord record;      ///< vector [K, E] and curve included; empty if none were kept
+    std::vector<std::int32_t> text;  ///< N tokens; empty if the file lacks them
     std::vector<std::int32_t> prefix;
 };
 
 /// A result file, open for reading. The columns are read at once, vectors and tokens when asked for.
 class ResultFile {
   public:
-    /// `path`: the file, or a run folder. Throws DataError for what is no result file, a damaged or a newer one.
+    /// `path`: the file, or a run folder. Throws DataError for what is no result file, a damaged or a newer
+    /// one.
     static ResultFile open(const std::filesystem::path& path);
 
     ResultFile(ResultFile&&) noexcept;
@@ -45,7 +46,8 @@ class ResultFile {
     /// Rows that this trial answers; more than one where sweeps overlap.
     std::vector<std::size_t> rows_of(const Id128& trial) const;
 
-    /// experiment, created_utc, experiment_yaml, models, corpora, protocols, skipped and launches; `rows` is empty.
+    /// experiment, created_utc, experiment_yaml, models, corpora, protocols, skipped and launches; `rows` is
+    /// empty.
     const record::RunTables& tables() const;
     const std::vector<metrics::StatisticsRow>& statistics() const;
 

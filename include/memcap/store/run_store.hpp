@@ -44,9 +44,9 @@ struct SnapshotReport {
 
 /// A run folder that is open for writing. One thread at a time may use it.
 ///
-/// Order of use: open; known() for each planned trial; begin_launch; then append... sync (then acknowledge), with a
-/// snapshot every few minutes; at the end close(). What was synced survives any crash; a record that was appended but
-/// not yet synced may be lost with the machine, though not with the process.
+/// Order of use: open; known() for each planned trial; begin_launch; then append... sync (then acknowledge),
+/// with a snapshot every few minutes; at the end close(). What was synced survives any crash; a record that
+/// was appended but not yet synced may be lost with the machine, though not with the process.
 class RunStore {
   public:
     /// Opens or makes the folder: takes its lock, reads the journal, cuts torn tails, finishes what a crash
@@ -60,22 +60,25 @@ class RunStore {
     const RunFolder& folder() const noexcept { return folder_; }
     TokenCache tokens() const { return TokenCache(folder_.tokens()); }
     const JournalReport& report() const noexcept { return state_.report(); }
-    /// Nothing if the trial has to be run: no record, or one whose vector was lost before it was acknowledged.
+    /// Nothing if the trial has to be run: no record, or one whose vector was lost before it was
+    /// acknowledged.
     std::optional<KnownTrial> known(const Id128& trial) const;
     /// The tables of the last launch; `launches` holds all of them. Empty in a new folder.
     const record::RunTables& tables() const noexcept { return state_.tables(); }
 
-    /// Records what this launch is to do and writes experiment.yaml; `tables.launches` must hold this launch alone.
+    /// Records what this launch is to do and writes experiment.yaml; `tables.launches` must hold this launch
+    /// alone.
     void begin_launch(const record::RunTables& tables);
     /// Replaces what is on record about this launch, e.g. once hosts and devices are known, or when it ends.
     void update_launch(const record::LaunchRow& launch);
 
-    /// Journals a record with its vector and curve; durable after sync(). Throws StoreError (disk full: free space
-    /// and append again; the journal stays whole).
+    /// Journals a record with its vector and curve; durable after sync(). Throws StoreError (disk full: free
+    /// space and append again; the journal stays whole).
     void append(const record::TrialRecord& record);
     /// Brings all that was appended to the disk; only then may results be acknowledged. Throws StoreError.
     void sync();
-    /// Moves vectors to an immutable segment and replaces results.h5. Throws StoreError; nothing is lost by that.
+    /// Moves vectors to an immutable segment and replaces results.h5. Throws StoreError; nothing is lost by
+    /// that.
     SnapshotReport snapshot();
     /// Syncs and releases the folder; append and snapshot must not be called after it.
     void close();
@@ -86,7 +89,8 @@ class RunStore {
     std::vector<metrics::Outcome> outcomes() const;
 
   private:
-    RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal, detail::ArrayLibrary library);
+    RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
+             detail::ArrayLibrary library);
 
     RunFolder folder_;
     FolderLock lock_;

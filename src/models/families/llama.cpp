@@ -187,7 +187,8 @@ class Llama final : public CausalLM {
     }
 
   private:
-    /// transformers ties only a head that the files lack, whatever `tie_word_embeddings` says of one that they hold.
+    /// transformers ties only a head that the files lack, whatever `tie_word_embeddings` says of one that
+    /// they hold.
     at::Tensor read_head(const nn::WeightReader& weights) const {
         if (weights.contains("lm_head.weight") || !config_.tie_word_embeddings) {
             return weights.matrix("lm_head.weight", {config_.vocab_size, config_.hidden_size});

@@ -43,8 +43,8 @@ ArrayLibrary ArrayLibrary::open(const RunFolder& folder) {
         try {
             library.segments_.emplace(number, SegmentReader(path).index());
         } catch (const Hdf5Failure& failure) {
-            log::warning(fmt::format("{}: its vectors and curves cannot be read ({}); their numbers stay", path.string(),
-                                     failure.what()));
+            log::warning(fmt::format("{}: its vectors and curves cannot be read ({}); their numbers stay",
+                                     path.string(), failure.what()));
         }
     }
     return library;
@@ -54,7 +54,8 @@ std::optional<SegmentEntry> ArrayLibrary::find(const BulkPlace& place) const {
     const auto segment = segments_.find(place.number);
     if (segment == segments_.end()) return std::nullopt;
     const auto entry = segment->second.entries.find(place.offset_bytes);
-    if (entry == segment->second.entries.end() || entry->second.checksum != place.checksum) return std::nullopt;
+    if (entry == segment->second.entries.end() || entry->second.checksum != place.checksum)
+        return std::nullopt;
     return entry->second;
 }
 
@@ -90,11 +91,13 @@ bool ArrayLibrary::read_bulk(const BulkPlace& place, record::TrialRecord& record
     const auto end = ::lseek(cache.bulk, 0, SEEK_END);
     if (end < 0 || place.offset_bytes + place.size_bytes() > static_cast<std::uint64_t>(end)) return false;
     Bytes bytes(place.size_bytes());
-    const auto count = ::pread(cache.bulk, bytes.data(), bytes.size(), static_cast<off_t>(place.offset_bytes));
+    const auto count =
+        ::pread(cache.bulk, bytes.data(), bytes.size(), static_cast<off_t>(place.offset_bytes));
     return count == static_cast<ssize_t>(bytes.size()) && decode_arrays(bytes, place, record);
 }
 
-bool ArrayLibrary::read_segment(const BulkPlace& place, const SegmentEntry& entry, record::TrialRecord& record) {
+bool ArrayLibrary::read_segment(const BulkPlace& place, const SegmentEntry& entry,
+                                record::TrialRecord& record) {
     Cache& cache = *cache_;
     try {
         if (!cache.segment || cache.segment_number != place.number) {

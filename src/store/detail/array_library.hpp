@@ -47,8 +47,9 @@ class ArrayLibrary {
     ArraysState verify(const BulkPlace& place);
     /// Fills a record's vector and curve from wherever they lie; false if they are gone or damaged.
     bool read(const BulkPlace& place, record::TrialRecord& record);
-    /// Turns a finished bulk file into a segment and deletes it. `live`: the places in it that results refer to, by
-    /// trial. A damaged entry is left out of the index. Throws Hdf5Failure or StoreError, and then changes nothing.
+    /// Turns a finished bulk file into a segment and deletes it. `live`: the places in it that results refer
+    /// to, by trial. A damaged entry is left out of the index. Throws Hdf5Failure or StoreError, and then
+    /// changes nothing.
     void publish(std::uint32_t number, const std::vector<std::pair<Id128, BulkPlace>>& live);
 
   private:

@@ -20,7 +20,9 @@ Handle text_type(std::size_t size_bytes) {
     return type;
 }
 
-Handle scalar_space() { return {H5Screate(H5S_SCALAR), H5Sclose, "describe a single value"}; }
+Handle scalar_space() {
+    return {H5Screate(H5S_SCALAR), H5Sclose, "describe a single value"};
+}
 
 Handle create_attribute(const Handle& object, const std::string& name, hid_t type) {
     const Handle space = scalar_space();
@@ -119,7 +121,8 @@ Handle write_pairs(const Handle& group, const ColumnLabel& label, const std::vec
                    H5Dclose, "make the dataset " + label.name);
     write_labels(dataset, label);
     if (!values.empty()) {
-        checked(H5Dwrite(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "write pairs");
+        checked(H5Dwrite(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
+                "write pairs");
     }
     return dataset;
 }
@@ -128,12 +131,14 @@ std::vector<double> read_pairs(const Handle& group, const std::string& name) {
     const Handle dataset = open_dataset(group, name);
     std::vector<double> values(element_count(dataset));
     if (!values.empty()) {
-        checked(H5Dread(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "read pairs");
+        checked(H5Dread(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
+                "read pairs");
     }
     return values;
 }
 
-Handle write_name_column(const Handle& group, const ColumnLabel& label, const std::vector<std::string_view>& values) {
+Handle write_name_column(const Handle& group, const ColumnLabel& label,
+                         const std::vector<std::string_view>& values) {
     std::size_t size = 1;
     for (const auto value : values) size = std::max(size, value.size());
     std::vector<char> bytes(size * values.size(), '\0');
@@ -143,19 +148,22 @@ Handle write_name_column(const Handle& group, const ColumnLabel& label, const st
     const Handle type = text_type(size);
     Handle dataset = create_line(group, label, type.get(), values.size(), Compression::shuffle_gzip);
     if (!values.empty()) {
-        checked(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()), "write texts");
+        checked(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()),
+                "write texts");
     }
     return dataset;
 }
 
-Handle write_text_column(const Handle& group, const ColumnLabel& label, const std::vector<std::string_view>& values) {
+Handle write_text_column(const Handle& group, const ColumnLabel& label,
+                         const std::vector<std::string_view>& values) {
     const std::vector<std::string> terminated(values.begin(), values.end());
     std::vector<const char*> pointers;
     for (const auto& text : terminated) pointers.push_back(text.c_str());
     const Handle type = text_type(H5T_VARIABLE);
     Handle dataset = create_line(group, label, type.get(), values.size(), Compression::shuffle_gzip);
     if (!values.empty()) {
-        checked(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()), "write texts");
+        checked(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()),
+                "write texts");
     }
     return dataset;
 }
@@ -165,8 +173,8 @@ Handle write_text(const Handle& group, const ColumnLabel& label, const std::stri
     const Handle space = scalar_space();
     const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "make a property list");
     checked(H5Pset_obj_track_times(creation.get(), 0), "leave out time stamps");
-    Handle dataset(H5Dcreate2(group.get(), label.name.c_str(), type.get(), space.get(), H5P_DEFAULT, creation.get(),
-                              H5P_DEFAULT),
+    Handle dataset(H5Dcreate2(group.get(), label.name.c_str(), type.get(), space.get(), H5P_DEFAULT,
+                              creation.get(), H5P_DEFAULT),
                    H5Dclose, "make the dataset " + label.name);
     write_labels(dataset, label);
     const char* pointer = text.c_str();
@@ -179,7 +187,8 @@ std::vector<std::string> read_text_column(const Handle& group, const std::string
     const std::uint64_t count = element_count(dataset);
     if (count == 0) return {};
     const Handle type(H5Dget_type(dataset.get()), H5Tclose, "ask for the type of " + name);
-    if (H5Tget_class(type.get()) != H5T_STRING) throw Hdf5Failure("the column " + name + " does not hold texts");
+    if (H5Tget_class(type.get()) != H5T_STRING)
+        throw Hdf5Failure("the column " + name + " does not hold texts");
     if (H5Tis_variable_str(type.get()) > 0) return read_variable(dataset, count);
     const std::size_t size = H5Tget_size(type.get());
     std::vector<char> bytes(size * count);

@@ -45,7 +45,8 @@ std::vector<T> read_stretch(const Handle& dataset, std::uint64_t start, std::uin
     std::vector<T> values(count);
     if (count == 0) return values;
     const std::uint64_t total = element_count(dataset);
-    if (start > total || count > total - start) throw Hdf5Failure("a row refers to values beyond the end of its dataset");
+    if (start > total || count > total - start)
+        throw Hdf5Failure("a row refers to values beyond the end of its dataset");
     const Handle memory = line_space(count);
     const Handle file = stretch_of_line(total, start, count);
     checked(H5Dread(dataset.get(), memory_type<T>(), memory.get(), file.get(), H5P_DEFAULT, values.data()),
@@ -65,9 +66,11 @@ Handle write_pairs(const Handle& group, const ColumnLabel& label, const std::vec
 std::vector<double> read_pairs(const Handle& group, const std::string& name);
 
 /// Short, often repeated texts: fixed-length UTF-8, padded with zeros, which compresses and reads fast.
-Handle write_name_column(const Handle& group, const ColumnLabel& label, const std::vector<std::string_view>& values);
+Handle write_name_column(const Handle& group, const ColumnLabel& label,
+                         const std::vector<std::string_view>& values);
 /// Free text of any length: variable-length UTF-8.
-Handle write_text_column(const Handle& group, const ColumnLabel& label, const std::vector<std::string_view>& values);
+Handle write_text_column(const Handle& group, const ColumnLabel& label,
+                         const std::vector<std::string_view>& values);
 /// A single variable-length UTF-8 text.
 Handle write_text(const Handle& group, const ColumnLabel& label, const std::string& text);
 

@@ -12,14 +12,19 @@ herr_t keep_innermost(unsigned depth, const H5E_error2_t* error, void* data) {
 }
 
 /// Errors are reported as exceptions, so HDF5 must not print them as well.
-void silence_hdf5() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+void silence_hdf5() {
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
 
-Handle properties(hid_t kind) { return {H5Pcreate(kind), H5Pclose, "make a property list"}; }
+Handle properties(hid_t kind) {
+    return {H5Pcreate(kind), H5Pclose, "make a property list"};
+}
 
 Handle file_access(hbool_t locking) {
     silence_hdf5();
     Handle access = properties(H5P_FILE_ACCESS);
-    // Best effort: some cluster file systems refuse locks. The lock of the run folder is what excludes other writers.
+    // Best effort: some cluster file systems refuse locks. The lock of the run folder is what excludes other
+    // writers.
     H5Pset_file_locking(access.get(), locking, 1);
     // Closing a file must mean that it is closed: with objects left open it is to fail, not to wait for them.
     checked(H5Pset_fclose_degree(access.get(), H5F_CLOSE_SEMI), "set how files close");
@@ -80,14 +85,16 @@ Handle stretch_of_line(std::uint64_t total, std::uint64_t start, std::uint64_t c
     if (count == 0) {
         checked(H5Sselect_none(space.get()), "select elements");
     } else {
-        checked(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &first, nullptr, &size, nullptr), "select elements");
+        checked(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &first, nullptr, &size, nullptr),
+                "select elements");
     }
     return space;
 }
 
 std::uint64_t element_count(const Handle& dataset) {
     const Handle space(H5Dget_space(dataset.get()), H5Sclose, "ask for the size of a dataset");
-    return static_cast<std::uint64_t>(checked(H5Sget_simple_extent_npoints(space.get()), "ask for the size of a dataset"));
+    return static_cast<std::uint64_t>(
+        checked(H5Sget_simple_extent_npoints(space.get()), "ask for the size of a dataset"));
 }
 
 }  // namespace memcap::store::detail

@@ -12,7 +12,8 @@
 
 namespace memcap::store::detail {
 
-/// A call into HDF5 failed; what() says which and why. Callers add the file and turn it into the error of their layer.
+/// A call into HDF5 failed; what() says which and why. Callers add the file and turn it into the error of
+/// their layer.
 class Hdf5Failure : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
@@ -36,7 +37,8 @@ class Handle {
     Handle() = default;
     /// Throws Hdf5Failure if `id` is not valid; `what` says what was tried.
     Handle(hid_t id, Closer closer, const std::string& what) : id_(checked(id, what)), closer_(closer) {}
-    Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, H5I_INVALID_HID)), closer_(other.closer_) {}
+    Handle(Handle&& other) noexcept
+        : id_(std::exchange(other.id_, H5I_INVALID_HID)), closer_(other.closer_) {}
     Handle& operator=(Handle&& other) noexcept {
         reset();
         id_ = std::exchange(other.id_, H5I_INVALID_HID);
@@ -71,7 +73,8 @@ hid_t memory_type() {
     if constexpr (std::is_same_v<T, std::uint64_t>) return H5T_NATIVE_UINT64;
 }
 
-/// A new file, empty but for the tracking of creation order, which netCDF-4 wants. Nothing in it depends on the clock.
+/// A new file, empty but for the tracking of creation order, which netCDF-4 wants. Nothing in it depends on
+/// the clock.
 Handle create_file(const std::filesystem::path& path);
 /// An existing file, for reading, without locks: memcap replaces its files whole and never writes into them.
 Handle open_file(const std::filesystem::path& path);

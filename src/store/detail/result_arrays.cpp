@@ -25,10 +25,18 @@ struct Stretches {
     }
 };
 
-bool has_arrays(const ContentRow& row) { return !row.stored->arrays.empty(); }
+bool has_arrays(const ContentRow& row) {
+    return !row.stored->arrays.empty();
+}
+
+/// A rebuild knows of damage that the index of a segment does not show.
+bool is_whole(const ContentRow& row) {
+    return row.stored->arrays_state == ArraysState::whole;
+}
 
 void write_stretches(const Handle& vectors, const Handle& curves, const Stretches& stretches) {
-    write_column(vectors, {"start", "first element of the row's vectors in values", ""}, stretches.vector_start);
+    write_column(vectors, {"start", "first element of the row's vectors in values", ""},
+                 stretches.vector_start);
     write_column(vectors, {"count", "elements of the row, K * E; 0: none kept", ""}, stretches.vector_count);
     write_column(curves, {"start", "first point of the row's curve", ""}, stretches.curve_start);
     write_column(curves, {"count", "points of the row's curve; 0: none kept", ""}, stretches.curve_count);
@@ -49,7 +57,8 @@ std::string without_patterns(const std::string& name) {
 }
 
 template <class T>
-void write_virtual(const Handle& group, const ColumnLabel& label, const std::vector<Mapping>& mappings, T missing) {
+void write_virtual(const Handle& group, const ColumnLabel& label, const std::vector<Mapping>& mappings,
+                   T missing) {
     const std::uint64_t total = mappings.empty() ? 0 : mappings.back().start + mappings.back().count;
     if (total == 0) {
         create_line(group, label, memory_type<T>(), 0, Compression::none);
@@ -62,13 +71,13 @@ void write_virtual(const Handle& group, const ColumnLabel& label, const std::vec
         if (mapping.count == 0) continue;
         const Handle here = stretch_of_line(total, mapping.start, mapping.count);
         const Handle there = line_space(mapping.count);
-        checked(H5Pset_virtual(creation.get(), here.get(), without_patterns(mapping.file).c_str(), label.name.c_str(),
-                               there.get()),
+        checked(H5Pset_virtual(creation.get(), here.get(), without_patterns(mapping.file).c_str(),
+                               label.name.c_str(), there.get()),
                 "refer to a segment");
     }
     const Handle space = line_space(total);
-    const Handle dataset(H5Dcreate2(group.get(), label.name.c_str(), memory_type<T>(), space.get(), H5P_DEFAULT,
-                                    creation.get(), H5P_DEFAULT),
+    const Handle dataset(H5Dcreate2(group.get(), label.name.c_str(), memory_type<T>(), space.get(),
+                                    H5P_DEFAULT, creation.get(), H5P_DEFAULT),
                          H5Dclose, "make the dataset " + label.name);
     write_attribute(dataset, "long_name", label.long_name);
     if (!label.units.empty()) write_attribute(dataset, "units", label.units);
@@ -88,7 +97,8 @@ struct SegmentLine {
         for (std::size_t folder = 0; folder < content.folders.size(); ++folder) {
             for (const auto& [number, segment] : content.folders[folder].library->segments()) {
                 const auto path = content.folders[folder].folder->vectors_segment(number);
-                const std::string name = std::filesystem::absolute(path).lexically_proximate(base).generic_string();
+                const std::string name =
+                    std::filesystem::absolute(path).lexically_proximate(base).generic_string();
                 bases[{folder, number}] = end;
                 vectors.push_back({name, end.vector, segment.vector_total});
                 curves.push_back({name, end.curve, segment.curve_total});
@@ -109,7 +119,7 @@ std::uint64_t refer_to_segments(const Handle& vectors, const Handle& curves, con
         const std::size_t folder = content.rows[row].folder;
         const BulkPlace& place = content.rows[row].stored->arrays;
         const auto entry = content.folders[folder].library->find(place);
-        if (!entry) {
+        if (!entry || !is_whole(content.rows[row])) {
             ++without;
             continue;
         }
@@ -136,7 +146,7 @@ struct CopyList {
 
     explicit CopyList(const ResultContent& content) {
         for (const ContentRow& row : content.rows) {
-            if (!has_arrays(row) || starts.contains(row.stored)) continue;
+            if (!has_arrays(row) || !is_whole(row) || starts.contains(row.stored)) continue;
             record::TrialRecord scratch;
             if (!content.folders[row.folder].library->read(row.stored->arrays, scratch)) continue;
             trials.push_back(&row);
@@ -174,7 +184,8 @@ std::uint64_t copy_arrays(const Handle& vectors, const Handle& curves, const Res
 
 }  // namespace
 
-std::uint64_t write_arrays(const Handle& file, const ResultContent& content, const std::filesystem::path& base) {
+std::uint64_t write_arrays(const Handle& file, const ResultContent& content,
+                           const std::filesystem::path& base) {
     const Handle vectors = create_group(file, "vectors");
     const Handle curves = create_group(file, "curves");
     return content.arrays == MergeArrays::copy ? copy_arrays(vectors, curves, content)

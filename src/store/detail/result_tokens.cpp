@@ -46,8 +46,12 @@ struct TokenColumns {
     }
 };
 
-std::size_t length_of(const ContentRow& row) { return static_cast<std::size_t>(std::max(0, row.planned->axes.length)); }
-std::size_t prefix_of(const ContentRow& row) { return static_cast<std::size_t>(std::max(0, row.planned->axes.prefix)); }
+std::size_t length_of(const ContentRow& row) {
+    return static_cast<std::size_t>(std::max(0, row.planned->axes.length));
+}
+std::size_t prefix_of(const ContentRow& row) {
+    return static_cast<std::size_t>(std::max(0, row.planned->axes.prefix));
+}
 
 std::map<TableKey, SampleUses> collect_uses(const ResultContent& content) {
     std::map<TableKey, SampleUses> uses;
@@ -60,7 +64,8 @@ std::map<TableKey, SampleUses> collect_uses(const ResultContent& content) {
 }
 
 /// Copies what is used of one file of tokens behind the values gathered so far.
-void gather(const std::vector<TokenSample>& samples, SampleUses& uses, TokenColumns& texts, TokenColumns& prefixes) {
+void gather(const std::vector<TokenSample>& samples, SampleUses& uses, TokenColumns& texts,
+            TokenColumns& prefixes) {
     for (auto& [number, use] : uses) {
         if (number < 0 || static_cast<std::size_t>(number) >= samples.size()) continue;
         const TokenSample& sample = samples[static_cast<std::size_t>(number)];
@@ -69,11 +74,13 @@ void gather(const std::vector<TokenSample>& samples, SampleUses& uses, TokenColu
         if (use.text_there) {
             use.text_start = texts.values.size();
             const auto begin = sample.text.begin();
-            texts.values.insert(texts.values.end(), begin, begin + static_cast<std::ptrdiff_t>(use.text_tokens));
+            texts.values.insert(texts.values.end(), begin,
+                                begin + static_cast<std::ptrdiff_t>(use.text_tokens));
         }
         if (use.prefix_there) {
             const auto end = sample.prefix.end();
-            prefixes.values.insert(prefixes.values.end(), end - static_cast<std::ptrdiff_t>(use.prefix_tokens), end);
+            prefixes.values.insert(prefixes.values.end(),
+                                   end - static_cast<std::ptrdiff_t>(use.prefix_tokens), end);
             use.prefix_end = prefixes.values.size();
         }
     }
@@ -92,7 +99,8 @@ std::uint64_t write_tokens(const Handle& file, const ResultContent& content) {
     std::uint64_t without = 0;
     for (std::size_t number = 0; number < content.rows.size(); ++number) {
         const ContentRow& row = content.rows[number];
-        const SampleUse& use = uses.at({row.token_folder, row.planned->token_table}).at(row.planned->token_sample);
+        const SampleUse& use =
+            uses.at({row.token_folder, row.planned->token_table}).at(row.planned->token_sample);
         if (use.text_there && length_of(row) > 0) texts.set(number, use.text_start, length_of(row));
         if (use.prefix_there && prefix_of(row) > 0) {
             prefixes.set(number, use.prefix_end - prefix_of(row), prefix_of(row));

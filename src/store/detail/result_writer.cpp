@@ -65,11 +65,12 @@ SnapshotReport write_results(const std::filesystem::path& path, const ResultCont
         publish_file(temporary.path(), absolute);
         return report;
     } catch (const Hdf5Failure& failure) {
-        throw StoreError(path, {.what = "cannot write the result file",
-                                .where = {},
-                                .why = failure.what(),
-                                .advice = "Free space if the disk is full; the journal holds everything, and `memcap "
-                                          "rebuild` writes the file anew"});
+        throw StoreError(
+            path, {.what = "cannot write the result file",
+                   .where = {},
+                   .why = failure.what(),
+                   .advice = "Free space if the disk is full; the journal holds everything, and `memcap "
+                             "rebuild` writes the file anew"});
     }
 }
 

@@ -23,8 +23,8 @@ struct ContentFolder {
 struct ContentRow {
     const record::PlannedRow* planned;
     const StoredRecord* stored;
-    std::size_t folder = 0;         ///< that the record and its arrays come from
-    std::size_t token_folder = 0;   ///< that the row and its tokens come from
+    std::size_t folder = 0;        ///< that the record and its arrays come from
+    std::size_t token_folder = 0;  ///< that the row and its tokens come from
 };
 
 /// All that a result file says. Borrowed parts must outlive the writing.
@@ -35,7 +35,8 @@ struct ResultContent {
     MergeArrays arrays = MergeArrays::refer;
 };
 
-/// Replaces the file at `path`: temporary name, close, fsync, rename. Throws StoreError and then leaves what was there.
+/// Replaces the file at `path`: temporary name, close, fsync, rename. Throws StoreError and then leaves what
+/// was there.
 SnapshotReport write_results(const std::filesystem::path& path, const ResultContent& content);
 
 }  // namespace memcap::store::detail

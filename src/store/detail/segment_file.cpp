@@ -10,19 +10,28 @@ namespace {
 constexpr std::int32_t kSegmentSchemaVersion = 1;
 constexpr std::size_t kGatheredElements = 1 << 20;
 
-std::string index_name(const char* column) { return std::string("index/") + column; }
+std::string index_name(const char* column) {
+    return std::string("index/") + column;
+}
 
 }  // namespace
 
 ColumnLabel vector_label() {
     return {kVectorValues, "memory vectors [K, E] at best_evaluation, row-major, one after another", ""};
 }
-ColumnLabel evaluation_label() { return {kCurveEvaluation, "evaluation (forward pass) from 1", ""}; }
-ColumnLabel loss_label() { return {kCurveLoss, "mean cross-entropy of the scored tokens at that evaluation", "nats"}; }
-ColumnLabel accuracy_label() { return {kCurveAccuracy, "share of scored tokens that are right at that evaluation", ""}; }
+ColumnLabel evaluation_label() {
+    return {kCurveEvaluation, "evaluation (forward pass) from 1", ""};
+}
+ColumnLabel loss_label() {
+    return {kCurveLoss, "mean cross-entropy of the scored tokens at that evaluation", "nats"};
+}
+ColumnLabel accuracy_label() {
+    return {kCurveAccuracy, "share of scored tokens that are right at that evaluation", ""};
+}
 
 template <class T>
-ArrayLines::Line<T>::Line(const Handle& group, const ColumnLabel& label, std::uint64_t total, Compression compression)
+ArrayLines::Line<T>::Line(const Handle& group, const ColumnLabel& label, std::uint64_t total,
+                          Compression compression)
     : dataset_(create_line(group, label, memory_type<T>(), total, compression)) {}
 
 template <class T>
@@ -101,7 +110,8 @@ void SegmentWriter::write_index() {
     const Handle index = create_group(file_, "index");
     std::vector<std::string> names;
     for (const Id128& trial : trials_) names.push_back(trial.hex());
-    write_name_column(index, {"trial_id", "the trial whose vector and curve these are", ""}, {names.begin(), names.end()});
+    write_name_column(index, {"trial_id", "the trial whose vector and curve these are", ""},
+                      {names.begin(), names.end()});
     const auto write = [&](const char* name, const char* long_name, auto get) {
         std::vector<std::uint64_t> values;
         for (const BulkPlace& place : places_) values.push_back(get(place));
@@ -134,14 +144,16 @@ ArraySegment SegmentReader::index() const {
         checksums.size() != offsets.size()) {
         throw Hdf5Failure("the columns of its index differ in length");
     }
-    ArraySegment segment{.vector_total = element_count(vectors_), .curve_total = element_count(evaluations_), .entries = {}};
+    ArraySegment segment{
+        .vector_total = element_count(vectors_), .curve_total = element_count(evaluations_), .entries = {}};
     for (std::size_t row = 0; row < offsets.size(); ++row) {
         segment.entries[offsets[row]] = {vector_starts[row], curve_starts[row], checksums[row]};
     }
     return segment;
 }
 
-void SegmentReader::read(const BulkPlace& place, const SegmentEntry& entry, record::TrialRecord& record) const {
+void SegmentReader::read(const BulkPlace& place, const SegmentEntry& entry,
+                         record::TrialRecord& record) const {
     record.vector = read_stretch<float>(vectors_, entry.vector_start, place.vector_count);
     record.curve.evaluation = read_stretch<std::int32_t>(evaluations_, entry.curve_start, place.curve_count);
     record.curve.loss_nats = read_stretch<float>(losses_, entry.curve_start, place.curve_count);

@@ -19,11 +19,12 @@ inline constexpr const char* kCurveEvaluation = "evaluation";
 inline constexpr const char* kCurveLoss = "loss_nats";
 inline constexpr const char* kCurveAccuracy = "accuracy";
 
-/// Writes vectors and curves one after another into four lines of known length; values are gathered, because HDF5
-/// takes microseconds a call.
+/// Writes vectors and curves one after another into four lines of known length; values are gathered, because
+/// HDF5 takes microseconds a call.
 class ArrayLines {
   public:
-    ArrayLines(const Handle& vectors, const Handle& curves, std::uint64_t vector_total, std::uint64_t curve_total);
+    ArrayLines(const Handle& vectors, const Handle& curves, std::uint64_t vector_total,
+               std::uint64_t curve_total);
     void append(const record::TrialRecord& arrays);
     void flush();
     /// Elements appended so far, i.e. where the next entry starts.

@@ -10,11 +10,15 @@ namespace {
 /// A getter of one field, for const and for mutable rows.
 template <class Row, class Field>
 auto field(Field Row::*member) {
-    return [member](auto& row) -> auto& { return row.*member; };
+    return [member](auto& row) -> auto& {
+        return row.*member;
+    };
 }
 template <class Row, class Part, class Field>
 auto field(Part Row::*part, Field Part::*member) {
-    return [part, member](auto& row) -> auto& { return (row.*part).*member; };
+    return [ part, member ](auto& row) -> auto& {
+        return (row.*part).*member;
+    };
 }
 
 template <class Table>
@@ -27,9 +31,11 @@ void skipped_columns(Table& table) {
     table.number({"seed", "seed of the initial memory", ""}, axis(&Axes::seed));
     table.number({"memory_vectors", "memory vectors, K", ""}, axis(&Axes::memory_vectors));
     table.number({"length", "tokens in the text, N", "tokens"}, axis(&Axes::length));
-    table.number({"prefix", "visible, unscored tokens between memory and text", "tokens"}, axis(&Axes::prefix));
+    table.number({"prefix", "visible, unscored tokens between memory and text", "tokens"},
+                 axis(&Axes::prefix));
     table.name({"protocol", "name of the protocol", ""}, axis(&Axes::protocol));
-    table.enumerator({"precision", "in what the frozen model computes", ""}, axis(&Axes::precision), parse_precision);
+    table.enumerator({"precision", "in what the frozen model computes", ""}, axis(&Axes::precision),
+                     parse_precision);
     table.text({"reason", "why there is no such trial", ""}, field(&SkippedRow::reason));
 }
 
@@ -39,33 +45,40 @@ void statistics_columns(Table& table) {
     table.name({"model", "model", ""}, field(&Row::model));
     table.name({"corpus", "corpus", ""}, field(&Row::corpus));
     table.number({"memory_vectors", "memory vectors, K", ""}, field(&Row::memory_vectors));
-    table.number({"prefix", "visible, unscored tokens between memory and text", "tokens"}, field(&Row::prefix));
+    table.number({"prefix", "visible, unscored tokens between memory and text", "tokens"},
+                 field(&Row::prefix));
     table.name({"protocol", "name of the protocol", ""}, field(&Row::protocol));
-    table.enumerator({"precision", "in what the frozen model computes", ""}, field(&Row::precision), parse_precision);
+    table.enumerator({"precision", "in what the frozen model computes", ""}, field(&Row::precision),
+                     parse_precision);
     table.number({"trials", "trials with a record, failed ones included", ""}, field(&Row::trials));
     table.number({"failed", "failed trials, left out of all columns that follow", ""}, field(&Row::failed));
-    table.number({"capacity_tokens", "largest length whose mean accuracy is at least 0.99; 0: none", "tokens"},
-                 field(&Row::capacity_tokens));
+    table.number(
+        {"capacity_tokens", "largest length whose mean accuracy is at least 0.99; 0: none", "tokens"},
+        field(&Row::capacity_tokens));
     table.number({"capacity_exact_tokens", "largest length of which all trials are exact; 0: none", "tokens"},
                  field(&Row::capacity_exact_tokens));
-    table.flag({"capacity_cut", "1: the largest length of the grid still passes", ""}, field(&Row::capacity_cut));
+    table.flag({"capacity_cut", "1: the largest length of the grid still passes", ""},
+               field(&Row::capacity_cut));
     table.number({"token_gain_mean", "mean token gain of the trials with accuracy <= 0.99", "tokens"},
                  field(&Row::token_gain_mean));
     table.number({"token_gain_std", "its standard deviation over trials (ddof 1)", "tokens"},
                  field(&Row::token_gain_std));
-    table.number({"information_gain_nats_mean", "mean information gain of the trials with accuracy <= 0.99", "nats"},
-                 field(&Row::information_gain_nats_mean));
+    table.number(
+        {"information_gain_nats_mean", "mean information gain of the trials with accuracy <= 0.99", "nats"},
+        field(&Row::information_gain_nats_mean));
     table.number({"information_gain_nats_std", "its standard deviation over trials (ddof 1)", "nats"},
                  field(&Row::information_gain_nats_std));
     table.number({"ce_threshold_nats", "largest ce_nomem_nats among trials with accuracy >= 0.99", "nats"},
                  field(&Row::ce_threshold_nats));
     table.number({"ce_residual_threshold_nats", "largest loss_min_nats * length among them", "nats"},
                  field(&Row::ce_residual_threshold_nats));
-    table.number({"ce_offset_nats", "mean of ce_nomem_nats - loss_min_nats * scored_tokens, accuracy < 0.99", "nats"},
-                 field(&Row::ce_offset_nats));
+    table.number(
+        {"ce_offset_nats", "mean of ce_nomem_nats - loss_min_nats * scored_tokens, accuracy < 0.99", "nats"},
+        field(&Row::ce_offset_nats));
     table.number({"theoretical_capacity_tokens", "K * E * 16 / log2(V)", "tokens"},
                  field(&Row::theoretical_capacity_tokens));
-    table.number({"utilisation", "token_gain_mean / theoretical_capacity_tokens", ""}, field(&Row::utilisation));
+    table.number({"utilisation", "token_gain_mean / theoretical_capacity_tokens", ""},
+                 field(&Row::utilisation));
 }
 
 template <class Table>
@@ -78,7 +91,8 @@ void model_columns(Table& table) {
     table.name({"weights_sha256", "SHA-256 of the weight files", ""}, field(&Row::weights_sha256));
     table.number({"parameters", "parameters", ""}, field(&Row::parameters));
     table.number({"memory_width", "numbers in a memory vector, E", ""}, field(&Row::memory_width));
-    table.number({"vocabulary_size", "vocabulary of the model's config, V", ""}, field(&Row::vocabulary_size));
+    table.number({"vocabulary_size", "vocabulary of the model's config, V", ""},
+                 field(&Row::vocabulary_size));
     table.number({"context_tokens", "longest input", "tokens"}, field(&Row::context_tokens));
     table.number({"layers", "layers", ""}, field(&Row::layers));
 }
@@ -92,7 +106,8 @@ void corpus_columns(Table& table) {
     table.name({"part", "part of each text that is compressed", ""}, field(&Row::part));
     table.name({"sentences", "rule that split the texts", ""}, field(&Row::sentences));
     table.number({"samples", "samples", ""}, field(&Row::samples));
-    table.flag({"drawn_lengths", "1: each sample has a drawn length of its own", ""}, field(&Row::drawn_lengths));
+    table.flag({"drawn_lengths", "1: each sample has a drawn length of its own", ""},
+               field(&Row::drawn_lengths));
     table.name({"sha256", "SHA-256 of its files", ""}, field(&Row::sha256));
 }
 
@@ -101,7 +116,8 @@ void protocol_columns(Table& table) {
     using Row = record::ProtocolRow;
     const auto value = [](auto member) { return field(&Row::values, member); };
     table.name({"name", "name in the experiment file", ""}, field(&Row::name));
-    table.enumerator({"optimiser", "optimiser of the memory", ""}, value(&Protocol::optimiser), parse_optimiser);
+    table.enumerator({"optimiser", "optimiser of the memory", ""}, value(&Protocol::optimiser),
+                     parse_optimiser);
     table.number({"learning_rate", "highest learning rate", ""}, value(&Protocol::learning_rate));
     table.pair({"betas", "decay rates of the optimiser's moments", ""}, value(&Protocol::beta1),
                value(&Protocol::beta2));
@@ -111,9 +127,10 @@ void protocol_columns(Table& table) {
     table.number({"patience", "evaluations without a new best accuracy after which a trial stops", ""},
                  value(&Protocol::patience));
     table.number({"stop_accuracy", "accuracy at which a trial stops", ""}, value(&Protocol::stop_accuracy));
-    table.enumerator({"schedule", "course of the learning rate after the warm-up", ""}, value(&Protocol::schedule),
-                     parse_schedule);
-    table.number({"warmup_steps", "updates over which the learning rate rises", ""}, value(&Protocol::warmup_steps));
+    table.enumerator({"schedule", "course of the learning rate after the warm-up", ""},
+                     value(&Protocol::schedule), parse_schedule);
+    table.number({"warmup_steps", "updates over which the learning rate rises", ""},
+                 value(&Protocol::warmup_steps));
     table.enumerator({"target", "which tokens are scored", ""}, value(&Protocol::target), parse_target);
     table.enumerator({"init", "distribution of the initial memory", ""}, value(&Protocol::init), parse_init);
     table.number({"init_scale", "its scale in standard deviations of the input embeddings", ""},

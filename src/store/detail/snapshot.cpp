@@ -70,19 +70,24 @@ void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLib
 }
 
 SnapshotReport write_snapshot(const RunFolder& folder, const RunState& state, ArrayLibrary& library) {
-    ResultContent content{.tables = &state.tables(), .rows = {}, .folders = {{&folder, &library}}, .arrays = MergeArrays::refer};
+    ResultContent content{.tables = &state.tables(),
+                          .rows = {},
+                          .folders = {{&folder, &library}},
+                          .arrays = MergeArrays::refer};
     for (const ResultRow& row : state.rows()) {
-        content.rows.push_back({.planned = row.planned, .stored = row.stored, .folder = 0, .token_folder = 0});
+        content.rows.push_back(
+            {.planned = row.planned, .stored = row.stored, .folder = 0, .token_folder = 0});
     }
     const SnapshotReport report = write_results(folder.results_file(), content);
     if (report.rows_without_tokens > 0) {
         log::warning(fmt::format("{}: {} rows are without tokens, whose files are missing or damaged in {}",
-                                 folder.results_file().string(), report.rows_without_tokens, folder.tokens().string()));
+                                 folder.results_file().string(), report.rows_without_tokens,
+                                 folder.tokens().string()));
     }
     if (report.rows_without_arrays > 0) {
-        log::warning(fmt::format("{}: {} rows are without their vector, whose segment is missing or damaged in {}",
-                                 folder.results_file().string(), report.rows_without_arrays,
-                                 folder.vectors().string()));
+        log::warning(fmt::format(
+            "{}: {} rows are without their vector, whose segment is missing or damaged in {}",
+            folder.results_file().string(), report.rows_without_arrays, folder.vectors().string()));
     }
     return report;
 }

@@ -7,8 +7,8 @@
 
 namespace memcap::store::detail {
 
-/// Deletes what interrupted writes left: temporary files, and bulk files whose segment is in place. Only the holder of
-/// the lock may do that.
+/// Deletes what interrupted writes left: temporary files, and bulk files whose segment is in place. Only the
+/// holder of the lock may do that.
 void finish_interrupted_work(const RunFolder& folder, const RunState& state, const ArrayLibrary& library);
 
 /// Turns all bulk files, none of which may still be written to, into segments.

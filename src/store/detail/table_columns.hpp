@@ -9,7 +9,8 @@
 
 namespace memcap::store::detail {
 
-/// Writes one dataset a column into a new group. The getters of all its functions take a row and return a reference.
+/// Writes one dataset a column into a new group. The getters of all its functions take a row and return a
+/// reference.
 template <class Row>
 class TableWriter {
   public:
@@ -65,7 +66,8 @@ class TableReader {
 
     template <class Get>
     void name(const ColumnLabel& label, Get get) {
-        fill(label, read_text_column(group_, label.name), [&](Row& row, std::string& value) { get(row) = std::move(value); });
+        fill(label, read_text_column(group_, label.name),
+             [&](Row& row, std::string& value) { get(row) = std::move(value); });
     }
     template <class Get>
     void text(const ColumnLabel& label, Get get) {
@@ -85,7 +87,9 @@ class TableReader {
     void enumerator(const ColumnLabel& label, Get get, Parse parse) {
         fill(label, read_text_column(group_, label.name), [&](Row& row, const std::string& value) {
             const auto parsed = parse(value);
-            if (!parsed) throw Hdf5Failure("the column " + label.name + " holds '" + value + "', which this memcap does not know");
+            if (!parsed)
+                throw Hdf5Failure("the column " + label.name + " holds '" + value +
+                                  "', which this memcap does not know");
             get(row) = *parsed;
         });
     }
@@ -103,7 +107,8 @@ class TableReader {
     template <class Values, class Set>
     void fill(const ColumnLabel& label, Values values, Set set) {
         if (rows_.empty()) rows_.resize(values.size());
-        if (rows_.size() != values.size()) throw Hdf5Failure("the column " + label.name + " has another length than those before it");
+        if (rows_.size() != values.size())
+            throw Hdf5Failure("the column " + label.name + " has another length than those before it");
         for (std::size_t row = 0; row < rows_.size(); ++row) set(rows_[row], values[row]);
     }
 

@@ -80,7 +80,8 @@ std::vector<std::string> failure_texts(const std::vector<ContentRow>& rows) {
     for (const ContentRow& row : rows) {
         const TrialRecord& record = row.stored->record;
         const bool failed = record.status == TrialStatus::failed;
-        texts.push_back(failed ? std::string(to_string(record.failure.category)) + ": " + record.failure.message : "");
+        texts.push_back(
+            failed ? std::string(to_string(record.failure.category)) + ": " + record.failure.message : "");
     }
     return texts;
 }
@@ -123,7 +124,8 @@ void write_outcome(TrialTable& table, const std::vector<ContentRow>& rows) {
                    &TrialRecord::best_evaluation);
     table.names({"stop_reason", "solved, patience or max_steps", ""},
                 [](const ContentRow& row) { return to_string(row.stored->record.stop_reason); });
-    table.measured({"loss_nomem_nats", "mean cross-entropy without memory", "nats"}, &TrialRecord::loss_nomem_nats);
+    table.measured({"loss_nomem_nats", "mean cross-entropy without memory", "nats"},
+                   &TrialRecord::loss_nomem_nats);
     table.measured({"accuracy_nomem", "share of tokens that are right without memory", ""},
                    &TrialRecord::accuracy_nomem);
     table.measured({"loss_nats", "mean cross-entropy at best_evaluation", "nats"}, &TrialRecord::loss_nats);
@@ -146,18 +148,21 @@ void write_derived(TrialTable& table) {
                   &DerivedColumns::ce_nats);
     table.derived({"information_gain_nats", "(loss_nomem_nats - loss_min_nats) * length", "nats"},
                   &DerivedColumns::information_gain_nats);
-    table.derived({"token_gain", "(accuracy - accuracy_nomem) * length", "tokens"}, &DerivedColumns::token_gain);
+    table.derived({"token_gain", "(accuracy - accuracy_nomem) * length", "tokens"},
+                  &DerivedColumns::token_gain);
 }
 
 void write_circumstances(TrialTable& table) {
     table.measured({"elapsed_s", "time in a slot", "s"}, &TrialRecord::elapsed_s);
     table.measured({"rank", "rank that computed it", ""}, &TrialRecord::rank);
     const auto text = [&table](const ColumnLabel& label, std::string TrialRecord::*field) {
-        table.names(label, [field](const ContentRow& row) { return std::string_view(row.stored->record.*field); });
+        table.names(label,
+                    [field](const ContentRow& row) { return std::string_view(row.stored->record.*field); });
     };
     text({"host", "host that computed it", ""}, &TrialRecord::host);
     text({"device", "device that computed it", ""}, &TrialRecord::device);
-    table.measured({"attempt", "number of the attempt that gave this record, from 1", ""}, &TrialRecord::attempt);
+    table.measured({"attempt", "number of the attempt that gave this record, from 1", ""},
+                   &TrialRecord::attempt);
     text({"finished_utc", "when it ended", ""}, &TrialRecord::finished_utc);
 }
 

@@ -16,11 +16,13 @@ namespace {
 
 [[noreturn]] void fail(const std::filesystem::path& path, const char* what, int error) {
     const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-    throw StoreError(path, {.what = what,
-                            .where = {},
-                            .why = std::strerror(error),
-                            .advice = full ? "Free space (or raise the quota) and run again: what was recorded before is safe"
-                                           : "Check the file system, then run again: what was recorded before is safe"});
+    throw StoreError(
+        path,
+        {.what = what,
+         .where = {},
+         .why = std::strerror(error),
+         .advice = full ? "Free space (or raise the quota) and run again: what was recorded before is safe"
+                        : "Check the file system, then run again: what was recorded before is safe"});
 }
 
 }  // namespace
@@ -37,7 +39,9 @@ AppendFile AppendFile::create(const std::filesystem::path& path) {
     return file;
 }
 
-AppendFile::AppendFile(AppendFile&& other) noexcept { *this = std::move(other); }
+AppendFile::AppendFile(AppendFile&& other) noexcept {
+    *this = std::move(other);
+}
 
 AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
     if (this == &other) return *this;
@@ -86,10 +90,11 @@ void AppendFile::sync() {
 
 void AppendFile::expect_usable() const {
     if (failed_sync_) {
-        throw StoreError(path_, {.what = "the record cannot be continued in this file",
-                                 .where = {},
-                                 .why = "an earlier write did not reach the disk",
-                                 .advice = "Check the file system, then run again: what was acknowledged is safe"});
+        throw StoreError(path_,
+                         {.what = "the record cannot be continued in this file",
+                          .where = {},
+                          .why = "an earlier write did not reach the disk",
+                          .advice = "Check the file system, then run again: what was acknowledged is safe"});
     }
 }
 

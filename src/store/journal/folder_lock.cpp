@@ -36,13 +36,13 @@ KernelLock take_kernel_lock(int descriptor) {
 bool is_file_at(int descriptor, const std::filesystem::path& path) {
     struct stat opened {};
     struct stat named {};
-    return ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-           opened.st_dev == named.st_dev;
+    return ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
 std::string to_text(const LockOwner& owner) {
-    return fmt::format("host={}\npid={}\njob={}\nrestarts={}\nstarted={}\nend\n", owner.host, owner.pid, owner.job_id,
-                       owner.restart_count, owner.started_utc);
+    return fmt::format("host={}\npid={}\njob={}\nrestarts={}\nstarted={}\nend\n", owner.host, owner.pid,
+                       owner.job_id, owner.restart_count, owner.started_utc);
 }
 
 template <class Number>
@@ -76,7 +76,8 @@ std::optional<LockOwner> read_owner(int descriptor) {
 
 /// Whether the owner named in the file cannot be writing any more.
 bool is_gone(const LockOwner& owner, const LockOwner& self, KernelLock lock) {
-    if (!self.job_id.empty() && self.job_id == owner.job_id && self.restart_count > owner.restart_count) return true;
+    if (!self.job_id.empty() && self.job_id == owner.job_id && self.restart_count > owner.restart_count)
+        return true;
     if (owner.host != self.host) return false;
     // The kernel drops a lock with the process that held it.
     if (lock == KernelLock::held) return true;
@@ -84,15 +85,16 @@ bool is_gone(const LockOwner& owner, const LockOwner& self, KernelLock lock) {
 }
 
 [[noreturn]] void fail_held(const std::filesystem::path& file, const std::optional<LockOwner>& owner) {
-    const std::string who = owner ? fmt::format("process {} on host {}{} has held it since {}", owner->pid, owner->host,
-                                                owner->job_id.empty() ? "" : " (job " + owner->job_id + ")",
-                                                owner->started_utc)
-                                  : "another process holds it";
-    throw StoreError(file, {.what = "this run folder is being written by somebody else",
-                            .where = {},
-                            .why = who,
-                            .advice = "Wait for that process or stop it. If you are sure that it is gone, delete " +
-                                      file.string() + " and run again"});
+    const std::string who =
+        owner ? fmt::format("process {} on host {}{} has held it since {}", owner->pid, owner->host,
+                            owner->job_id.empty() ? "" : " (job " + owner->job_id + ")", owner->started_utc)
+              : "another process holds it";
+    throw StoreError(file,
+                     {.what = "this run folder is being written by somebody else",
+                      .where = {},
+                      .why = who,
+                      .advice = "Wait for that process or stop it. If you are sure that it is gone, delete " +
+                                file.string() + " and run again"});
 }
 
 [[noreturn]] void fail_system(const std::filesystem::path& file, const char* what) {
@@ -126,8 +128,9 @@ FolderLock FolderLock::acquire(const std::filesystem::path& file, const std::str
         const bool unknown = !owner && made < 0 && kernel == KernelLock::unsupported;
         if (unknown || (owner && !is_gone(*owner, self, kernel))) fail_held(file, owner);
         if (owner) {
-            log::warning(fmt::format("{}: taken over from process {} on {}, which ended without giving it back",
-                                     file.string(), owner->pid, owner->host));
+            log::warning(
+                fmt::format("{}: taken over from process {} on {}, which ended without giving it back",
+                            file.string(), owner->pid, owner->host));
         }
         const std::string text = to_text(self);
         if (::ftruncate(descriptor, 0) != 0 ||
@@ -150,7 +153,9 @@ FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
     return *this;
 }
 
-FolderLock::~FolderLock() { release(); }
+FolderLock::~FolderLock() {
+    release();
+}
 
 void FolderLock::release() noexcept {
     if (descriptor_ < 0) return;

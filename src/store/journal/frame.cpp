@@ -52,7 +52,8 @@ std::size_t next_whole_frame(std::span<const std::byte> bytes, std::size_t from)
 
 /// Whether a tail without a whole frame is what an interrupted write leaves.
 bool is_torn(std::span<const std::byte> tail) {
-    if (std::all_of(tail.begin(), tail.end(), [](std::byte value) { return value == std::byte{0}; })) return true;
+    if (std::all_of(tail.begin(), tail.end(), [](std::byte value) { return value == std::byte{0}; }))
+        return true;
     const std::size_t known = std::min(tail.size(), sizeof(kFrameMagic));
     if (std::memcmp(tail.data(), &kFrameMagic, known) != 0) return false;
     if (tail.size() < kFrameHeaderBytes) return true;
@@ -72,11 +73,13 @@ Bytes encode_header(const SegmentHeader& header) {
 }
 
 std::optional<SegmentHeader> decode_header(std::span<const std::byte> bytes) {
-    if (bytes.size() < kSegmentHeaderBytes || number_at<std::uint64_t>(bytes, 0) != kSegmentMagic) return std::nullopt;
+    if (bytes.size() < kSegmentHeaderBytes || number_at<std::uint64_t>(bytes, 0) != kSegmentMagic)
+        return std::nullopt;
     if (number_at<std::uint64_t>(bytes, 32) != hash64(bytes.first(32))) return std::nullopt;
-    return SegmentHeader{.schema_version = number_at<std::uint32_t>(bytes, 8),
-                         .number = number_at<std::uint32_t>(bytes, 12),
-                         .run_id = {number_at<std::uint64_t>(bytes, 16), number_at<std::uint64_t>(bytes, 24)}};
+    return SegmentHeader{
+        .schema_version = number_at<std::uint32_t>(bytes, 8),
+        .number = number_at<std::uint32_t>(bytes, 12),
+        .run_id = {number_at<std::uint64_t>(bytes, 16), number_at<std::uint64_t>(bytes, 24)}};
 }
 
 Bytes encode_frame(const Frame& frame) {

@@ -10,24 +10,32 @@
 namespace memcap::store {
 
 namespace {
-std::string_view as_text(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view as_text(const Bytes& bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 }  // namespace
 
-JournalWriter::JournalWriter(RunFolder folder, std::uint32_t segment, std::uint32_t next_bulk, AppendFile frames)
+JournalWriter::JournalWriter(RunFolder folder, std::uint32_t segment, std::uint32_t next_bulk,
+                             AppendFile frames)
     : folder_(std::move(folder)), segment_(segment), frames_(std::move(frames)), next_bulk_(next_bulk) {}
 
 JournalWriter JournalWriter::create(const RunFolder& folder, const Id128& run_id, std::uint32_t next_bulk) {
     const auto numbers = numbered_files(folder.journal(), ".log");
     const std::uint32_t segment = numbers.empty() ? 1 : numbers.back() + 1;
     AppendFile frames = AppendFile::create(folder.log_segment(segment));
-    frames.append(encode_header({.schema_version = kJournalSchemaVersion, .number = segment, .run_id = run_id}));
+    frames.append(
+        encode_header({.schema_version = kJournalSchemaVersion, .number = segment, .run_id = run_id}));
     frames.sync();
     return JournalWriter(folder, segment, next_bulk, std::move(frames));
 }
 
-void JournalWriter::append(const record::RunTables& tables) { append_frame(FrameType::tables, record::encode(tables)); }
+void JournalWriter::append(const record::RunTables& tables) {
+    append_frame(FrameType::tables, record::encode(tables));
+}
 
-void JournalWriter::append(const record::LaunchRow& launch) { append_frame(FrameType::launch, record::encode(launch)); }
+void JournalWriter::append(const record::LaunchRow& launch) {
+    append_frame(FrameType::launch, record::encode(launch));
+}
 
 BulkPlace JournalWriter::append(const record::TrialRecord& record) {
     const BulkPlace arrays = append_arrays(record);

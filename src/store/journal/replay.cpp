@@ -28,7 +28,8 @@ Bytes read_segment(const std::filesystem::path& path) {
     Bytes bytes(file ? static_cast<std::size_t>(file.tellg()) : 0);
     file.seekg(0);
     file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!file && !bytes.empty()) bytes.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+    if (!file && !bytes.empty())
+        bytes.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
     if (!file.is_open() || file.bad()) {
         throw StoreError(path, {.what = "cannot read this part of the record",
                                 .where = {},
@@ -40,11 +41,12 @@ Bytes read_segment(const std::filesystem::path& path) {
 
 void expect_known_schema(const std::filesystem::path& path, const SegmentHeader& header) {
     if (header.schema_version > kJournalSchemaVersion) {
-        throw StoreError(path, {.what = fmt::format("the journal has schema {}, and this memcap reads up to {}",
-                                                    header.schema_version, kJournalSchemaVersion),
-                                .where = {},
-                                .why = "a newer memcap wrote it",
-                                .advice = "Use that version for this run folder"});
+        throw StoreError(path,
+                         {.what = fmt::format("the journal has schema {}, and this memcap reads up to {}",
+                                              header.schema_version, kJournalSchemaVersion),
+                          .where = {},
+                          .why = "a newer memcap wrote it",
+                          .advice = "Use that version for this run folder"});
     }
 }
 
@@ -52,8 +54,10 @@ void expect_known_schema(const std::filesystem::path& path, const SegmentHeader&
 void apply(RunState& state, std::uint32_t segment, const Frame& frame, const ArraysCheck& check) {
     try {
         switch (frame.type) {
-            case FrameType::tables: return state.add_tables(segment, record::decode_tables(frame.payload));
-            case FrameType::launch: return state.add_launch(segment, record::decode_launch(frame.payload));
+            case FrameType::tables:
+                return state.add_tables(segment, record::decode_tables(frame.payload));
+            case FrameType::launch:
+                return state.add_launch(segment, record::decode_launch(frame.payload));
             case FrameType::result: {
                 ResultPayload result = decode_result(frame.payload);
                 const auto arrays = result.arrays.empty() ? ArraysState::whole : check(result.arrays);
@@ -72,8 +76,8 @@ void cut_tail(const std::filesystem::path& path, const ScanReport& scan) {
     const int failed = nothing_there ? ::unlink(path.c_str())
                                      : ::truncate(path.c_str(), static_cast<off_t>(scan.whole_bytes));
     if (failed != 0) {
-        log::warning(fmt::format("{}: the torn end could not be cut off ({}); it stays and does no harm", path.string(),
-                                 std::strerror(errno)));
+        log::warning(fmt::format("{}: the torn end could not be cut off ({}); it stays and does no harm",
+                                 path.string(), std::strerror(errno)));
     }
 }
 
@@ -83,13 +87,14 @@ void add_scan(JournalReport& report, const std::filesystem::path& path, const Sc
     report.damaged_bytes += scan.damaged_bytes;
     report.torn_bytes += scan.torn_bytes;
     if (scan.damaged_bytes > 0) {
-        report.notes.push_back(fmt::format("{}: {} damaged bytes were skipped, {} whole frames were read", path.string(),
-                                           scan.damaged_bytes, scan.frames));
+        report.notes.push_back(fmt::format("{}: {} damaged bytes were skipped, {} whole frames were read",
+                                           path.string(), scan.damaged_bytes, scan.frames));
     }
     if (scan.torn_bytes > 0) {
-        report.notes.push_back(fmt::format("{}: the last {} bytes were not written to their end (nobody was told of "
-                                           "them)",
-                                           path.string(), scan.torn_bytes));
+        report.notes.push_back(
+            fmt::format("{}: the last {} bytes were not written to their end (nobody was told of "
+                        "them)",
+                        path.string(), scan.torn_bytes));
     }
 }
 
@@ -149,7 +154,8 @@ ArraysCheck bulk_files_check(const RunFolder& folder) {
         // A size that a damaged frame could not have, but a foreign one could.
         if (place.size_bytes() > (std::uint64_t{1} << 40)) return ArraysState::never_acknowledged;
         bytes.resize(place.size_bytes());
-        const auto count = ::pread(file->descriptor, bytes.data(), bytes.size(), static_cast<off_t>(place.offset_bytes));
+        const auto count =
+            ::pread(file->descriptor, bytes.data(), bytes.size(), static_cast<off_t>(place.offset_bytes));
         const bool whole = count == static_cast<ssize_t>(bytes.size()) && hash64(bytes) == place.checksum;
         return whole ? ArraysState::whole : ArraysState::never_acknowledged;
     };
@@ -162,7 +168,8 @@ std::vector<std::uint32_t> numbered_files(const std::filesystem::path& folder, c
         const std::string name = entry.path().filename().string();
         std::uint32_t number = 0;
         const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), number);
-        if (problem == std::errc{} && end != name.data() && std::string(end) == extension) numbers.push_back(number);
+        if (problem == std::errc{} && end != name.data() && std::string(end) == extension)
+            numbers.push_back(number);
     }
     std::sort(numbers.begin(), numbers.end());
     return numbers;

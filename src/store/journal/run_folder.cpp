@@ -10,15 +10,23 @@
 namespace memcap::store {
 
 namespace {
-std::string numbered(std::uint32_t number, const char* extension) { return fmt::format("{:04}{}", number, extension); }
+std::string numbered(std::uint32_t number, const char* extension) {
+    return fmt::format("{:04}{}", number, extension);
+}
 }  // namespace
 
-std::filesystem::path RunFolder::log_segment(std::uint32_t number) const { return journal() / numbered(number, ".log"); }
-std::filesystem::path RunFolder::bulk_file(std::uint32_t number) const { return journal() / numbered(number, ".bulk"); }
+std::filesystem::path RunFolder::log_segment(std::uint32_t number) const {
+    return journal() / numbered(number, ".log");
+}
+std::filesystem::path RunFolder::bulk_file(std::uint32_t number) const {
+    return journal() / numbered(number, ".bulk");
+}
 std::filesystem::path RunFolder::vectors_segment(std::uint32_t number) const {
     return vectors() / numbered(number, ".h5");
 }
-std::filesystem::path RunFolder::log_file(int rank) const { return log() / fmt::format("rank-{}.log", rank); }
+std::filesystem::path RunFolder::log_file(int rank) const {
+    return log() / fmt::format("rank-{}.log", rank);
+}
 
 void RunFolder::create() const {
     for (const auto& folder : {journal(), vectors(), tokens(), checkpoints(), log()}) {

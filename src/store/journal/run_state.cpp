@@ -19,7 +19,8 @@ std::set<std::string> keep_earlier(std::vector<Row>& rows, const std::vector<Row
     const std::size_t current = rows.size();
     for (const Row& old : earlier) {
         const auto end = rows.begin() + static_cast<std::ptrdiff_t>(current);
-        const auto same_name = std::find_if(rows.begin(), end, [&](const Row& row) { return row.name == old.name; });
+        const auto same_name =
+            std::find_if(rows.begin(), end, [&](const Row& row) { return row.name == old.name; });
         if (same_name == end) {
             rows.push_back(old);
         } else if (!same_meaning(*same_name, old)) {
@@ -57,7 +58,9 @@ bool same_meaning(const record::CorpusRow& a, const record::CorpusRow& b) {
     return a.kind == b.kind && a.part == b.part && a.sentences == b.sentences && a.sha256 == b.sha256 &&
            a.drawn_lengths == b.drawn_lengths;
 }
-bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b) { return a.values == b.values; }
+bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b) {
+    return a.values == b.values;
+}
 
 bool in_conflict(const record::TrialRecord& a, const record::TrialRecord& b) {
     return a.evaluations != b.evaluations || a.best_evaluation != b.best_evaluation ||
@@ -95,14 +98,16 @@ bool RunState::add_result(record::TrialRecord record, const BulkPlace& arrays, A
         const bool done = record.status == record::TrialStatus::done;
         if (done) ++report_.duplicates;
         if (done && in_conflict(stored.record, record)) {
-            report_.conflicts.push_back(fmt::format(
-                "trial {}: loss {} after {} evaluations (attempt {}) stays, loss {} after {} (attempt {}) is ignored",
-                record.trial_id.hex(), stored.record.loss_nats, stored.record.evaluations, stored.record.attempt,
-                record.loss_nats, record.evaluations, record.attempt));
+            report_.conflicts.push_back(
+                fmt::format("trial {}: loss {} after {} evaluations (attempt {}) stays, loss {} after {} "
+                            "(attempt {}) is ignored",
+                            record.trial_id.hex(), stored.record.loss_nats, stored.record.evaluations,
+                            stored.record.attempt, record.loss_nats, record.evaluations, record.attempt));
         }
         return false;
     }
-    stored = {.record = std::move(record), .arrays = arrays, .arrays_state = arrays_state, .attempts = attempts};
+    stored = {
+        .record = std::move(record), .arrays = arrays, .arrays_state = arrays_state, .attempts = attempts};
     return true;
 }
 

@@ -37,13 +37,14 @@ void count_trial(RunStatus& status, const StoredRecord& stored) {
 
 RunStatus read_status(const RunFolder& folder) {
     if (!folder.exists()) {
-        throw StoreError(folder.root(), {.what = "there is no run in this folder",
-                                         .where = {},
-                                         .why = "it has no journal",
-                                         .advice = "Name the folder that `memcap run` wrote to, e.g. runs/<experiment>"});
+        throw StoreError(folder.root(),
+                         {.what = "there is no run in this folder",
+                          .where = {},
+                          .why = "it has no journal",
+                          .advice = "Name the folder that `memcap run` wrote to, e.g. runs/<experiment>"});
     }
-    const RunState state =
-        replay(folder, [](const BulkPlace&) { return ArraysState::whole; }, TornTails::keep);
+    const RunState state = replay(
+        folder, [](const BulkPlace&) { return ArraysState::whole; }, TornTails::keep);
     const record::RunTables& tables = state.tables();
     RunStatus status;
     status.experiment = tables.experiment;

@@ -35,7 +35,9 @@ std::vector<TokenSample> decode(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-std::filesystem::path TokenCache::file(const Id128& key) const { return folder_ / (key.hex() + ".bin"); }
+std::filesystem::path TokenCache::file(const Id128& key) const {
+    return folder_ / (key.hex() + ".bin");
+}
 
 std::optional<std::vector<TokenSample>> TokenCache::load(const Id128& key) const {
     std::error_code error;
@@ -44,7 +46,8 @@ std::optional<std::vector<TokenSample>> TokenCache::load(const Id128& key) const
         const std::string content = read_text_file(file(key));
         return decode(as_bytes(content));
     } catch (const Error& problem) {
-        log::warning(fmt::format("{}: damaged token file is ignored ({})", file(key).string(), problem.what()));
+        log::warning(
+            fmt::format("{}: damaged token file is ignored ({})", file(key).string(), problem.what()));
         return std::nullopt;
     }
 }

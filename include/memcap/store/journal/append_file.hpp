@@ -20,18 +20,19 @@ class AppendFile {
     AppendFile& operator=(const AppendFile&) = delete;
     ~AppendFile();
 
-    /// Appends the block with one write. Throws StoreError if it does not fit; the file then ends as before, and a
-    /// later append may succeed.
+    /// Appends the block with one write. Throws StoreError if it does not fit; the file then ends as before,
+    /// and a later append may succeed.
     void append(std::span<const std::byte> block);
-    /// fdatasync. Throws StoreError; from then on the file refuses everything, because the kernel may have dropped
-    /// what it could not write and would report success the next time.
+    /// fdatasync. Throws StoreError; from then on the file refuses everything, because the kernel may have
+    /// dropped what it could not write and would report success the next time.
     void sync();
 
     std::uint64_t size_bytes() const noexcept { return end_bytes_; }
     const std::filesystem::path& path() const noexcept { return path_; }
 
   private:
-    AppendFile(std::filesystem::path path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+    AppendFile(std::filesystem::path path, int descriptor)
+        : path_(std::move(path)), descriptor_(descriptor) {}
     void expect_usable() const;
 
     std::filesystem::path path_;

@@ -19,13 +19,14 @@ struct LockOwner {
 
 /// The right to write to a run folder, held as long as the object lives.
 ///
-/// A kernel lock on the file excludes other processes of this host, and of others where the file system passes such
-/// locks on; the text in the file says who holds it. A lock whose owner is known to be gone (a dead process of this
-/// host, an earlier start of the same batch job) is taken over.
+/// A kernel lock on the file excludes other processes of this host, and of others where the file system
+/// passes such locks on; the text in the file says who holds it. A lock whose owner is known to be gone (a
+/// dead process of this host, an earlier start of the same batch job) is taken over.
 class FolderLock {
   public:
     /// Throws StoreError, which names the owner and says what to do, if somebody else holds it.
-    static FolderLock acquire(const std::filesystem::path& file, const std::string& job_id, std::int32_t restart_count);
+    static FolderLock acquire(const std::filesystem::path& file, const std::string& job_id,
+                              std::int32_t restart_count);
 
     FolderLock(FolderLock&& other) noexcept;
     FolderLock& operator=(FolderLock&& other) noexcept;
@@ -36,7 +37,8 @@ class FolderLock {
     void release() noexcept;
 
   private:
-    FolderLock(std::filesystem::path file, int descriptor) : file_(std::move(file)), descriptor_(descriptor) {}
+    FolderLock(std::filesystem::path file, int descriptor)
+        : file_(std::move(file)), descriptor_(descriptor) {}
 
     std::filesystem::path file_;
     int descriptor_ = -1;

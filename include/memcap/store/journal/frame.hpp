@@ -20,8 +20,8 @@ enum class FrameType : std::uint32_t {
     result = 3,  ///< a trial's record without its arrays, and where those lie
 };
 
-/// Layout on disk: magic u32, type u32, payload length u64, sequence u64, XXH3-64 of the 24 bytes before it and the
-/// payload, payload.
+/// Layout on disk: magic u32, type u32, payload length u64, sequence u64, XXH3-64 of the 24 bytes before it
+/// and the payload, payload.
 inline constexpr std::uint32_t kFrameMagic = 0xF7A3ED4Du;
 inline constexpr std::size_t kFrameHeaderBytes = 32;
 /// A segment begins with: magic u64, schema version u32, segment number u32, run id, XXH3-64 of all that.
@@ -48,13 +48,15 @@ Bytes encode_frame(const Frame& frame);
 /// What a scan of a segment's bytes met.
 struct ScanReport {
     std::uint64_t frames = 0;
-    std::uint64_t last_sequence = 0;   ///< of the last frame, if there is one
-    std::uint64_t whole_bytes = 0;     ///< up to the end of the last whole frame
-    std::uint64_t damaged_bytes = 0;   ///< skipped between whole frames, or at the end where no frame was cut short
-    std::uint64_t torn_bytes = 0;      ///< at the end: a frame that was not written to its end, or zeros
+    std::uint64_t last_sequence = 0;  ///< of the last frame, if there is one
+    std::uint64_t whole_bytes = 0;    ///< up to the end of the last whole frame
+    std::uint64_t damaged_bytes =
+        0;  ///< skipped between whole frames, or at the end where no frame was cut short
+    std::uint64_t torn_bytes = 0;  ///< at the end: a frame that was not written to its end, or zeros
 };
 
-/// Calls `visit` for each whole frame of a segment, in order, past damaged stretches. Never throws on any bytes.
+/// Calls `visit` for each whole frame of a segment, in order, past damaged stretches. Never throws on any
+/// bytes.
 ScanReport scan_segment(std::span<const std::byte> bytes, const std::function<void(const Frame&)>& visit);
 
 }  // namespace memcap::store

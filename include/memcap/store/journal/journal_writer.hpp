@@ -18,8 +18,8 @@ namespace memcap::store {
 /// Appends frames to a new segment. Whoever makes one must hold the folder's lock.
 class JournalWriter {
   public:
-    /// Starts the next segment of the folder; bulk files are numbered from `next_bulk` on, which no frame may have
-    /// named before. Throws StoreError.
+    /// Starts the next segment of the folder; bulk files are numbered from `next_bulk` on, which no frame may
+    /// have named before. Throws StoreError.
     static JournalWriter create(const RunFolder& folder, const Id128& run_id, std::uint32_t next_bulk);
 
     void append(const record::RunTables& tables);

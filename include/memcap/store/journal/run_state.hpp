@@ -43,15 +43,15 @@ struct StoredRecord {
 struct JournalReport {
     std::uint64_t segments = 0;
     std::uint64_t frames = 0;
-    std::uint64_t results = 0;            ///< frames that hold a trial's record
+    std::uint64_t results = 0;  ///< frames that hold a trial's record
     std::uint64_t damaged_bytes = 0;
     std::uint64_t torn_bytes = 0;
     std::uint64_t unreadable_frames = 0;  ///< whole, but of an unknown kind or layout
     std::uint64_t duplicates = 0;         ///< results beyond a trial's first final one
-    std::uint64_t unacknowledged = 0;     ///< finished, but their arrays did not reach the disk: they run again
-    std::uint64_t missing_arrays = 0;     ///< finished, and their vectors segment is gone or damaged
-    std::vector<std::string> conflicts;   ///< duplicates whose numbers differ
-    std::vector<std::string> notes;       ///< a sentence for each damaged file
+    std::uint64_t unacknowledged = 0;  ///< finished, but their arrays did not reach the disk: they run again
+    std::uint64_t missing_arrays = 0;  ///< finished, and their vectors segment is gone or damaged
+    std::vector<std::string> conflicts;  ///< duplicates whose numbers differ
+    std::vector<std::string> notes;      ///< a sentence for each damaged file
 };
 
 /// A row of results: a planned row and the record that answers it.
@@ -60,8 +60,8 @@ struct ResultRow {
     const StoredRecord* stored;
 };
 
-/// The state that the frames of a journal add up to. The first final record of a trial wins; until there is one, the
-/// latest failure stands.
+/// The state that the frames of a journal add up to. The first final record of a trial wins; until there is
+/// one, the latest failure stands.
 class RunState {
   public:
     explicit RunState(Id128 run_id = {}) : run_id_(run_id) {}
@@ -100,15 +100,16 @@ class RunState {
 /// Whether two finished records of one trial disagree by more than rounding (1e-6 relative).
 bool in_conflict(const record::TrialRecord& a, const record::TrialRecord& b);
 
-/// Whether two rows of one name, in two plans, stand for the same thing; where a file lies is no part of that.
+/// Whether two rows of one name, in two plans, stand for the same thing; where a file lies is no part of
+/// that.
 bool same_meaning(const record::ModelRow& a, const record::ModelRow& b);
 bool same_meaning(const record::CorpusRow& a, const record::CorpusRow& b);
 bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b);
 
 enum class TornTails : std::uint8_t { keep, cut };
 
-/// Replays the journal of a folder. With `cut`, torn tails are cut off (only the holder of the lock may do that).
-/// Throws StoreError if a segment cannot be read or was written by a newer memcap.
+/// Replays the journal of a folder. With `cut`, torn tails are cut off (only the holder of the lock may do
+/// that). Throws StoreError if a segment cannot be read or was written by a newer memcap.
 RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails);
 
 /// Checks arrays against the bulk files alone: what is in no bulk file counts as whole.

@@ -12,23 +12,25 @@ namespace memcap::store {
 
 struct RunStatus {
     std::string experiment;
-    std::uint64_t planned = 0;  ///< distinct trials of the last plan
-    std::uint64_t done = 0;     ///< of those
-    std::uint64_t failed = 0;   ///< of those: permanently
+    std::uint64_t planned = 0;    ///< distinct trials of the last plan
+    std::uint64_t done = 0;       ///< of those
+    std::uint64_t failed = 0;     ///< of those: permanently
     std::uint64_t retryable = 0;  ///< of those: failed in a way that the next start tries again
     std::uint64_t skipped = 0;
     std::uint64_t launches = 0;
-    std::string started_utc;    ///< of the last launch
-    std::string ended_utc;      ///< of the last launch; empty while it runs, or if it died
+    std::string started_utc;  ///< of the last launch
+    std::string ended_utc;    ///< of the last launch; empty while it runs, or if it died
     std::string last_result_utc;
-    std::uint64_t done_in_launch = 0;   ///< trials that the last launch has finished
-    double elapsed_in_launch_s = 0.0;   ///< from its start to its last result
-    std::optional<LockOwner> owner;     ///< who holds the folder now
+    std::uint64_t done_in_launch = 0;  ///< trials that the last launch has finished
+    double elapsed_in_launch_s = 0.0;  ///< from its start to its last result
+    std::optional<LockOwner> owner;    ///< who holds the folder now
     std::uint64_t damaged_bytes = 0;
 
     std::uint64_t open() const { return planned - done - failed; }
     /// Finished trials a second in the last launch; 0 if unknown.
-    double rate_per_s() const { return elapsed_in_launch_s > 0.0 ? static_cast<double>(done_in_launch) / elapsed_in_launch_s : 0.0; }
+    double rate_per_s() const {
+        return elapsed_in_launch_s > 0.0 ? static_cast<double>(done_in_launch) / elapsed_in_launch_s : 0.0;
+    }
 };
 
 /// Throws StoreError if there is no run in the folder.

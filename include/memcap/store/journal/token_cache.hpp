@@ -22,8 +22,8 @@ class TokenCache {
   public:
     explicit TokenCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-    /// The samples saved under `key`; nothing if there are none, or if the file is damaged (which is logged: the
-    /// tokenizer can make it again).
+    /// The samples saved under `key`; nothing if there are none, or if the file is damaged (which is logged:
+    /// the tokenizer can make it again).
     std::optional<std::vector<TokenSample>> load(const Id128& key) const;
     /// Saves them, atomically and durably. Throws StoreError.
     void save(const Id128& key, const std::vector<TokenSample>& samples) const;
