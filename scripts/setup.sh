@@ -172,8 +172,9 @@ configure_and_build() {
 # build PRESET [--target NAME]: configures and builds; says so when there was nothing to do.
 build() {
     local preset=$1
-    # Relative paths in ccache's keys let a second clone of the project use what the first one compiled.
-    export CCACHE_BASEDIR=$root
+    # Relative paths in ccache's keys let a second clone of the project use what the first one compiled; the price is
+    # that debug information may name the folder of the first.
+    export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
     (cd "$root" && step "Build $preset" "build-$preset.log" configure_and_build "$@") || return 1
     grep -e '^-- CUDA: ' -e '^-- .*\(left out\|not checked\)' "$log_folder/build-$preset.log" | sed 's/^-- /   /' || true
     if grep -q 'no work to do' "$log_folder/build-$preset.log"; then say "   nothing to build: up to date"; fi

@@ -35,7 +35,7 @@ Source open_source(const std::filesystem::path& root) {
     }
     auto library = detail::ArrayLibrary::open(folder);
     RunState state = replay(
-        folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
+        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::keep);
     return {std::move(folder), std::move(library), std::move(state)};
 }
 

@@ -36,7 +36,7 @@ RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& opti
     // Torn tails stay: a rebuild looks at what is there, and only a run continues the journal.
     const RunState state = replay(
         folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
-    detail::finish_interrupted_work(folder, state, library);
+    detail::finish_interrupted_work(folder, library);
     detail::publish_bulk_files(folder, state, library);
     RebuildReport report{.journal = state.report(),
                          .written = {},

@@ -17,7 +17,7 @@ void log_report(const RunFolder& folder, const JournalReport& report) {
     for (const auto& note : report.notes) log::warning(note);
     for (const auto& conflict : report.conflicts) log::warning(conflict);
     if (report.unreadable_frames > 0) {
-        log::warning(fmt::format("{}: {} whole entries could not be understood and were skipped",
+        log::warning(fmt::format("{}: whole entries that could not be understood and were skipped: {}",
                                  folder.journal().string(), report.unreadable_frames));
     }
     if (report.unacknowledged > 0) {
@@ -50,7 +50,7 @@ RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& op
     RunState state = replay(
         folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::cut);
     log_report(folder, state.report());
-    detail::finish_interrupted_work(folder, state, library);
+    detail::finish_interrupted_work(folder, library);
     std::uint32_t last_bulk = state.last_bulk();
     for (const auto& numbers :
          {numbered_files(folder.journal(), ".bulk"), numbered_files(folder.vectors(), ".h5")}) {
@@ -72,7 +72,13 @@ std::optional<KnownTrial> RunStore::known(const Id128& trial) const {
 
 void RunStore::begin_launch(const record::RunTables& tables) {
     MEMCAP_EXPECT(tables.launches.size() == 1);
-    journal_.append(tables);
+    if (state_.is_current_plan(tables)) {
+        journal_.append(tables.launches.front());
+    } else {
+        // Twice, because without the plan no result has a row: one damaged block must not take it away.
+        journal_.append(tables);
+        journal_.append(tables);
+    }
     journal_.sync();
     state_.add_tables(journal_.segment(), tables);
     write_file_atomically(folder_.experiment_file(), tables.experiment_yaml);

@@ -197,6 +197,19 @@ TEST_F(Store, KilledBeforeASnapshotNothingIsLost) {
     EXPECT_EQ(ResultFile::open(root).tables().launches.size(), 2U);
 }
 
+TEST_F(Store, ARestartOfTheSamePlanAddsALaunchAndNotThePlan) {
+    { auto store = begin(); }
+    const auto first = fs::file_size(root / "journal/0001.log");
+    auto later = tables;
+    later.created_utc = "2027-01-01T00:00:00Z";
+    auto store = open();
+    store.begin_launch(later);
+    EXPECT_LT(fs::file_size(root / "journal/0002.log"), first / 10);
+    EXPECT_EQ(store.tables().launches.size(), 2U);
+    EXPECT_EQ(store.tables().created_utc, "2026-03-01T12:00:00Z");
+    EXPECT_EQ(store.tables().rows.size(), tables.rows.size());
+}
+
 TEST_F(Store, ACrashBetweenPublishingASegmentAndDeletingItsBulkFileIsSafe) {
     auto store = std::make_optional(begin());
     for (std::size_t number = 0; number < 7; ++number) store->append(sample_record(row(number)));

@@ -64,10 +64,12 @@ TEST(Scale, AHundredThousandTrialsAppendSnapshotAndResumeInSeconds) {
     const double read_s = monotonic_s() - start_s;
     ASSERT_EQ(file.rows(), tables.rows.size());
     EXPECT_EQ(file.read(99'999).record.vector, sample_record(tables.rows.back()).vector);
-    std::printf("100,000 trials: append %.1f us each, first snapshot %.2f s, second %.2f s, resume %.2f s, read %.2f s, "
-                "results.h5 %.1f MB, peak memory %.0f MiB\n",
-                append_s * 10.0, snapshot_s, second_snapshot_s, resume_s, read_s,
-                static_cast<double>(std::filesystem::file_size(place / "run/results.h5")) / 1e6, peak_memory_mib());
+    std::printf(
+        "100,000 trials: append %.1f us each, first snapshot %.2f s, second %.2f s, resume %.2f s, read %.2f "
+        "s, "
+        "results.h5 %.1f MB, peak memory %.0f MiB\n",
+        append_s * 10.0, snapshot_s, second_snapshot_s, resume_s, read_s,
+        static_cast<double>(std::filesystem::file_size(place / "run/results.h5")) / 1e6, peak_memory_mib());
     // Generous bounds: they catch what grows faster than the rows, also on a busy machine.
     EXPECT_LT(append_s, 60.0);
     EXPECT_LT(second_snapshot_s, 30.0);

@@ -1,6 +1,13 @@
 // HDF5 files, groups and dataspaces.
 #include "store/detail/hdf5.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
 namespace memcap::store::detail {
 
 namespace {
@@ -37,6 +44,16 @@ void fail_hdf5(const std::string& what) {
     std::string why;
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &why);
     throw Hdf5Failure("HDF5 cannot " + what + (why.empty() ? "" : ": " + why));
+}
+
+void require_space(const std::filesystem::path& path, std::uint64_t size_bytes) {
+    const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    const int problem =
+        descriptor < 0 ? errno : ::posix_fallocate(descriptor, 0, static_cast<off_t>(size_bytes));
+    if (descriptor >= 0) ::close(descriptor);
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+    if (problem != 0) throw Hdf5Failure(std::string("no room for the file: ") + std::strerror(problem));
 }
 
 Handle create_file(const std::filesystem::path& path) {

@@ -29,6 +29,11 @@ Result checked(Result result, const std::string& what) {
     return result;
 }
 
+/// Makes sure that a file of this size can be written at `path`, which is left absent or empty; throws
+/// Hdf5Failure if not. HDF5 1.10 may crash when the disk fills up under an open file, so it must not get
+/// there.
+void require_space(const std::filesystem::path& path, std::uint64_t size_bytes);
+
 /// Owns one HDF5 identifier.
 class Handle {
   public:

@@ -38,8 +38,26 @@ std::vector<metrics::StatisticsRow> statistics_of(const ResultContent& content) 
     return metrics::statistics(outcomes, content.tables->models, content.tables->corpora);
 }
 
+/// Bytes that the file takes at most: HDF5's structures, tables, tokens, and arrays if they are copied.
+std::uint64_t size_bound_bytes(const ResultContent& content) {
+    constexpr std::uint64_t kOverheadBytes = 1 << 20;
+    constexpr std::uint64_t kRowBytes = 2048;
+    constexpr std::uint64_t kPointBytes = 12;  // of a curve: evaluation, loss and accuracy
+    std::uint64_t size_bytes = kOverheadBytes + content.tables->experiment_yaml.size() +
+                               kRowBytes * (content.rows.size() + content.tables->skipped.size());
+    for (const ContentRow& row : content.rows) {
+        const auto tokens = row.planned->axes.length + row.planned->axes.prefix;
+        size_bytes += sizeof(std::int32_t) * static_cast<std::uint64_t>(tokens);
+        if (content.arrays == MergeArrays::refer) continue;
+        size_bytes +=
+            sizeof(float) * row.stored->arrays.vector_count + kPointBytes * row.stored->arrays.curve_count;
+    }
+    return size_bytes;
+}
+
 SnapshotReport write_file(const std::filesystem::path& temporary, const ResultContent& content,
                           const std::filesystem::path& base) {
+    require_space(temporary, size_bound_bytes(content));
     Handle file = create_file(temporary);
     write_attribute(file, "schema_version", kResultSchemaVersion);
     write_attribute(file, "Conventions", "memcap-1");

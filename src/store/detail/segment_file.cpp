@@ -69,9 +69,32 @@ void ArrayLines::flush() {
     accuracies_.flush();
 }
 
+namespace {
+
+constexpr std::uint64_t kOverheadBytes = 1 << 20;  // of HDF5's own structures
+
+/// Bytes that the arrays of these entries take at most.
+std::uint64_t size_bound_bytes(const std::vector<std::pair<Id128, BulkPlace>>& entries) {
+    constexpr std::uint64_t kPointBytes = 12;  // evaluation, loss and accuracy
+    constexpr std::uint64_t kEntryBytes = 64;
+    std::uint64_t size_bytes = kOverheadBytes + kEntryBytes * entries.size();
+    for (const auto& [trial, place] : entries) {
+        size_bytes += sizeof(float) * place.vector_count + kPointBytes * place.curve_count;
+    }
+    return size_bytes;
+}
+
+Handle create_with_space(const std::filesystem::path& path,
+                         const std::vector<std::pair<Id128, BulkPlace>>& entries) {
+    require_space(path, size_bound_bytes(entries));
+    return create_file(path);
+}
+
+}  // namespace
+
 SegmentWriter::SegmentWriter(const std::filesystem::path& path,
                              const std::vector<std::pair<Id128, BulkPlace>>& entries)
-    : path_(path), file_(create_file(path)) {
+    : path_(path), file_(create_with_space(path, entries)) {
     for (const auto& [trial, place] : entries) {
         vector_total_ += place.vector_count;
         curve_total_ += place.curve_count;

@@ -16,11 +16,12 @@ namespace {
 
 using LivePlaces = std::map<std::uint32_t, std::vector<std::pair<Id128, BulkPlace>>>;
 
-/// Places that results refer to, by bulk file.
+/// Places that results refer to and that hold what they should, by bulk file.
 LivePlaces live_places(const RunState& state) {
     LivePlaces places;
     for (const auto& [trial, stored] : state.records()) {
-        if (!stored.arrays.empty()) places[stored.arrays.number].emplace_back(trial, stored.arrays);
+        const bool whole = stored.arrays_state == ArraysState::whole;
+        if (!stored.arrays.empty() && whole) places[stored.arrays.number].emplace_back(trial, stored.arrays);
     }
     return places;
 }
@@ -36,18 +37,12 @@ void remove_temporaries(const std::filesystem::path& folder) {
 
 }  // namespace
 
-void finish_interrupted_work(const RunFolder& folder, const RunState& state, const ArrayLibrary& library) {
+void finish_interrupted_work(const RunFolder& folder, const ArrayLibrary& library) {
     for (const auto& place : {folder.root(), folder.vectors(), folder.tokens()}) remove_temporaries(place);
-    const LivePlaces places = live_places(state);
     for (const std::uint32_t number : numbered_files(folder.journal(), ".bulk")) {
-        if (!library.segments().contains(number)) continue;
-        const auto live = places.find(number);
-        const bool complete = live == places.end() ||
-                              std::all_of(live->second.begin(), live->second.end(), [&](const auto& entry) {
-                                  return library.find(entry.second).has_value();
-                              });
+        // A segment gets its name only once it is complete, so its bulk file has done its work.
         std::error_code ignored;
-        if (complete) std::filesystem::remove(folder.bulk_file(number), ignored);
+        if (library.segments().contains(number)) std::filesystem::remove(folder.bulk_file(number), ignored);
     }
 }
 
@@ -80,13 +75,13 @@ SnapshotReport write_snapshot(const RunFolder& folder, const RunState& state, Ar
     }
     const SnapshotReport report = write_results(folder.results_file(), content);
     if (report.rows_without_tokens > 0) {
-        log::warning(fmt::format("{}: {} rows are without tokens, whose files are missing or damaged in {}",
-                                 folder.results_file().string(), report.rows_without_tokens,
-                                 folder.tokens().string()));
+        log::warning(fmt::format(
+            "{0}: rows without tokens, because their files are missing or damaged in {2}: {1}",
+            folder.results_file().string(), report.rows_without_tokens, folder.tokens().string()));
     }
     if (report.rows_without_arrays > 0) {
         log::warning(fmt::format(
-            "{}: {} rows are without their vector, whose segment is missing or damaged in {}",
+            "{0}: rows without their vector, because its segment is missing or damaged in {2}: {1}",
             folder.results_file().string(), report.rows_without_arrays, folder.vectors().string()));
     }
     return report;

@@ -9,7 +9,7 @@ namespace memcap::store::detail {
 
 /// Deletes what interrupted writes left: temporary files, and bulk files whose segment is in place. Only the
 /// holder of the lock may do that.
-void finish_interrupted_work(const RunFolder& folder, const RunState& state, const ArrayLibrary& library);
+void finish_interrupted_work(const RunFolder& folder, const ArrayLibrary& library);
 
 /// Turns all bulk files, none of which may still be written to, into segments.
 void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLibrary& library);

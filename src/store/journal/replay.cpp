@@ -126,6 +126,10 @@ RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tai
         const auto header = decode_header(bytes);
         if (!state) state.emplace(header ? header->run_id : new_run_id(folder));
         if (header) expect_known_schema(path, *header);
+        if (header && header->run_id != state->run_id()) {
+            state->report().notes.push_back(path.string() +
+                                            ": was copied from another run folder; its records count");
+        }
         const ScanReport scan =
             scan_segment(bytes, [&](const Frame& frame) { apply(*state, number, frame, check); });
         add_scan(state->report(), path, scan);

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
-#include <unordered_set>
+
+#include "memcap/base/hash.hpp"
 
 namespace memcap::store {
 
@@ -44,6 +45,13 @@ void keep_earlier_rows(record::RunTables& tables, const record::RunTables& earli
     }
 }
 
+/// Of all that a plan says, launches and date aside.
+Id128 plan_hash(record::RunTables tables) {
+    tables.launches.clear();
+    tables.created_utc.clear();
+    return hash128(record::encode(tables));
+}
+
 bool differs(double a, double b) {
     if (std::isnan(a) || std::isnan(b)) return std::isnan(a) != std::isnan(b);
     return std::abs(a - b) > 1e-6 * std::max(std::abs(a), std::abs(b));
@@ -69,13 +77,21 @@ bool in_conflict(const record::TrialRecord& a, const record::TrialRecord& b) {
 }
 
 void RunState::add_tables(std::uint32_t segment, record::RunTables tables) {
-    std::vector<record::LaunchRow> launches = std::move(tables.launches);
-    tables.launches = std::move(tables_.launches);
-    if (!tables_.created_utc.empty()) tables.created_utc = tables_.created_utc;
-    planned_rows_ = tables.rows.size();
-    keep_earlier_rows(tables, tables_);
-    tables_ = std::move(tables);
+    const std::vector<record::LaunchRow> launches = std::move(tables.launches);
+    const Id128 hash = plan_hash(tables);
+    if (plan_hash_ != hash) {
+        tables.launches = std::move(tables_.launches);
+        if (!tables_.created_utc.empty()) tables.created_utc = tables_.created_utc;
+        planned_rows_ = tables.rows.size();
+        keep_earlier_rows(tables, tables_);
+        tables_ = std::move(tables);
+        plan_hash_ = hash;
+    }
     for (const auto& launch : launches) add_launch(segment, launch);
+}
+
+bool RunState::is_current_plan(const record::RunTables& tables) const {
+    return plan_hash_ && *plan_hash_ == plan_hash(tables);
 }
 
 void RunState::add_launch(std::uint32_t segment, const record::LaunchRow& launch) {

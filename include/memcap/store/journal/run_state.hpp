@@ -67,6 +67,8 @@ class RunState {
     explicit RunState(Id128 run_id = {}) : run_id_(run_id) {}
 
     void add_tables(std::uint32_t segment, record::RunTables tables);
+    /// Whether the last plan says the same, launches and date aside.
+    bool is_current_plan(const record::RunTables& tables) const;
     void add_launch(std::uint32_t segment, const record::LaunchRow& launch);
     /// Returns false if it is a duplicate of a final record, which stays.
     bool add_result(record::TrialRecord record, const BulkPlace& arrays, ArraysState arrays_state);
@@ -91,6 +93,7 @@ class RunState {
     Id128 run_id_;
     record::RunTables tables_;
     std::size_t planned_rows_ = 0;
+    std::optional<Id128> plan_hash_;
     std::vector<std::uint32_t> launch_segments_;  ///< beside tables_.launches
     std::unordered_map<Id128, StoredRecord> records_;
     std::uint32_t last_bulk_ = 0;
