@@ -21,20 +21,23 @@ namespace memcap::app {
 
 int report_results(const Arguments& arguments) {
     CommandSyntax syntax{
-        .usage = "memcap report DIR... [--out FILE.html]",
+        .usage = "memcap report DIR... [--out FILE.html] [--export FOLDER]",
         .purpose = "Makes a page with tables and figures that opens offline (default: DIR/report.html).",
         .options = boost::program_options::options_description(),
         .fewest_files = 1,
         .most_files = SIZE_MAX};
-    syntax.options.add_options()("out", boost::program_options::value<std::string>(), "the page");
+    syntax.options.add_options()("out", boost::program_options::value<std::string>(), "the page")(
+        "export", boost::program_options::value<std::string>(),
+        "also write tables (CSV) and figures (PNG, SVG) there");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
     const std::string python = text::find_python({}, executable_path()).string();
     std::vector<std::string> command{python, "-m", "memcap_analysis.report"};
     command.insert(command.end(), parsed->files.begin(), parsed->files.end());
-    if (parsed->has("out")) {
-        command.emplace_back("--out");
-        command.push_back(parsed->text("out"));
+    for (const char* option : {"out", "export"}) {
+        if (!parsed->has(option)) continue;
+        command.push_back(std::string("--") + option);
+        command.push_back(parsed->text(option));
     }
     std::vector<char*> argv;
     for (auto& part : command) argv.push_back(part.data());
