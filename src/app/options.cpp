@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "memcap/base/errors.hpp"
+#include "memcap/store/journal/run_folder.hpp"
 
 namespace memcap::app {
 
@@ -32,7 +33,8 @@ std::optional<ParsedCommand> parse_options(const CommandSyntax& syntax, const Ar
                       .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
                       .run(),
                   parsed.values);
-        po::notify(parsed.values);
+        // Help is for those who do not know yet what is required.
+        if (!parsed.has("help")) po::notify(parsed.values);
     } catch (const po::error& problem) {
         throw wrong(problem.what());
     }
@@ -48,6 +50,15 @@ std::optional<ParsedCommand> parse_options(const CommandSyntax& syntax, const Ar
         throw wrong(fmt::format("unexpected argument '{}'", parsed.files[syntax.most_files]));
     }
     return parsed;
+}
+
+void require_run(const std::string& folder) {
+    if (store::RunFolder(folder).exists()) return;
+    throw DataError(folder,
+                    {.what = "there is no run in this folder",
+                     .where = {},
+                     .why = "it has no journal/",
+                     .advice = "Give the folder that memcap run wrote: runs/<experiment>, or its --out"});
 }
 
 }  // namespace memcap::app

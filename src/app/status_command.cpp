@@ -21,6 +21,7 @@ int show_status(const Arguments& arguments) {
     syntax.options.add_options()("json", "print JSON");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
+    require_run(parsed->files.front());
     const store::RunStatus status = store::read_status(store::RunFolder(parsed->files.front()));
     const double left_s =
         status.rate_per_s() > 0 ? static_cast<double>(status.open()) / status.rate_per_s() : -1.0;

@@ -32,6 +32,7 @@ int rebuild_results(const Arguments& arguments) {
         .most_files = 1};
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
+    require_run(parsed->files.front());
     const auto report = store::rebuild(parsed->files.front(), {});
     const auto& journal = report.journal;
     fmt::print("{} segments, {} frames, {} results: {} trials\n", journal.segments, journal.frames,
@@ -56,6 +57,7 @@ int merge_results(const Arguments& arguments) {
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
     const std::vector<std::filesystem::path> folders(parsed->files.begin() + 1, parsed->files.end());
+    for (const auto& folder : folders) require_run(folder.string());
     const auto report =
         store::merge(parsed->files.front(), folders,
                      parsed->has("self-contained") ? store::MergeArrays::copy : store::MergeArrays::refer);

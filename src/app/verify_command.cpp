@@ -11,6 +11,8 @@
 #include "app/options.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/hub/model_config.hpp"
+#include "memcap/hub/safetensors.hpp"
 #include "memcap/memory/evaluation.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/plan/trial.hpp"
@@ -34,6 +36,7 @@ class ModelsOfFile {
 
     const models::CausalLM& model(const std::string& name, Precision precision) {
         if (!model_ || name != name_ || precision != precision_) {
+            check_unchanged(row(name));
             model_ = models::load(row(name).path, precision, at::kCPU);
             name_ = name;
             precision_ = precision;
@@ -52,6 +55,17 @@ class ModelsOfFile {
     }
 
   private:
+    /// A vector means something to the very model that it was optimised for, and to no other.
+    static void check_unchanged(const record::ModelRow& row) {
+        if (hub::config_sha256(row.path) == row.config_sha256 &&
+            hub::weights_sha256(row.path) == row.weights_sha256)
+            return;
+        throw DataError(row.path, {.what = fmt::format("model '{}' is not the one of the record", row.name),
+                                   .where = {},
+                                   .why = "the SHA-256 of its config.json or weights differs from /models",
+                                   .advice = "Put the model of the run back in place"});
+    }
+
     const store::ResultFile& file_;
     std::unique_ptr<models::CausalLM> model_;
     std::string name_;

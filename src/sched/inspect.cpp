@@ -154,7 +154,7 @@ std::string Scheduler::explain_task(TaskIndex index) const {
     if (state_->key(task).alone) {
         return fmt::format("{} waits for a worker that holds nothing else, its last chance{}", name, past);
     }
-    return fmt::format("{} waits: {} tasks of its kind come in order of strikes and cost{}", name,
+    return fmt::format("{} waits: {} tasks share its affinity, dear ones go first{}", name,
                        state_->waiting.queues().at(task.task.affinity).tasks.size(), past);
 }
 

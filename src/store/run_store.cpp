@@ -22,8 +22,8 @@ void log_report(const RunFolder& folder, const JournalReport& report) {
     }
     if (report.unacknowledged > 0) {
         log::warning(
-            fmt::format("{}: the vectors of {} trials did not reach the disk before the last stop; these "
-                        "trials run again",
+            fmt::format("{}: trials whose vectors did not reach the disk before the last stop, and which run "
+                        "again: {}",
                         folder.journal().string(), report.unacknowledged));
     }
 }

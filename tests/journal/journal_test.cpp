@@ -104,6 +104,34 @@ TEST_F(Journal, ATornTailIsCutAndTheNextSegmentGoesOn) {
     EXPECT_EQ(again.records().size(), 1U);
 }
 
+TEST_F(Journal, AStartThatDiedBeforeItsFirstByteLeavesNoTrace) {
+    { std::ofstream file(folder.log_segment(1)); }
+    EXPECT_TRUE(read(TornTails::cut).records().empty());
+    EXPECT_FALSE(std::filesystem::exists(folder.log_segment(1)));
+    { std::ofstream(folder.log_segment(1)) << "half a hea"; }
+    {
+        auto writer = write();
+        writer.append(sample_record(tables.rows[0]));
+    }
+    const RunState state = read();
+    EXPECT_EQ(state.run_id(), (Id128{1, 2}));
+    EXPECT_EQ(state.records().size(), 1U);
+}
+
+TEST_F(Journal, ASegmentOfAnotherRunCountsAndIsNamed) {
+    {
+        auto writer = write();
+        writer.append(sample_record(tables.rows[0]));
+    }
+    {
+        auto writer = JournalWriter::create(folder, {9, 9}, 2);
+        writer.append(sample_record(tables.rows[1]));
+    }
+    const RunState state = read();
+    EXPECT_EQ(state.records().size(), 2U);
+    EXPECT_THAT(state.report().notes, ::testing::Contains(HasSubstr("0002.log: was copied from another run")));
+}
+
 TEST_F(Journal, ReadingWithoutTheLockLeavesATornTailAlone) {
     {
         auto writer = write();

@@ -119,25 +119,29 @@ Id128 new_run_id(const RunFolder& folder) {
 
 RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails) {
     const auto numbers = numbered_files(folder.journal(), ".log");
-    std::optional<RunState> state;
+    RunState state;
+    std::optional<Id128> run_id;
     for (const std::uint32_t number : numbers) {
         const auto path = folder.log_segment(number);
         const Bytes bytes = read_segment(path);
         const auto header = decode_header(bytes);
-        if (!state) state.emplace(header ? header->run_id : new_run_id(folder));
-        if (header) expect_known_schema(path, *header);
-        if (header && header->run_id != state->run_id()) {
-            state->report().notes.push_back(path.string() +
-                                            ": was copied from another run folder; its records count");
+        if (header) {
+            expect_known_schema(path, *header);
+            if (!run_id) run_id = header->run_id;
+            if (header->run_id != *run_id) {
+                state.report().notes.push_back(path.string() +
+                                               ": was copied from another run folder; its records count");
+            }
         }
         const ScanReport scan =
-            scan_segment(bytes, [&](const Frame& frame) { apply(*state, number, frame, check); });
-        add_scan(state->report(), path, scan);
-        if (tails == TornTails::cut && scan.torn_bytes > 0) cut_tail(path, scan);
+            scan_segment(bytes, [&](const Frame& frame) { apply(state, number, frame, check); });
+        add_scan(state.report(), path, scan);
+        const bool torn = scan.torn_bytes > 0 || bytes.empty();
+        if (tails == TornTails::cut && torn) cut_tail(path, scan);
     }
-    if (!state) state.emplace(new_run_id(folder));
-    count_lost_arrays(*state);
-    return std::move(*state);
+    state.set_run_id(run_id ? *run_id : new_run_id(folder));
+    count_lost_arrays(state);
+    return state;
 }
 
 ArraysCheck bulk_files_check(const RunFolder& folder) {

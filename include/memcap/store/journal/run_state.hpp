@@ -64,8 +64,6 @@ struct ResultRow {
 /// one, the latest failure stands.
 class RunState {
   public:
-    explicit RunState(Id128 run_id = {}) : run_id_(run_id) {}
-
     void add_tables(std::uint32_t segment, record::RunTables tables);
     /// Whether the last plan says the same, launches and date aside.
     bool is_current_plan(const record::RunTables& tables) const;
@@ -73,6 +71,7 @@ class RunState {
     /// Returns false if it is a duplicate of a final record, which stays.
     bool add_result(record::TrialRecord record, const BulkPlace& arrays, ArraysState arrays_state);
 
+    void set_run_id(const Id128& run_id) { run_id_ = run_id; }
     const Id128& run_id() const noexcept { return run_id_; }
     /// The last plan; behind its rows those of earlier plans whose names still mean the same. All launches.
     const record::RunTables& tables() const noexcept { return tables_; }
