@@ -129,7 +129,8 @@ TEST_F(Journal, ASegmentOfAnotherRunCountsAndIsNamed) {
     }
     const RunState state = read();
     EXPECT_EQ(state.records().size(), 2U);
-    EXPECT_THAT(state.report().notes, ::testing::Contains(HasSubstr("0002.log: was copied from another run")));
+    EXPECT_THAT(state.report().notes,
+                ::testing::Contains(HasSubstr("0002.log: was copied from another run")));
 }
 
 TEST_F(Journal, ReadingWithoutTheLockLeavesATornTailAlone) {

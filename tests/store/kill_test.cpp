@@ -42,8 +42,15 @@ using testing::TemporaryFolder;
     }
 }
 
-/// Starts a writer, kills it after `delay`, and returns what it had acknowledged.
-std::set<std::uint32_t> killed_run(const std::filesystem::path& root, std::chrono::microseconds delay) {
+/// When to kill: after so many acknowledgements, since a busy machine makes times meaningless, and a little
+/// later.
+struct Moment {
+    std::size_t acknowledgements;
+    std::chrono::microseconds later;
+};
+
+/// Starts a writer, kills it, and returns what it had acknowledged.
+std::set<std::uint32_t> killed_run(const std::filesystem::path& root, const Moment& moment) {
     int ends[2];
     EXPECT_EQ(::pipe(ends), 0);
     const pid_t child = ::fork();
@@ -57,13 +64,22 @@ std::set<std::uint32_t> killed_run(const std::filesystem::path& root, std::chron
         }
     }
     ::close(ends[1]);
-    std::this_thread::sleep_for(delay);
+    std::set<std::uint32_t> acknowledged;
+    const auto read_one = [&] {
+        std::uint32_t row = 0;
+        if (::read(ends[0], &row, sizeof(row)) != sizeof(row)) return false;
+        acknowledged.insert(row);
+        return true;
+    };
+    for (std::size_t count = 0; count < moment.acknowledgements && read_one(); ++count) {
+    }
+    std::this_thread::sleep_for(moment.later);
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
     EXPECT_TRUE(WIFSIGNALED(status)) << "the writer ended by itself";
-    std::set<std::uint32_t> acknowledged;
-    for (std::uint32_t row = 0; ::read(ends[0], &row, sizeof(row)) == sizeof(row);) acknowledged.insert(row);
+    while (read_one()) {
+    }
     ::close(ends[0]);
     return acknowledged;
 }
@@ -86,7 +102,7 @@ TEST(Kill, NothingAcknowledgedIsLost) {
                 .save(testing::id_of("tokens"), testing::sample_tokens());
         }
         const auto root = *place / "run";
-        acknowledged.merge(killed_run(root, std::chrono::microseconds(random() % 200000)));
+        acknowledged.merge(killed_run(root, {random() % 40, std::chrono::microseconds(random() % 5000)}));
         if (std::filesystem::exists(root / "results.h5")) {
             EXPECT_NO_THROW(ResultFile::open(root));
         }
