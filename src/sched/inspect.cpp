@@ -77,7 +77,7 @@ void check_counts(const State& state) {
     MEMCAP_ENSURE(!state.over || all_ended || state.stopping);
 }
 
-std::string idle_reason(const State& state, const WorkerEntry& worker) {
+std::string idle_reason(State& state, const WorkerEntry& worker) {
     if (state.over) return "the run is over";
     if (state.stopping) return "the run is stopping and hands out no more work";
     if (worker.open_wants == 0 && worker.status.sequence == 0)

@@ -1,6 +1,6 @@
 // Who gets which tasks: affinity, fair shares, and what is recalled for an idle worker.
 #include <algorithm>
-#include <cmath>
+#include <unordered_map>
 
 #include "memcap/base/contracts.hpp"
 #include "sched/detail/scheduler_state.hpp"
@@ -14,22 +14,21 @@ bool Scheduler::State::holds_alone(const WorkerEntry& worker) const {
 
 /// The part of all open cost that is this worker's, by speed. Workers that have not joined yet count as
 /// average ones, so that the first to come does not take everything.
-double Scheduler::State::fair_cost(const WorkerEntry& worker) const {
-    double open_cost = waiting.cost();
-    double speed = 0.0;
-    std::uint32_t present = 0;
-    std::uint32_t absent = 0;
-    for (const auto& [rank, other] : workers) {
-        open_cost += other.held_cost;
-        if (other.usable()) {
-            speed += other.facts.speed;
-            ++present;
-        } else if (other.phase == Phase::absent) {
-            ++absent;
+double Scheduler::State::fair_cost(const WorkerEntry& worker) {
+    if (!speed_is_known) {
+        double present_speed = 0.0;
+        std::uint32_t present = 0;
+        std::uint32_t absent = 0;
+        for (const auto& [rank, other] : workers) {
+            present_speed += other.usable() ? other.facts.speed : 0.0;
+            present += other.usable() ? 1 : 0;
+            absent += other.phase == Phase::absent ? 1 : 0;
         }
+        speed = present_speed * (1.0 + static_cast<double>(absent) / std::max(1U, present));
+        speed_is_known = true;
     }
-    const double all_speed = speed * (1.0 + static_cast<double>(absent) / std::max(1U, present));
-    return all_speed > 0.0 ? open_cost * worker.facts.speed / all_speed : open_cost;
+    const double open_cost = waiting.cost() + leased_cost;
+    return speed > 0.0 ? open_cost * worker.facts.speed / speed : open_cost;
 }
 
 /// The affinity it has loaded while there is work for that, then the one with most cost for each worker on
@@ -38,15 +37,15 @@ std::uint64_t Scheduler::State::best_affinity(const WorkerEntry& worker) const {
     const auto& queues = waiting.queues();
     MEMCAP_EXPECT(!queues.empty());
     if (worker.has_affinity && queues.contains(worker.affinity)) return worker.affinity;
+    std::unordered_map<std::uint64_t, double> speeds;
+    for (const auto& [rank, other] : workers) {
+        if (other.usable() && other.has_affinity) speeds[other.affinity] += other.facts.speed;
+    }
     std::uint64_t best = queues.begin()->first;
     double best_cost = -1.0;
     for (const auto& [affinity, queue] : queues) {
-        double others = 0.0;
-        for (const auto& [rank, other] : workers) {
-            if (other.usable() && other.has_affinity && other.affinity == affinity)
-                others += other.facts.speed;
-        }
-        const double cost = queue.cost / (others + worker.facts.speed);
+        const auto others = speeds.find(affinity);
+        const double cost = queue.cost / ((others == speeds.end() ? 0.0 : others->second) + worker.facts.speed);
         if (cost > best_cost) {
             best = affinity;
             best_cost = cost;
@@ -108,6 +107,7 @@ void Scheduler::State::lease(Rank rank, const std::vector<TaskIndex>& chosen, do
         ++counts.leased;
         worker.held.push_back(index);
         worker.held_cost += task.task.cost;
+        leased_cost += task.task.cost;
         message.tasks.push_back({task.task, task.attempts});
     }
     const auto sent = static_cast<std::uint32_t>(chosen.size());

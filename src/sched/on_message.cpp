@@ -11,7 +11,7 @@ void Scheduler::State::on_message(Rank from, message::Join& message, double now_
     WorkerEntry& worker = workers.at(from);
     worker.facts = std::move(message.facts);
     if (!(worker.facts.speed > 0.0)) worker.facts.speed = 1.0;
-    if (worker.phase == Phase::absent && !stopping) worker.phase = Phase::active;
+    if (worker.phase == Phase::absent && !stopping) change_phase(worker, Phase::active);
     if (worker.phase == Phase::active) send(from, message::Welcome{});
     serve(from, now_s);
 }
@@ -102,7 +102,7 @@ void Scheduler::State::on_message(Rank from, message::Leave&, double now_s) {
     WorkerEntry& worker = workers.at(from);
     if (worker.phase != Phase::active && worker.phase != Phase::absent) return;
     release_all(from, {}, {});
-    worker.phase = Phase::left;
+    change_phase(worker, Phase::left);
     if (!stopping) warn(fmt::format("{} leaves; its tasks go to others", name(from)));
     serve_hungry(now_s);
 }
@@ -121,7 +121,7 @@ void Scheduler::State::on_message(Rank from, message::Failed& message, double no
     }
     warn(reason);
     release_all(from, blamed, reason);
-    worker.phase = Phase::failed;
+    change_phase(worker, Phase::failed);
     worker.trouble = message.reason;
     serve_hungry(now_s);
 }
@@ -131,7 +131,7 @@ void Scheduler::State::on_message(Rank from, message::Goodbye&, double now_s) {
     worker.goodbye = true;
     if (worker.phase != Phase::active && worker.phase != Phase::absent) return;
     release_all(from, {}, {});
-    worker.phase = Phase::left;
+    change_phase(worker, Phase::left);
     serve_hungry(now_s);
 }
 

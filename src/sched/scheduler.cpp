@@ -166,6 +166,8 @@ void Scheduler::State::detach(TaskEntry& entry) {
     holder.held_cost = holder.held.empty() ? 0.0 : holder.held_cost - entry.task.cost;
     entry.holder = -1;
     --counts.leased;
+    // Sums of floating-point costs drift; with nothing leased is the moment to forget that.
+    leased_cost = counts.leased == 0 ? 0.0 : leased_cost - entry.task.cost;
 }
 
 void Scheduler::State::wait(TaskEntry& entry) {

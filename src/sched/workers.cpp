@@ -8,6 +8,11 @@
 
 namespace memcap::sched {
 
+void Scheduler::State::change_phase(WorkerEntry& worker, Phase phase) {
+    worker.phase = phase;
+    speed_is_known = false;
+}
+
 void Scheduler::State::update_status(WorkerEntry& worker, const WorkerStatus& status) {
     worker.status = status;
     std::erase_if(worker.unseen_leases, [&](const auto& lease) { return lease.first <= status.lease_seen; });
@@ -67,6 +72,7 @@ void Scheduler::State::adopt(Rank rank, TaskEntry& task, LeaseId lease) {
                                     [&](TaskIndex index) { return entry(index).lease > lease; });
     worker.held.insert(later, task.task.id);
     worker.held_cost += task.task.cost;
+    leased_cost += task.task.cost;
 }
 
 /// Tasks that a worker may have been running: all but those it last reported as queued, which are the newest
@@ -114,14 +120,14 @@ void Scheduler::State::lose(Rank rank, const std::string& reason, Blame blame) {
     const std::string message = fmt::format("{} is lost: {}", name(rank), reason);
     warn(fmt::format("{}; {} tasks go to others", message, worker.held.size()));
     release_all(rank, worker.blamed, message);
-    worker.phase = Phase::lost;
+    change_phase(worker, Phase::lost);
     worker.trouble = reason;
 }
 
 /// It did not die, so nothing it held was to blame.
 void Scheduler::State::welcome_back(Rank rank, double now_s) {
     WorkerEntry& worker = workers.at(rank);
-    worker.phase = stopping ? Phase::left : Phase::active;
+    change_phase(worker, stopping ? Phase::left : Phase::active);
     worker.trouble.clear();
     for (const TaskIndex index : std::exchange(worker.blamed, {})) {
         TaskEntry& task = entry(index);
@@ -139,6 +145,7 @@ void Scheduler::State::bar(Rank rank, const std::string& reason) {
     WorkerEntry& worker = workers.at(rank);
     if (worker.barred) return;
     worker.barred = true;
+    speed_is_known = false;
     worker.trouble = reason;
     warn(fmt::format("{} gets no more work, its device is lost: {}", name(rank), reason));
     send(rank, message::Recall{std::numeric_limits<std::uint32_t>::max()});

@@ -62,6 +62,9 @@ struct Scheduler::State {
     WaitingTasks waiting;
     Counts counts;
     LeaseId last_lease;
+    double leased_cost = 0.0;     ///< of all leased tasks
+    double speed = 0.0;           ///< of all workers, those still absent guessed
+    bool speed_is_known = false;  ///< false: some worker has changed since
     bool stopping = false;
     bool over = false;
     double started_s = 0.0;
@@ -89,7 +92,7 @@ struct Scheduler::State {
     void serve(Rank rank, double now_s);
     void serve_hungry(double now_s);
     void recall_for(Rank idle, double now_s);
-    double fair_cost(const WorkerEntry& worker) const;
+    double fair_cost(const WorkerEntry& worker);
     bool holds_alone(const WorkerEntry& worker) const;
     std::uint64_t best_affinity(const WorkerEntry& worker) const;
     std::vector<TaskIndex> choose(WorkerEntry& worker);
@@ -106,6 +109,7 @@ struct Scheduler::State {
     void keep(TaskEntry& entry, TaskResult result);
 
     // Workers (workers.cpp).
+    void change_phase(WorkerEntry& worker, Phase phase);
     void update_status(WorkerEntry& worker, const WorkerStatus& status);
     bool reconcile(Rank rank, std::vector<TaskLease> held);
     void adopt(Rank rank, TaskEntry& entry, LeaseId lease);
