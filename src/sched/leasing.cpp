@@ -45,7 +45,8 @@ std::uint64_t Scheduler::State::best_affinity(const WorkerEntry& worker) const {
     double best_cost = -1.0;
     for (const auto& [affinity, queue] : queues) {
         const auto others = speeds.find(affinity);
-        const double cost = queue.cost / ((others == speeds.end() ? 0.0 : others->second) + worker.facts.speed);
+        const double cost =
+            queue.cost / ((others == speeds.end() ? 0.0 : others->second) + worker.facts.speed);
         if (cost > best_cost) {
             best = affinity;
             best_cost = cost;
