@@ -37,6 +37,15 @@ class Descriptor {
     int number_;
 };
 
+void write_all(const std::filesystem::path& path, std::string_view content) {
+    const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+    while (!content.empty()) {
+        const auto written = ::write(file.number(), content.data(), content.size());
+        if (written < 0 && errno != EINTR) fail(path, "write the file");
+        if (written > 0) content.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
 }  // namespace
 
 std::string read_text_file(const std::filesystem::path& path) {
@@ -68,15 +77,14 @@ void publish_file(const std::filesystem::path& temporary, const std::filesystem:
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
     const std::filesystem::path temporary = path.string() + ".tmp";
-    {
-        const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-        while (!content.empty()) {
-            const auto written = ::write(file.number(), content.data(), content.size());
-            if (written < 0 && errno != EINTR) fail(temporary, "write the file");
-            if (written > 0) content.remove_prefix(static_cast<std::size_t>(written));
-        }
+    try {
+        write_all(temporary, content);
+        publish_file(temporary, path);
+    } catch (...) {
+        std::error_code ignored;
+        std::filesystem::remove(temporary, ignored);
+        throw;
     }
-    publish_file(temporary, path);
 }
 
 std::span<const std::byte> as_bytes(std::string_view text) {

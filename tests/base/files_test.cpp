@@ -80,6 +80,7 @@ TEST(WriteFileAtomically, AFullDiskLeavesTheOldFile) {
                                                  "Check free space and permissions, then run again");
     EXPECT_EQ(read_text_file(file), "old");
     EXPECT_FALSE(fs::is_symlink(file));
+    EXPECT_FALSE(fs::is_symlink(file.string() + ".tmp")) << "a temporary file was left";
 }
 
 TEST(WriteFileAtomically, AFolderInTheWayStays) {
@@ -91,6 +92,7 @@ TEST(WriteFileAtomically, AFolderInTheWayStays) {
                                                 ": cannot put the new file in place (Is a directory). "
                                                 "Check free space and permissions, then run again");
     EXPECT_EQ(read_text_file(way / "kept"), "kept");
+    EXPECT_FALSE(fs::exists(way.string() + ".tmp")) << "a temporary file was left";
 }
 
 TEST(WriteFileAtomically, AMissingFolderIsNamed) {

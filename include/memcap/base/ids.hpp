@@ -18,7 +18,7 @@ struct Id128 {
     auto operator<=>(const Id128&) const = default;
     /// 32 lower-case hexadecimal digits.
     std::string hex() const;
-    /// Parses what hex() prints; throws UsageError for anything else.
+    /// Parses what hex() prints, also in capitals; throws UsageError for anything else.
     static Id128 from_hex(std::string_view text);
 };
 
