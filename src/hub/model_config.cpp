@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "memcap/base/errors.hpp"
@@ -82,6 +83,29 @@ constexpr std::array<std::string_view, 61> kHarmlessKeys{"_name_or_path",
 
 }  // namespace
 
+namespace {
+
+/// Python's json writes Infinity, which is not JSON; published Mamba-2 files have it. Outside of strings it
+/// becomes what transformers 5 writes.
+std::string with_written_infinity(std::string_view text) {
+    constexpr std::string_view kWord = "Infinity";
+    std::string written;
+    bool in_string = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (!in_string && text.substr(i).starts_with(kWord)) {
+            written += R"({"__float__": "Infinity"})";
+            i += kWord.size() - 1;
+            continue;
+        }
+        if (in_string && text[i] == '\\' && i + 1 < text.size()) written += text[i++];
+        if (text[i] == '"') in_string = !in_string;
+        written += text[i];
+    }
+    return written;
+}
+
+}  // namespace
+
 struct ModelConfig::Content {
     std::filesystem::path file;
     std::string prefix;  ///< dotted path of this object inside the file
@@ -107,6 +131,12 @@ struct ModelConfig::Content {
         if (value == nullptr) fail(key, "it is missing");
         return *value;
     }
+
+    const json& require_list(std::string_view key) const {
+        const json& value = require(key);
+        if (!value.is_array()) fail(key, fmt::format("{} is not a list", value.dump()));
+        return value;
+    }
 };
 
 ModelConfig::ModelConfig(std::shared_ptr<const Content> content) : content_(std::move(content)) {}
@@ -121,7 +151,7 @@ ModelConfig ModelConfig::load(const std::filesystem::path& folder) {
     }
     auto content = std::make_shared<Content>();
     content->file = file;
-    content->values = json::parse(read_text_file(file), nullptr, false);
+    content->values = json::parse(with_written_infinity(read_text_file(file)), nullptr, false);
     if (!content->values.is_object()) {
         throw DataError(file, {.what = "not a JSON object",
                                .where = {},
@@ -133,6 +163,11 @@ ModelConfig ModelConfig::load(const std::filesystem::path& folder) {
 
 bool ModelConfig::has(std::string_view key) const {
     return content_->find(key) != nullptr;
+}
+
+bool ModelConfig::is_null(std::string_view key) const {
+    const auto found = content_->values.find(std::string(key));
+    return found != content_->values.end() && found->is_null();
 }
 
 std::int64_t ModelConfig::integer(std::string_view key) const {
@@ -183,6 +218,44 @@ std::int32_t ModelConfig::size(std::string_view key) const {
 
 std::int32_t ModelConfig::size(std::string_view key, std::int32_t otherwise) const {
     return has(key) ? size(key) : otherwise;
+}
+
+bool ModelConfig::is_text(std::string_view key) const {
+    const json* value = content_->find(key);
+    return value != nullptr && value->is_string();
+}
+
+std::vector<double> ModelConfig::numbers(std::string_view key) const {
+    std::vector<double> numbers;
+    for (const json& value : content_->require_list(key)) {
+        if (value.is_number()) {
+            numbers.push_back(value.get<double>());
+        } else if (value == json{{"__float__", "Infinity"}}) {
+            numbers.push_back(std::numeric_limits<double>::infinity());
+        } else {
+            content_->fail(key, fmt::format("{} is not a number", value.dump()));
+        }
+    }
+    return numbers;
+}
+
+std::vector<std::int64_t> ModelConfig::integers(std::string_view key) const {
+    std::vector<std::int64_t> numbers;
+    for (const json& value : content_->require_list(key)) {
+        if (!value.is_number_integer())
+            content_->fail(key, fmt::format("{} is not an integer", value.dump()));
+        numbers.push_back(value.get<std::int64_t>());
+    }
+    return numbers;
+}
+
+std::vector<std::string> ModelConfig::texts(std::string_view key) const {
+    std::vector<std::string> texts;
+    for (const json& value : content_->require_list(key)) {
+        if (!value.is_string()) content_->fail(key, fmt::format("{} is not a text", value.dump()));
+        texts.push_back(value.get<std::string>());
+    }
+    return texts;
 }
 
 std::optional<ModelConfig> ModelConfig::object(std::string_view key) const {

@@ -72,7 +72,7 @@ std::vector<std::int32_t> decode_greedily(const models::CausalLM& model, std::sp
         const at::Tensor hidden_TD = model.hidden(input_of(model, memory, memory_vectors, tokens)).squeeze(0);
         const auto last = memory_vectors + static_cast<std::int64_t>(known) - 1;
         decoded.push_back(static_cast<std::int32_t>(
-            model.head()(hidden_TD.narrow(0, last, 1)).argmax().item<std::int64_t>()));
+            model.head().logits(hidden_TD.narrow(0, last, 1)).argmax().item<std::int64_t>()));
         if (known < tokens.size()) tokens[known++] = decoded.back();
     }
     return decoded;

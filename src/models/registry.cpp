@@ -14,7 +14,10 @@ namespace memcap::models {
 
 namespace {
 
-const std::array kFamilies{&families::kLlama};
+const std::array kFamilies{&families::kGemma2, &families::kGemma3, &families::kGpt2,   &families::kGptNeoX,
+                           &families::kLlama,  &families::kMamba,  &families::kMamba2, &families::kMistral,
+                           &families::kOlmo,   &families::kOlmo2,  &families::kOpt,    &families::kPhi3,
+                           &families::kQwen2,  &families::kQwen3,  &families::kSmolLM3};
 
 const families::Family& family_of(const hub::ModelConfig& config) {
     const std::string architecture = config.architecture();

@@ -15,7 +15,14 @@ namespace {
 constexpr std::int64_t kChunkLogits = std::int64_t{1} << 24;
 }  // namespace
 
-HeadLoss head_loss(const Linear& head, const at::Tensor& hidden, const at::Tensor& target,
+at::Tensor Head::logits(const at::Tensor& hidden) const {
+    const at::NoGradGuard no_gradients;
+    at::Tensor logits = linear(hidden);
+    if (soft_cap != 0) logits.div_(soft_cap).tanh_().mul_(soft_cap);
+    return logits;
+}
+
+HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor& target,
                    const at::Tensor& weight, Gradient gradient) {
     const std::int64_t rows = hidden.size(0);
     MEMCAP_EXPECT(hidden.dim() == 2 && target.size(0) == rows && weight.size(0) == rows);
@@ -25,13 +32,18 @@ HeadLoss head_loss(const Linear& head, const at::Tensor& hidden, const at::Tenso
                   .gradient = {}};
     if (gradient == Gradient::compute) loss.gradient = at::empty(hidden.sizes(), hidden.options());
 
-    const std::int64_t chunk = std::max<std::int64_t>(1, kChunkLogits / head.weight().size(0));
+    const at::Tensor& matrix = head.linear.weight();
+    const std::int64_t chunk = std::max<std::int64_t>(1, kChunkLogits / matrix.size(0));
     for (std::int64_t first = 0; first < rows; first += chunk) {
         const std::int64_t count = std::min(chunk, rows - first);
         const at::Tensor wanted = target.narrow(0, first, count).unsqueeze(1);
-        at::Tensor logits = head(hidden.narrow(0, first, count));
+        at::Tensor logits = head.logits(hidden.narrow(0, first, count));
         const auto [largest, best] = logits.max(1, true);
         loss.correct.narrow(0, first, count).copy_(best.eq(wanted).squeeze(1));
+        // d(capped logit) / d(logit) = 1 - tanh^2
+        const at::Tensor slope = head.soft_cap != 0 && gradient == Gradient::compute
+                                     ? logits.div(head.soft_cap).square_().neg_().add_(1.0)
+                                     : at::Tensor();
         logits.sub_(largest);
         const at::Tensor wanted_logit = logits.gather(1, wanted);
         logits.exp_();
@@ -41,8 +53,9 @@ HeadLoss head_loss(const Linear& head, const at::Tensor& hidden, const at::Tenso
         const at::Tensor row_weight = weight.narrow(0, first, count).unsqueeze(1);
         logits.mul_(row_weight.div(total));
         logits.scatter_add_(1, wanted, row_weight.neg());
+        if (slope.defined()) logits.mul_(slope);
         loss.gradient.narrow(0, first, count)
-            .copy_(at::matmul(head.mode().factor(logits), head.weight()).to(at::kFloat));
+            .copy_(at::matmul(head.linear.mode().factor(logits), matrix).to(at::kFloat));
     }
     return loss;
 }

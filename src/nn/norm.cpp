@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 namespace memcap::nn {
 
 namespace {
@@ -31,10 +33,40 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
     }
 };
 
+struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
+    static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                              const std::optional<at::Tensor>& weight, const std::optional<at::Tensor>& bias,
+                              double epsilon) {
+        auto [y, mean, inverse_std] = at::native_layer_norm(x, {x.size(-1)}, weight, bias, epsilon);
+        context->save_for_backward({x, mean, inverse_std});
+        if (weight) context->saved_data["weight"] = *weight;
+        return y;
+    }
+
+    static variable_list backward(AutogradContext* context, variable_list gradients) {
+        const auto saved = context->get_saved_variables();
+        std::optional<at::Tensor> weight;
+        if (const auto kept = context->saved_data.find("weight"); kept != context->saved_data.end())
+            weight = kept->second.toTensor();
+        const auto found =
+            at::native_layer_norm_backward(gradients[0].contiguous(), saved[0], {saved[0].size(-1)}, saved[1],
+                                           saved[2], weight, std::nullopt, {true, false, false});
+        return {std::get<0>(found), {}, {}, {}};
+    }
+};
+
+std::optional<at::Tensor> if_defined(const at::Tensor& tensor) {
+    return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
+}
+
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
     return RmsNormFunction::apply(x, weight, epsilon);
+}
+
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon) {
+    return LayerNormFunction::apply(x, if_defined(weight), if_defined(bias), epsilon);
 }
 
 }  // namespace memcap::nn

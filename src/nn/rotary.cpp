@@ -30,10 +30,12 @@ at::Tensor scaled_by_llama3(const at::Tensor& frequency, const Llama3Scaling& sc
 
 /// x [B, T, H, d]; rotates by +angle, or by -angle for the gradient.
 at::Tensor rotated(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
-    const std::int64_t half = x.size(-1) / 2;
+    const std::int64_t half = cosine.size(-1);
+    const std::int64_t rest = x.size(-1) - 2 * half;
     const at::Tensor first = x.narrow(-1, 0, half);
     const at::Tensor second = x.narrow(-1, half, half);
     at::Tensor out = at::empty(x.sizes(), x.options());
+    if (rest > 0) out.narrow(-1, 2 * half, rest).copy_(x.narrow(-1, 2 * half, rest));
     at::Tensor out_first = out.narrow(-1, 0, half);
     at::Tensor out_second = out.narrow(-1, half, half);
     at::mul_out(out_first, first, cosine);
@@ -70,7 +72,7 @@ RotaryTable::RotaryTable(const RotaryConfig& config, std::int32_t positions, at:
 }
 
 at::Tensor RotaryTable::rotate(const at::Tensor& x) const {
-    MEMCAP_EXPECT(x.dim() == 4 && x.size(1) <= cosine_.size(0) && x.size(3) == 2 * cosine_.size(1));
+    MEMCAP_EXPECT(x.dim() == 4 && x.size(1) <= cosine_.size(0) && x.size(3) >= 2 * cosine_.size(1));
     const auto table = [&x](const at::Tensor& values) { return values.narrow(0, 0, x.size(1)).unsqueeze(1); };
     return RotaryFunction::apply(x, table(cosine_), table(sine_));
 }

@@ -62,8 +62,12 @@ at::Tensor WeightReader::stacked_matrix(const std::vector<std::string>& names,
     return at::cat(parts, 0);
 }
 
+at::Tensor WeightReader::values(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    return read(name, shape).to(at::kFloat).to(device_);
+}
+
 at::Tensor WeightReader::vector(const std::string& name, std::int64_t size) const {
-    return read(name, {size}).to(at::kFloat).to(device_);
+    return values(name, {size});
 }
 
 at::Tensor WeightReader::stacked_vector(const std::vector<std::string>& names,

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 EVALUATIONS = 50
 # Below this distance between a target's logit and its best rival, rounding could change the recorded accuracy.
 SMALLEST_MARGIN = 2e-4
+# Where transformers' own bfloat16 is further off than this, staying near it says little.
+LARGEST_BFLOAT16_ERROR = 0.03
 
 
 class Unusable(SystemExit):
@@ -62,16 +64,24 @@ class Inputs:
     tokens: torch.Tensor  # [N] int64
 
 
-def load_model(folder: Path, attention: str = "eager") -> LlamaForCausalLM:
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
+def load_model(
+    folder: Path, attention: str = "eager", dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    model, found = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation=attention, output_loading_info=True
+    )
+    lacking = [*found["missing_keys"], *found["mismatched_keys"]]
+    require(not lacking, f"{folder.parent.name}: transformers made up {lacking}")
     return model.eval().requires_grad_(False)
 
 
-def embedding_std(model: LlamaForCausalLM) -> float:
-    return model.get_input_embeddings().weight.float().std().item()
+def embedding_std(model: PreTrainedModel) -> float:
+    """Unbiased spread of all input embeddings as the model takes them in (Gemma scales those of its file)."""
+    embedding = model.get_input_embeddings()
+    return embedding(torch.arange(len(embedding.weight))).std().item()
 
 
-def memory_logits(model: LlamaForCausalLM, memory: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+def memory_logits(model: PreTrainedModel, memory: torch.Tensor, inputs: Inputs) -> torch.Tensor:
     """Logits [T, V] over memory, prefix and text without its last token."""
     context = torch.cat([inputs.prefix, inputs.tokens[:-1]])
     embedded = model.get_input_embeddings()(context)
@@ -85,10 +95,11 @@ def scored(logits: torch.Tensor, inputs: Inputs, target: str) -> tuple[torch.Ten
 
 
 def loss_and_accuracy(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, float]:
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return F.cross_entropy(logits, targets), (logits.argmax(-1) == targets).float().mean().item()
 
 
-def label_loss(model: LlamaForCausalLM, inputs: Inputs, target: str) -> float:
+def label_loss(model: PreTrainedModel, inputs: Inputs, target: str) -> float:
     """The same loss by another road: transformers' own label shift over the whole text."""
     context = torch.cat([inputs.prefix, inputs.tokens])
     embedded = model.get_input_embeddings()(context)
@@ -100,7 +111,7 @@ def label_loss(model: LlamaForCausalLM, inputs: Inputs, target: str) -> float:
     ).loss.item()
 
 
-def no_memory(model: LlamaForCausalLM, inputs: Inputs) -> tuple[torch.Tensor, float, float]:
+def no_memory(model: PreTrainedModel, inputs: Inputs) -> tuple[torch.Tensor, float, float]:
     """Logits [n + N, V] of prefix and text without memory, loss and accuracy over tok_2..tok_N."""
     logits = model(input_ids=torch.cat([inputs.prefix, inputs.tokens])[None], use_cache=False).logits[0]
     count = len(inputs.tokens) - 1
@@ -108,7 +119,7 @@ def no_memory(model: LlamaForCausalLM, inputs: Inputs) -> tuple[torch.Tensor, fl
     return logits, loss.item(), accuracy
 
 
-def with_gradient(model: LlamaForCausalLM, inputs: Inputs, target: str) -> tuple[float, float, torch.Tensor]:
+def with_gradient(model: PreTrainedModel, inputs: Inputs, target: str) -> tuple[float, float, torch.Tensor]:
     memory = inputs.memory.clone().requires_grad_(True)
     loss, accuracy = loss_and_accuracy(*scored(memory_logits(model, memory, inputs), inputs, target))
     (gradient,) = torch.autograd.grad(loss, memory)
@@ -122,7 +133,7 @@ def smallest_margin(logits: torch.Tensor, targets: torch.Tensor) -> float:
     return (at_target - rivals).abs().min().item()
 
 
-def optimise(model: LlamaForCausalLM, inputs: Inputs, protocol: Protocol) -> dict[str, torch.Tensor]:
+def optimise(model: PreTrainedModel, inputs: Inputs, protocol: Protocol) -> dict[str, torch.Tensor]:
     """Loss and accuracy at evaluations 1..50; the memory that evaluation 50 saw and the one after its update."""
     memory = torch.nn.Parameter(inputs.memory.clone())
     optimiser = torch.optim.AdamW(
@@ -159,12 +170,22 @@ def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:
     return ((value.double() - reference.double()).abs().max() / reference.double().abs().max()).item()
 
 
-def rounding(folder: Path, inputs: Inputs, run: Run, expected: dict[str, torch.Tensor]) -> dict[str, float]:
+def in_float64(inputs: Inputs) -> Inputs:
+    return Inputs(inputs.memory.double(), inputs.prefix, inputs.tokens)
+
+
+def rounding(
+    folder: Path, model: PreTrainedModel, inputs: Inputs, run: Run, expected: dict[str, torch.Tensor]
+) -> dict[str, float]:
     """How far another order of the same float32 arithmetic (fused attention) lands from the expected values.
 
-    A comparison cannot be tighter than this; it shows that the case itself is well conditioned.
+    For a model without fused attention it is the same in float64. A comparison cannot be tighter than this; it shows
+    that the case itself is well conditioned.
     """
-    model = load_model(folder, "sdpa")
+    if model._supports_sdpa:
+        model = load_model(folder, "sdpa")
+    else:
+        model, inputs = load_model(folder, dtype=torch.float64), in_float64(inputs)
     optimised = optimise(model, inputs, run.protocol)
     return {
         "logits": relative_error(memory_logits(model, inputs.memory, inputs), expected["logits"]),
@@ -176,23 +197,44 @@ def rounding(folder: Path, inputs: Inputs, run: Run, expected: dict[str, torch.T
     }
 
 
-def bfloat16_error(folder: Path, inputs: Inputs, logits: torch.Tensor) -> dict[str, float]:
-    """Error of transformers' own bfloat16 logits against float32: all of the model in it, and by autocast."""
+def bfloat16_errors(
+    folder: Path, inputs: Inputs, expected: dict[str, torch.Tensor], gradient: bool
+) -> dict[str, dict[str, float]]:
+    """Error of transformers' own bfloat16 against float32: all of the model in it, and by autocast.
+
+    The gradient only means something where both see the same weights: those of a bfloat16 file.
+    """
     model = load_model(folder)
     with torch.autocast("cpu", torch.bfloat16):
         autocast = memory_logits(model, inputs.memory, inputs)
+        autocast_gradient = with_gradient(model, inputs, "after_first")[2] if gradient else None
     model.to(torch.bfloat16)
-    whole = memory_logits(model, inputs.memory.to(torch.bfloat16), inputs)
-    return {"autocast": relative_error(autocast, logits), "whole_model": relative_error(whole, logits)}
+    low = Inputs(inputs.memory.to(torch.bfloat16), inputs.prefix, inputs.tokens)
+    whole = memory_logits(model, low.memory, low)
+    logits = expected["logits"]
+    errors = {
+        "bfloat16_logits_error": {
+            "autocast": relative_error(autocast, logits),
+            "whole_model": relative_error(whole, logits),
+        }
+    }
+    if gradient:
+        true = expected["grad_after_first"]
+        errors["bfloat16_gradient_error"] = {
+            "autocast": relative_error(autocast_gradient, true),
+            "whole_model": relative_error(with_gradient(model, low, "after_first")[2], true),
+        }
+        worst = max(error for pair in errors.values() for error in pair.values())
+        require(worst < LARGEST_BFLOAT16_ERROR, f"bfloat16 is {worst:.1e} off; choose another seed")
+    return errors
 
 
-def measure(
-    folder: Path, model: LlamaForCausalLM, run: Run, inputs: Inputs
+def at_start(
+    model: PreTrainedModel, run: Run, inputs: Inputs
 ) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Scalars and full tensors of one run."""
+    """Scalars and tensors of a run's initial memory."""
     nomem_logits, nomem_loss, nomem_accuracy = no_memory(model, inputs)
     logits = memory_logits(model, inputs.memory, inputs)
-    optimised = optimise(model, inputs, run.protocol)
     tensors = {
         "tokens": inputs.tokens.to(torch.int32),
         "mem0": inputs.memory,
@@ -217,7 +259,16 @@ def measure(
         )
         scalars |= {f"loss_{target}_nats": loss, f"accuracy_{target}": accuracy}
         tensors[f"grad_{target}"] = gradient
-    scalars |= misaligned_losses(logits, inputs)
+    return scalars | misaligned_losses(logits, inputs), tensors
+
+
+def measure(
+    folder: Path, model: PreTrainedModel, run: Run, inputs: Inputs, gradient_in_bfloat16: bool = False
+) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Scalars and full tensors of one run."""
+    scalars, tensors = at_start(model, run, inputs)
+    scalars |= bfloat16_errors(folder, inputs, tensors, gradient_in_bfloat16)
+    optimised = optimise(model, inputs, run.protocol)
     margin = optimised.pop("margins").min().item()
     require(
         margin > SMALLEST_MARGIN,
@@ -231,8 +282,7 @@ def measure(
         "best_accuracy": optimised["accuracies"][best].item(),
         "first_solved_evaluation": int(solved[0]) + 1 if len(solved) else 0,
         "smallest_margin": margin,
-        "rounding": rounding(folder, inputs, run, tensors),
-        "bfloat16_logits_error": bfloat16_error(folder, inputs, logits),
+        "rounding": rounding(folder, model, inputs, run, tensors),
     }
     return scalars, tensors
 

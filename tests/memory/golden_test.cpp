@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <map>
+
 #include "memcap/memory/evaluation.hpp"
 #include "memcap/memory/objective.hpp"
 #include "memcap/memory/slots.hpp"
@@ -32,7 +34,7 @@ at::Tensor input_with(const models::CausalLM& model, const at::Tensor& memory_KE
 
 at::Tensor logits_of(const models::CausalLM& model, const at::Tensor& input_BTE) {
     const at::NoGradGuard no_gradients;
-    return model.head()(model.hidden(input_BTE)).squeeze(0);
+    return model.head().logits(model.hidden(input_BTE)).squeeze(0);
 }
 
 class Golden : public ::testing::TestWithParam<std::string> {
@@ -162,6 +164,37 @@ TEST_P(Golden, FiftyStepsAgree) {
     }
 }
 
+TEST_P(Golden, RunsSideBySideInOneBatchAgree) {
+    SlotsEngine engine(*model_, {.slots = 8, .position_budget = 0, .keep_vectors = false, .curve_every = 1});
+    std::vector<std::pair<const json*, Id128>> entered;
+    for (const json& run : golden_.facts()["runs"]) {
+        auto trial = golden_.trial(run);
+        trial.id.low = entered.size();
+        SlotState start;
+        start.memory = golden_.floats(run["name"].get<std::string>() + "/mem0");
+        start.first_moment.assign(start.memory.size(), 0.0F);
+        start.second_moment.assign(start.memory.size(), 0.0F);
+        engine.enter(trial, start);
+        entered.emplace_back(&run, trial.id);
+    }
+    ASSERT_GE(entered.size(), 2U);
+    constexpr std::int64_t kSteps = 20;
+    std::map<Id128, record::Curve> curves;
+    for (std::int64_t i = 0; i < kSteps; ++i) {
+        for (auto& ended : engine.step()) curves[ended.trial_id] = std::move(ended.curve);
+    }
+    for (const auto& [run, id] : entered) {
+        const auto name = (*run)["name"].get<std::string>();
+        const record::Curve curve = curves.contains(id) ? curves[id] : engine.export_state(id).curve;
+        const at::Tensor losses = golden_.expected(name + "/losses");
+        for (std::size_t i = 0; i < std::min<std::size_t>(curve.loss_nats.size(), kSteps); ++i) {
+            EXPECT_NEAR(curve.loss_nats[i], losses[static_cast<std::int64_t>(i)].item<float>(),
+                        kLossTolerance)
+                << name << " evaluation " << i + 1;
+        }
+    }
+}
+
 TEST_P(Golden, BestVectorIsTheOneThatReachedTheBestAccuracy) {
     for (const json& run : golden_.facts()["runs"]) {
         const auto name = run["name"].get<std::string>();
@@ -207,11 +240,11 @@ TEST_P(GoldenConfig, EachKeyMovesTheLogitsAsInTransformers) {
 
 TEST_P(GoldenConfig, OtherSpellingsOfTheConfigAreTheSameModel) {
     for (const auto& form : golden_.facts().value("config_forms", std::vector<std::string>{})) {
-        const auto other = json::parse(read_text_file(golden_.model_folder() / form));
         test::TemporaryFolder folder;
         test::fs::copy(golden_.model_folder(), folder.path(),
                        test::fs::copy_options::recursive | test::fs::copy_options::overwrite_existing);
-        std::ofstream(folder.path() / "config.json") << other.dump();
+        test::fs::copy_file(golden_.model_folder() / form, folder.path() / "config.json",
+                            test::fs::copy_options::overwrite_existing);
         const auto model = models::load(folder.path(), Precision::float32, at::kCPU);
         const auto trial = golden_.trial(golden_.facts()["runs"][0]);
         const auto input = input_with(*model, no_memory(), tokens_of(trial.prefix, trial.text));

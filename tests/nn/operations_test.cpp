@@ -7,8 +7,9 @@
 #include <cmath>
 #include <functional>
 
+#include "memcap/nn/activation.hpp"
 #include "memcap/nn/attention.hpp"
-#include "memcap/nn/gated_mlp.hpp"
+#include "memcap/nn/embedding.hpp"
 #include "memcap/nn/head_loss.hpp"
 #include "memcap/nn/linear.hpp"
 #include "memcap/nn/norm.hpp"
@@ -71,14 +72,63 @@ TEST_F(Operations, RmsNormFollowsItsFormula) {
                 at::randn({3, 4, 6}));
 }
 
-TEST_F(Operations, SiluGateFollowsItsFormula) {
-    expect_like(
-        silu_gate,
-        [](const at::Tensor& x) {
-            const auto halves = x.chunk(2, -1);
-            return halves[0] * at::sigmoid(halves[0]) * halves[1];
-        },
-        at::randn({3, 4, 10}));
+/// The activations by their definitions.
+at::Tensor plain_activation(const at::Tensor& x, Activation kind) {
+    switch (kind) {
+        case Activation::silu:
+            return x * at::sigmoid(x);
+        case Activation::relu:
+            return at::where(x.gt(0), x, at::zeros_like(x));
+        case Activation::gelu:
+            return 0.5 * x * (1 + at::erf(x / std::sqrt(2.0)));
+        case Activation::gelu_tanh:
+            return 0.5 * x * (1 + at::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x.pow(3))));
+    }
+    return {};
+}
+
+TEST_F(Operations, ActivationsAndTheirGatesFollowTheirFormulas) {
+    for (const auto kind : {Activation::silu, Activation::relu, Activation::gelu, Activation::gelu_tanh}) {
+        expect_like([kind](const at::Tensor& x) { return activate(x, kind); },
+                    [kind](const at::Tensor& x) { return plain_activation(x, kind); }, at::randn({3, 4, 10}));
+        expect_like([kind](const at::Tensor& x) { return gated(x, kind); },
+                    [kind](const at::Tensor& x) {
+                        const auto halves = x.chunk(2, -1);
+                        return plain_activation(halves[0], kind) * halves[1];
+                    },
+                    at::randn({3, 4, 10}));
+    }
+}
+
+TEST_F(Operations, ClipStopsAtItsLimitAndSoDoesTheGradient) {
+    const at::Tensor x = at::tensor({-3.0F, -0.5F, 0.25F, 2.0F}).requires_grad_(true);
+    const at::Tensor clipped = clip(x, -1.0, 1.0);
+    EXPECT_TRUE(at::equal(clipped, at::tensor({-1.0F, -0.5F, 0.25F, 1.0F})));
+    const auto gradient = torch::autograd::grad({clipped}, {x}, {at::ones({4})})[0];
+    EXPECT_TRUE(at::equal(gradient, at::tensor({0.0F, 1.0F, 1.0F, 0.0F})));
+}
+
+TEST_F(Operations, LayerNormFollowsItsFormulaWithAndWithoutWeights) {
+    constexpr double kEpsilon = 0.05;
+    const at::Tensor weight = at::randn({6});
+    const at::Tensor bias = at::randn({6});
+    const auto plain = [](const at::Tensor& x) {
+        const at::Tensor centred = x - x.mean(-1, true);
+        return centred / (centred.square().mean(-1, true) + kEpsilon).sqrt();
+    };
+    expect_like([&](const at::Tensor& x) { return layer_norm(x, weight, bias, kEpsilon); },
+                [&](const at::Tensor& x) { return plain(x) * weight.to(at::kDouble) + bias.to(at::kDouble); },
+                at::randn({3, 4, 6}));
+    expect_like([](const at::Tensor& x) { return layer_norm(x, {}, {}, kEpsilon); }, plain,
+                at::randn({3, 4, 6}));
+}
+
+TEST_F(Operations, EmbeddingIsScaledAndSoIsItsSpread) {
+    const at::Tensor weight = at::randn({7, 4});
+    const Embedding embedding(weight, 3.0);
+    const at::Tensor tokens = at::tensor(std::vector<std::int64_t>{6, 0, 2}, at::kLong);
+    EXPECT_LT(relative_error(embedding(tokens), weight.index_select(0, tokens) * 3), 1e-6);
+    EXPECT_NEAR(embedding.standard_deviation(), (weight.to(at::kDouble) * 3).std().item<double>(), 1e-5);
 }
 
 TEST_F(Operations, RotaryTurnsPairsByPositionTimesFrequency) {
@@ -107,46 +157,71 @@ TEST_F(Operations, RotaryTurnsPairsByPositionTimesFrequency) {
                 at::randn({2, 9, 3, kWidth}));
 }
 
-TEST_F(Operations, CausalAttentionSharesKeysAmongGroupsOfQueries) {
-    constexpr double kScale = 0.4;
-    const at::Tensor k = at::randn({2, 5, 2, 8});
-    const at::Tensor v = at::randn({2, 5, 2, 8});
-    expect_like(
-        [&](const at::Tensor& q) { return causal_attention(q, k, v, kScale, {}); },
-        [&](const at::Tensor& q) {
-            const auto wide = [](const at::Tensor& x) {
-                return x.to(at::kDouble).repeat_interleave(2, 2).transpose(1, 2);
-            };
-            const at::Tensor scores = at::matmul(q.transpose(1, 2), wide(k).transpose(-1, -2)) * kScale;
-            const at::Tensor future = at::ones({5, 5}, at::kBool).triu(1);
-            const at::Tensor mixed = at::matmul(scores.masked_fill(future, -INFINITY).softmax(-1), wide(v));
-            return mixed.transpose(1, 2).flatten(2);
-        },
-        at::randn({2, 5, 4, 8}));
+/// Attention as its definition says, in double; query head h uses key head h / share.
+at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           const AttentionOptions& options) {
+    const std::int64_t share = q.size(2) / k.size(2);
+    const std::int64_t positions = q.size(1);
+    const auto wide = [share](const at::Tensor& x) {
+        return x.to(at::kDouble).repeat_interleave(share, 2).transpose(1, 2);
+    };
+    at::Tensor scores = at::matmul(q.transpose(1, 2), wide(k).transpose(-1, -2)) * options.scale;
+    if (options.soft_cap > 0) scores = at::tanh(scores / options.soft_cap) * options.soft_cap;
+    at::Tensor unseen = at::zeros({positions, positions}, at::kBool);
+    for (std::int64_t query = 0; query < positions; ++query) {
+        for (std::int64_t key = 0; key < positions; ++key) {
+            const bool far = options.window > 0 && key <= query - options.window;
+            if (key > query || far) unseen[query][key] = true;
+        }
+    }
+    const at::Tensor mixed = at::matmul(scores.masked_fill(unseen, -INFINITY).softmax(-1), wide(v));
+    return mixed.transpose(1, 2).flatten(2);
+}
+
+TEST_F(Operations, RotaryLeavesWhatIsBeyondItsWidth) {
+    const RotaryTable part({.head_width = 4, .theta = 100.0, .linear_factor = 1.0, .llama3 = {}}, 16,
+                           at::kCPU);
+    const at::Tensor x = at::randn({2, 5, 3, 10});
+    const at::Tensor rotated = part.rotate(x);
+    EXPECT_TRUE(at::equal(rotated.narrow(-1, 4, 6), x.narrow(-1, 4, 6)));
+    EXPECT_TRUE(at::equal(rotated.narrow(-1, 0, 4), part.rotate(x.narrow(-1, 0, 4).contiguous())));
+}
+
+TEST_F(Operations, CausalAttentionSharesKeysAmongGroupsOfQueriesInItsWindowAndUnderItsCap) {
+    const at::Tensor k = at::randn({2, 7, 2, 8});
+    const at::Tensor v = at::randn({2, 7, 2, 8});
+    for (const std::int64_t window : {0, 2, 3, 7, 20}) {
+        for (const double soft_cap : {0.0, 0.5}) {
+            const AttentionOptions options{.scale = 0.4, .window = window, .soft_cap = soft_cap};
+            expect_like([&](const at::Tensor& q) { return causal_attention(q, k, v, options, {}); },
+                        [&](const at::Tensor& q) { return plain_attention(q, k, v, options); },
+                        at::randn({2, 7, 4, 8}));
+        }
+    }
 }
 
 TEST_F(Operations, PadsBehindAPositionDoNotReachIt) {
     at::Tensor q = at::randn({1, 6, 2, 8});
     at::Tensor k = at::randn({1, 6, 2, 8});
     at::Tensor v = at::randn({1, 6, 2, 8});
-    const at::Tensor before = causal_attention(q, k, v, 1.0, {}).narrow(1, 0, 4).clone();
+    const at::Tensor before = causal_attention(q, k, v, {.scale = 1.0}, {}).narrow(1, 0, 4).clone();
     for (at::Tensor* x : {&q, &k, &v}) x->narrow(1, 4, 2).fill_(1e3);
-    EXPECT_TRUE(at::equal(before, causal_attention(q, k, v, 1.0, {}).narrow(1, 0, 4)));
+    EXPECT_TRUE(at::equal(before, causal_attention(q, k, v, {.scale = 1.0}, {}).narrow(1, 0, 4)));
 }
 
 /// Head loss against log_softmax in double.
-void expect_head_loss(std::int64_t vocabulary, std::int64_t rows, double spread) {
-    const Linear head(at::randn({vocabulary, 8}), {}, {});
+void expect_head_loss(std::int64_t vocabulary, std::int64_t rows, double spread, double soft_cap = 0.0) {
+    const Head head{Linear(at::randn({vocabulary, 8}), {}, {}), soft_cap};
     const at::Tensor hidden = at::randn({rows, 8}) * spread;
     const at::Tensor target = at::randint(vocabulary, {rows}, at::kLong);
     const at::Tensor weight = at::rand({rows}) + 0.1;
     const auto loss = head_loss(head, hidden, target, weight, Gradient::compute);
     const at::Tensor wide = hidden.to(at::kDouble).requires_grad_(true);
-    const at::Tensor logits = at::matmul(wide, head.weight().to(at::kDouble).t());
+    at::Tensor logits = at::matmul(wide, head.linear.weight().to(at::kDouble).t());
+    if (soft_cap > 0) logits = at::tanh(logits / soft_cap) * soft_cap;
     const at::Tensor nll = -logits.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1);
     EXPECT_LT(relative_error(loss.nll_nats, nll.detach()), 1e-5) << vocabulary;
-    EXPECT_TRUE(at::equal(loss.correct, at::matmul(hidden, head.weight().t()).argmax(-1).eq(target)))
-        << vocabulary;
+    EXPECT_TRUE(at::equal(loss.correct, head.logits(hidden).argmax(-1).eq(target))) << vocabulary;
     const auto wanted = torch::autograd::grad({(nll * weight.to(at::kDouble)).sum()}, {wide})[0];
     EXPECT_LT(relative_error(loss.gradient, wanted), 1e-4) << vocabulary;
 }
@@ -156,10 +231,11 @@ TEST_F(Operations, HeadLossIsCrossEntropyAtAnyVocabularyAndChunking) {
     expect_head_loss(1024, 333, 1.0);
     expect_head_loss(50257, 401, 1.0);  // more rows than a chunk holds
     expect_head_loss(97, 50, 1e3);      // logits of some thousands
+    expect_head_loss(97, 50, 1.0, 2.0);
 }
 
 TEST_F(Operations, EqualLogitsCountTheFirstAsLargest) {
-    const Linear head(at::ones({5, 3}), {}, {});
+    const Head head{Linear(at::ones({5, 3}), {}, {})};
     const auto loss =
         head_loss(head, at::ones({2, 3}), at::tensor(std::vector<std::int64_t>{0, 1}, at::kLong),
                   at::ones({2}), Gradient::omit);

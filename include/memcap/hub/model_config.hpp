@@ -18,6 +18,8 @@ class ModelConfig {
     static ModelConfig load(const std::filesystem::path& folder);
 
     bool has(std::string_view key) const;
+    /// Whether the key is there with the value null, where transformers tells that from an absent key.
+    bool is_null(std::string_view key) const;
     /// Each throws DataError naming the file and the key when the key is absent or has another type.
     std::int64_t integer(std::string_view key) const;
     double number(std::string_view key) const;
@@ -31,6 +33,12 @@ class ModelConfig {
     /// A positive integer that fits 31 bits: a size or count.
     std::int32_t size(std::string_view key) const;
     std::int32_t size(std::string_view key, std::int32_t otherwise) const;
+    bool is_text(std::string_view key) const;
+    /// A list. Among numbers, infinity counts as written by Python's json (Infinity) and by transformers 5
+    /// ({"__float__": "Infinity"}).
+    std::vector<double> numbers(std::string_view key) const;
+    std::vector<std::int64_t> integers(std::string_view key) const;
+    std::vector<std::string> texts(std::string_view key) const;
     /// The nested object of this key, if there is one.
     std::optional<ModelConfig> object(std::string_view key) const;
     /// All keys whose value is not null, in name order.

@@ -4,7 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "memcap/models/description.hpp"
-#include "memcap/nn/linear.hpp"
+#include "memcap/nn/head_loss.hpp"
 
 // Shapes: B slots, T positions, E input width, D hidden width.
 namespace memcap::models {
@@ -22,7 +22,7 @@ class CausalLM {
     /// positions.
     virtual at::Tensor hidden(const at::Tensor& input_BTE) const = 0;
     /// From hidden states to logits.
-    virtual const nn::Linear& head() const = 0;
+    virtual const nn::Head& head() const = 0;
     /// Standard deviation (n - 1) of all input embedding weights as the model feeds them in: the scale of
     /// initial memory.
     virtual double embedding_std() const = 0;

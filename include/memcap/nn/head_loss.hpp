@@ -1,4 +1,4 @@
-// Cross-entropy behind the language-model head without stored logits.
+// The language-model head, and cross-entropy behind it without stored logits.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -6,6 +6,16 @@
 #include "memcap/nn/linear.hpp"
 
 namespace memcap::nn {
+
+/// From hidden states to logits: W h, or soft_cap * tanh(W h / soft_cap) where soft_cap is not 0
+/// (transformers modeling_gemma2.py, final_logit_softcapping).
+struct Head {
+    Linear linear;
+    double soft_cap = 0.0;
+
+    /// hidden [..., D] float32 -> [..., V] float32; without gradients.
+    at::Tensor logits(const at::Tensor& hidden) const;
+};
 
 /// What the head says about R scored rows.
 struct HeadLoss {
@@ -18,7 +28,7 @@ enum class Gradient : bool { omit, compute };
 
 /// hidden [R, D] float32 (no autograd), target [R] int64, weight [R] float32. Logits exist for a chunk of
 /// rows only.
-HeadLoss head_loss(const Linear& head, const at::Tensor& hidden, const at::Tensor& target,
+HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor& target,
                    const at::Tensor& weight, Gradient gradient);
 
 }  // namespace memcap::nn

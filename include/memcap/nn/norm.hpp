@@ -9,4 +9,8 @@ namespace memcap::nn {
 /// (transformers modeling_llama.py, LlamaRMSNorm). x [..., D], weight [D].
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
 
+/// (x - mean(x)) / sqrt(var(x) + epsilon) * weight + bias over the last dimension, in float32; var is the
+/// mean of squares. x [..., D]; weight and bias [D], either of them undefined for none.
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon);
+
 }  // namespace memcap::nn

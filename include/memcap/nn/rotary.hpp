@@ -30,11 +30,12 @@ class RotaryTable {
     RotaryTable() = default;
     RotaryTable(const RotaryConfig& config, std::int32_t positions, at::Device device);
 
-    /// Rotates x [B, T, H, d] float32, position = index in T; halves of a head are paired (rotate_half).
+    /// Rotates x [B, T, H, d] float32, position = index in T. The first head_width elements of each head are
+    /// rotated, their halves paired (rotate_half); the rest stays.
     at::Tensor rotate(const at::Tensor& x) const;
 
   private:
-    at::Tensor cosine_;  // [positions, d / 2]
+    at::Tensor cosine_;  // [positions, head_width / 2]
     at::Tensor sine_;
 };
 

@@ -25,6 +25,8 @@ class WeightReader {
     /// The matrices of these names, [rows_i, columns], one below the other.
     at::Tensor stacked_matrix(const std::vector<std::string>& names, const std::vector<std::int64_t>& rows,
                               std::int64_t columns) const;
+    /// A tensor of any shape that is no factor of products: float32.
+    at::Tensor values(const std::string& name, const std::vector<std::int64_t>& shape) const;
     /// A vector that is added or multiplied element by element: float32.
     at::Tensor vector(const std::string& name, std::int64_t size) const;
     at::Tensor stacked_vector(const std::vector<std::string>& names,

@@ -40,7 +40,7 @@ std::filesystem::path read_path(MapReader& map, std::string_view key, Expected e
     where = node->where;
     const auto text = read_text(*node, key, "a path, relative to the experiment file", map.diagnostics());
     if (!text) return {};
-    const std::filesystem::path path = rules.resolve(*text);
+    std::filesystem::path path = rules.resolve(*text);
     if (rules.paths == Paths::must_exist) check_path(*node, key, path, expected, map.diagnostics());
     return path;
 }

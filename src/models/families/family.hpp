@@ -16,7 +16,21 @@ struct Family {
     std::unique_ptr<CausalLM> (*build)(const hub::ModelConfig& config, const nn::WeightReader& weights);
 };
 
-/// Llama 2 and 3 (transformers modeling_llama.py).
+// Each after the file of its name in transformers (modeling_<name>.py); SmolLM2 and Sheared-LLaMA are Llama.
+extern const Family kGemma2;
+extern const Family kGemma3;
+extern const Family kGpt2;
+extern const Family kGptNeoX;
 extern const Family kLlama;
+extern const Family kMamba;
+extern const Family kMamba2;
+extern const Family kMistral;
+extern const Family kOlmo;
+extern const Family kOlmo2;
+extern const Family kOpt;
+extern const Family kPhi3;
+extern const Family kQwen2;
+extern const Family kQwen3;
+extern const Family kSmolLM3;
 
 }  // namespace memcap::models::families

@@ -1,0 +1,59 @@
+// Keys of config.json that several families share, read as transformers reads them.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "memcap/hub/model_config.hpp"
+#include "memcap/models/description.hpp"
+#include "memcap/nn/activation.hpp"
+#include "memcap/nn/rotary.hpp"
+
+namespace memcap::models::families {
+
+/// Sizes of a decoder of the Llama line, under the names of transformers' configurations.
+struct Sizes {
+    std::int32_t vocab_size;
+    std::int32_t hidden_size;
+    std::int32_t intermediate_size;
+    std::int32_t num_hidden_layers;
+    std::int32_t num_attention_heads;
+    std::int32_t num_key_value_heads;  ///< as a default, 0: as many as attention heads
+    std::int32_t head_dim;             ///< as a default, 0: hidden_size / num_attention_heads
+    std::int32_t max_position_embeddings;
+
+    std::int64_t query_width() const { return std::int64_t{num_attention_heads} * head_dim; }
+    std::int64_t key_width() const { return std::int64_t{num_key_value_heads} * head_dim; }
+};
+
+/// The keys that read_sizes() and read_rotary() read.
+std::vector<std::string_view> with_size_keys(std::vector<std::string_view> others);
+
+/// Reads the sizes; `defaults` are the values of transformers' configuration class. Throws DataError for
+/// heads that do not fit.
+Sizes read_sizes(const hub::ModelConfig& config, const Sizes& defaults);
+
+/// Rotation of a head `head_dim` wide, from rope_theta, rope_scaling and partial_rotary_factor as written
+/// until transformers 4, or rope_parameters as written since 5. Throws DataError for a scaling that memcap
+/// lacks.
+nn::RotaryConfig read_rotary(const hub::ModelConfig& config, std::int32_t head_dim,
+                             double default_theta = 10000.0);
+/// Elements of a head that rotate when this share of it does; throws DataError naming the key.
+std::int32_t rotated_width(const hub::ModelConfig& config, std::int32_t head_dim, double share,
+                           std::string_view key);
+/// The scaling in one object of that kind; its `rope_theta` replaces the one in `rotary`.
+void read_rotary_scaling(const hub::ModelConfig& scaling, nn::RotaryConfig& rotary);
+
+/// The activation of this key (transformers activations.py, ACT2FN); throws DataError for another than memcap
+/// has.
+nn::Activation read_activation(const hub::ModelConfig& config, std::string_view key,
+                               std::string_view otherwise);
+
+/// Which layers see a window only: by `layer_types` if the file has them, else as given.
+std::vector<bool> read_sliding_layers(const hub::ModelConfig& config, std::vector<bool> otherwise);
+
+/// The description of a decoder with these sizes; counts of parameters are left to the family.
+Description describe_sizes(const char* family, const Sizes& sizes);
+
+}  // namespace memcap::models::families

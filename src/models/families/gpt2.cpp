@@ -1,0 +1,176 @@
+// GPT-2: learned positions, LayerNorm, matrices stored transposed.
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "memcap/nn/norm.hpp"
+#include "models/families/blocks.hpp"
+#include "models/families/family.hpp"
+
+namespace memcap::models::families {
+
+namespace {
+
+/// The keys of transformers' GPT2Config that decide the numbers, under their names there.
+struct Gpt2Config {
+    Sizes sizes;  ///< n_embd, n_inner, n_layer, n_head, n_positions
+    double layer_norm_epsilon;
+    bool scale_attn_weights;
+    bool scale_attn_by_inverse_layer_idx;
+    bool tie_word_embeddings;
+    nn::Activation activation_function;
+};
+
+Gpt2Config read_config(const hub::ModelConfig& config) {
+    // n_ctx repeats n_positions; reorder_and_upcast_attn changes the order of rounding alone.
+    config.allow_only({"vocab_size",
+                       "n_positions",
+                       "n_ctx",
+                       "n_embd",
+                       "n_layer",
+                       "n_head",
+                       "n_inner",
+                       "activation_function",
+                       "layer_norm_epsilon",
+                       "scale_attn_weights",
+                       "scale_attn_by_inverse_layer_idx",
+                       "reorder_and_upcast_attn",
+                       "add_cross_attention",
+                       "tie_word_embeddings",
+                       "resid_pdrop",
+                       "attn_pdrop",
+                       "summary_type",
+                       "summary_use_proj",
+                       "summary_activation",
+                       "summary_proj_to_labels",
+                       "summary_first_dropout"});
+    if (config.boolean("add_cross_attention", false))
+        config.reject("add_cross_attention", "memcap reads decoders without cross-attention");
+    Gpt2Config c{};
+    c.sizes.vocab_size = config.size("vocab_size", 50257);
+    c.sizes.hidden_size = config.size("n_embd", 768);
+    c.sizes.intermediate_size = config.size("n_inner", 4 * c.sizes.hidden_size);
+    c.sizes.num_hidden_layers = config.size("n_layer", 12);
+    c.sizes.num_attention_heads = config.size("n_head", 12);
+    c.sizes.num_key_value_heads = c.sizes.num_attention_heads;
+    if (c.sizes.hidden_size % c.sizes.num_attention_heads != 0)
+        config.reject("n_head", "it does not divide n_embd");
+    c.sizes.head_dim = c.sizes.hidden_size / c.sizes.num_attention_heads;
+    c.sizes.max_position_embeddings = config.size("n_positions", 1024);
+    c.layer_norm_epsilon = config.number("layer_norm_epsilon", 1e-5);
+    c.scale_attn_weights = config.boolean("scale_attn_weights", true);
+    c.scale_attn_by_inverse_layer_idx = config.boolean("scale_attn_by_inverse_layer_idx", false);
+    c.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
+    c.activation_function = read_activation(config, "activation_function", "gelu_new");
+    return c;
+}
+
+Description describe(const hub::ModelConfig& config) {
+    const Gpt2Config c = read_config(config);
+    Description description = describe_sizes("gpt2", c.sizes);
+    const std::int64_t hidden = c.sizes.hidden_size;
+    const std::int64_t inner = c.sizes.intermediate_size;
+    const std::int64_t layer = GroupedAttention::parameters(c.sizes, Bias::present, Bias::present) +
+                               2 * hidden * inner + inner + hidden + 4 * hidden;
+    description.block_parameters = layer * c.sizes.num_hidden_layers + 2 * hidden;
+    description.embedding_parameters += hidden * c.sizes.max_position_embeddings;
+    description.tied_head = c.tie_word_embeddings;
+    return description;
+}
+
+struct Layer {
+    Norm attention_norm;
+    nn::Linear query_key_value;
+    nn::Linear output;
+    Norm mlp_norm;
+    nn::Linear up;
+    nn::Linear down;
+};
+
+class Gpt2 final : public Decoder {
+  public:
+    Gpt2(const Gpt2Config& c, Description description, const nn::WeightReader& weights,
+         const nn::Embedding& embedding)
+        : Decoder(std::move(description), embedding,
+                  {read_head(weights, "lm_head.weight", embedding, c.tie_word_embeddings)}, weights.device()),
+          config_(c),
+          scope_(scope_of(weights)),
+          positions_(
+              weights.matrix(scope_ + "wpe.weight", {c.sizes.max_position_embeddings, c.sizes.hidden_size})
+                  .to(at::kFloat)),
+          final_norm_(read_norm(weights, scope_ + "ln_f", c.sizes.hidden_size)) {
+        for (std::int32_t i = 0; i < c.sizes.num_hidden_layers; ++i)
+            layers_.push_back(read_layer(weights, i));
+    }
+
+    /// The first published files lack the leading `transformer.`.
+    static std::string scope_of(const nn::WeightReader& weights) {
+        return weights.contains("wte.weight") ? "" : "transformer.";
+    }
+
+    at::Tensor hidden(const at::Tensor& input_BTE) const override {
+        at::Tensor x_BTD = input_BTE + positions_.narrow(0, 0, input_BTE.size(1));
+        for (std::size_t i = 0; i < layers_.size(); ++i) {
+            x_BTD = x_BTD + attention(i, normed(x_BTD, layers_[i].attention_norm));
+            x_BTD = x_BTD + mlp(layers_[i], normed(x_BTD, layers_[i].mlp_norm));
+        }
+        return normed(x_BTD, final_norm_);
+    }
+
+  private:
+    Layer read_layer(const nn::WeightReader& weights, std::int32_t index) const {
+        const std::string scope = scope_ + fmt::format("h.{}.", index);
+        const std::int64_t width = config_.sizes.hidden_size;
+        const std::int64_t inner = config_.sizes.intermediate_size;
+        // transformers' Conv1D keeps [inputs, outputs].
+        const auto linear = [&](const char* name, std::int64_t rows, std::int64_t columns) {
+            return nn::Linear(weights.matrix(scope + name + ".weight", {columns, rows}).t().contiguous(),
+                              weights.vector(scope + name + ".bias", rows), weights.mode());
+        };
+        return {.attention_norm = read_norm(weights, scope + "ln_1", width),
+                .query_key_value = linear("attn.c_attn", 3 * width, width),
+                .output = linear("attn.c_proj", width, width),
+                .mlp_norm = read_norm(weights, scope + "ln_2", width),
+                .up = linear("mlp.c_fc", inner, width),
+                .down = linear("mlp.c_proj", width, inner)};
+    }
+
+    at::Tensor normed(const at::Tensor& x, const Norm& norm) const {
+        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_epsilon);
+    }
+
+    at::Tensor attention(std::size_t index, const at::Tensor& normed_BTD) const {
+        const Layer& layer = layers_[index];
+        const std::int64_t heads = config_.sizes.num_attention_heads;
+        const at::Tensor all_BTHd =
+            layer.query_key_value(normed_BTD).unflatten(-1, {3 * heads, config_.sizes.head_dim});
+        double scale = config_.scale_attn_weights ? inverse_root(config_.sizes.head_dim) : 1.0;
+        if (config_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(index + 1);
+        return layer.output(nn::causal_attention(
+            all_BTHd.narrow(2, 0, heads), all_BTHd.narrow(2, heads, heads),
+            all_BTHd.narrow(2, 2 * heads, heads), {.scale = scale}, layer.output.mode()));
+    }
+
+    at::Tensor mlp(const Layer& layer, const at::Tensor& normed_BTD) const {
+        return layer.down(nn::activate(layer.up(normed_BTD), config_.activation_function));
+    }
+
+    Gpt2Config config_;
+    std::string scope_;
+    at::Tensor positions_;  // [positions, D]
+    Norm final_norm_;
+    std::vector<Layer> layers_;
+};
+
+std::unique_ptr<CausalLM> build(const hub::ModelConfig& config, const nn::WeightReader& weights) {
+    const auto c = read_config(config);
+    const nn::Embedding embedding(
+        weights.matrix(Gpt2::scope_of(weights) + "wte.weight", {c.sizes.vocab_size, c.sizes.hidden_size}));
+    return std::make_unique<Gpt2>(c, families::describe(config), weights, embedding);
+}
+
+}  // namespace
+
+const Family kGpt2{.architecture = "GPT2LMHeadModel", .describe = describe, .build = build};
+
+}  // namespace memcap::models::families

@@ -1,0 +1,114 @@
+// OLMo: LayerNorm without weights, clipped queries, keys and values, SwiGLU.
+#include <fmt/format.h>
+
+#include <limits>
+#include <vector>
+
+#include "memcap/nn/norm.hpp"
+#include "models/families/blocks.hpp"
+#include "models/families/family.hpp"
+
+namespace memcap::models::families {
+
+namespace {
+
+/// OlmoLayerNorm in transformers modeling_olmo.py; no key of the configuration changes it.
+constexpr double kNormEpsilon = 1e-5;
+
+/// The keys of transformers' OlmoConfig that decide the numbers, under their names there.
+struct OlmoConfig {
+    Sizes sizes;
+    double clip_qkv;  ///< infinite: none
+    Bias attention_bias;
+    bool tie_word_embeddings;
+    nn::Activation hidden_act;
+    nn::RotaryConfig rotary;
+};
+
+OlmoConfig read_config(const hub::ModelConfig& config) {
+    config.allow_only(with_size_keys({"clip_qkv", "attention_bias", "hidden_act"}));
+    const Sizes sizes = read_sizes(config, {.vocab_size = 50304,
+                                            .hidden_size = 4096,
+                                            .intermediate_size = 11008,
+                                            .num_hidden_layers = 32,
+                                            .num_attention_heads = 32,
+                                            .num_key_value_heads = 0,
+                                            .head_dim = 0,
+                                            .max_position_embeddings = 2048});
+    const double clip = config.number("clip_qkv", std::numeric_limits<double>::infinity());
+    if (!(clip > 0)) config.reject("clip_qkv", "it is not positive");
+    return {.sizes = sizes,
+            .clip_qkv = clip,
+            .attention_bias = Bias{config.boolean("attention_bias", false)},
+            .tie_word_embeddings = config.boolean("tie_word_embeddings", false),
+            .hidden_act = read_activation(config, "hidden_act", "silu"),
+            .rotary = read_rotary(config, sizes.head_dim)};
+}
+
+Description describe(const hub::ModelConfig& config) {
+    const OlmoConfig c = read_config(config);
+    Description description = describe_sizes("olmo", c.sizes);
+    description.block_parameters =
+        (GroupedAttention::parameters(c.sizes, c.attention_bias, c.attention_bias) +
+         GatedMlp::parameters(c.sizes, Bias::absent)) *
+        c.sizes.num_hidden_layers;
+    description.tied_head = c.tie_word_embeddings;
+    return description;
+}
+
+struct Layer {
+    GroupedAttention attention;
+    GatedMlp mlp;
+};
+
+class Olmo final : public Decoder {
+  public:
+    Olmo(const OlmoConfig& c, Description description, const nn::WeightReader& weights,
+         const nn::Embedding& embedding)
+        : Decoder(std::move(description), embedding,
+                  {read_head(weights, "lm_head.weight", embedding, c.tie_word_embeddings)}, weights.device()),
+          config_(c),
+          rotary_(c.rotary, c.sizes.max_position_embeddings, weights.device()) {
+        for (std::int32_t i = 0; i < c.sizes.num_hidden_layers; ++i) {
+            const std::string scope = fmt::format("model.layers.{}.", i);
+            layers_.push_back({{weights, scope, c.sizes, c.attention_bias, c.attention_bias},
+                               {weights, scope, c.sizes, Bias::absent, c.hidden_act}});
+        }
+    }
+
+    at::Tensor hidden(const at::Tensor& input_BTE) const override {
+        at::Tensor x_BTD = input_BTE;
+        for (const Layer& layer : layers_) {
+            x_BTD = x_BTD + attention(layer.attention, normed(x_BTD));
+            x_BTD = x_BTD + layer.mlp(normed(x_BTD));
+        }
+        return normed(x_BTD);
+    }
+
+  private:
+    static at::Tensor normed(const at::Tensor& x) { return nn::layer_norm(x, {}, {}, kNormEpsilon); }
+
+    at::Tensor attention(const GroupedAttention& attention, const at::Tensor& normed_BTD) const {
+        Heads heads =
+            attention.split(nn::clip(attention.project(normed_BTD), -config_.clip_qkv, config_.clip_qkv));
+        heads.query_key = rotary_.rotate(heads.query_key);
+        return attention.attend(heads, {.scale = inverse_root(config_.sizes.head_dim)});
+    }
+
+    OlmoConfig config_;
+    nn::RotaryTable rotary_;
+    std::vector<Layer> layers_;
+};
+
+std::unique_ptr<CausalLM> build(const hub::ModelConfig& config, const nn::WeightReader& weights) {
+    const auto c = read_config(config);
+    const nn::Embedding embedding(
+        weights.matrix("model.embed_tokens.weight", {c.sizes.vocab_size, c.sizes.hidden_size}));
+    return std::make_unique<Olmo>(c, families::describe(config), weights, embedding);
+}
+
+}  // namespace
+
+const Family kOlmo{.architecture = "OlmoForCausalLM", .describe = describe, .build = build};
+
+}  // namespace memcap::models::families

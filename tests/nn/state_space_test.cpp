@@ -1,0 +1,173 @@
+// State-space operations against plain forms in double precision and finite differences.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <array>
+#include <string>
+
+#include "memcap/nn/state_space.hpp"
+
+namespace memcap::nn {
+namespace {
+
+/// Sizes of a scan; `decays` is S or 1.
+struct ScanShape {
+    std::int64_t slots;
+    std::int64_t positions;
+    std::int64_t channels;
+    std::int64_t groups;
+    std::int64_t states;
+    std::int64_t decays;
+};
+
+void PrintTo(const ScanShape& s, std::ostream* out) {
+    *out << "B" << s.slots << " T" << s.positions << " C" << s.channels << " G" << s.groups << " S"
+         << s.states << " decays " << s.decays;
+}
+
+double relative_error(const at::Tensor& a, const at::Tensor& b) {
+    return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>() /
+           b.to(at::kDouble).abs().max().item<double>();
+}
+
+/// The recurrence, position by position, in the precision of its inputs.
+at::Tensor plain_scan(const ScanInputs& in, const at::Tensor& decay, const at::Tensor& skip) {
+    const std::int64_t share = in.x.size(2) / in.input.size(2);
+    at::Tensor h_BCS = at::zeros({in.x.size(0), in.x.size(2), in.input.size(3)}, in.x.options());
+    std::vector<at::Tensor> outputs;
+    for (std::int64_t t = 0; t < in.x.size(1); ++t) {
+        const at::Tensor step_BC1 = in.step.select(1, t).unsqueeze(-1);
+        const auto of_channels = [&](const at::Tensor& groups) {
+            return groups.select(1, t).repeat_interleave(share, 1);
+        };
+        h_BCS = at::exp(step_BC1 * decay) * h_BCS +
+                step_BC1 * in.x.select(1, t).unsqueeze(-1) * of_channels(in.input);
+        outputs.push_back((h_BCS * of_channels(in.output)).sum(-1) + skip * in.x.select(1, t));
+    }
+    return at::stack(outputs, 1);
+}
+
+struct Case {
+    explicit Case(const ScanShape& s)
+        : inputs{at::randn({s.slots, s.positions, s.channels}),
+                 at::rand({s.slots, s.positions, s.channels}) * 1.5 + 0.01,
+                 at::randn({s.slots, s.positions, s.groups, s.states}),
+                 at::randn({s.slots, s.positions, s.groups, s.states})},
+          decay(-at::exp(at::randn({s.channels, s.decays}))),
+          skip(at::randn({s.channels})),
+          direction(at::randn({s.slots, s.positions, s.channels})) {}
+
+    std::array<at::Tensor*, 4> all() { return {&inputs.x, &inputs.step, &inputs.input, &inputs.output}; }
+    ScanInputs wide() const {
+        return {inputs.x.to(at::kDouble), inputs.step.to(at::kDouble), inputs.input.to(at::kDouble),
+                inputs.output.to(at::kDouble)};
+    }
+    at::Tensor plain(const ScanInputs& of) const {
+        return plain_scan(of, decay.to(at::kDouble), skip.to(at::kDouble));
+    }
+
+    ScanInputs inputs;
+    at::Tensor decay;
+    at::Tensor skip;
+    at::Tensor direction;
+};
+
+class SelectiveScan : public ::testing::TestWithParam<ScanShape> {
+  protected:
+    SelectiveScan() { at::manual_seed(11); }
+};
+
+TEST_P(SelectiveScan, FollowsItsRecurrenceAndGradient) {
+    Case c(GetParam());
+    std::vector<at::Tensor> ours;
+    for (at::Tensor* input : c.all()) ours.push_back(input->requires_grad_(true));
+    const at::Tensor y = selective_scan(c.inputs, c.decay, c.skip);
+    ScanInputs wide = c.wide();
+    std::vector<at::Tensor> theirs;
+    for (at::Tensor* input : {&wide.x, &wide.step, &wide.input, &wide.output}) {
+        *input = input->detach().requires_grad_(true);
+        theirs.push_back(*input);
+    }
+    const at::Tensor expected = c.plain(wide);
+    EXPECT_LT(relative_error(y.detach(), expected.detach()), 3e-6);
+    const auto gradients = torch::autograd::grad({y}, ours, {c.direction});
+    const auto wanted = torch::autograd::grad({expected}, theirs, {c.direction.to(at::kDouble)});
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+        EXPECT_LT(relative_error(gradients[i], wanted[i]), 1e-5) << "gradient of input " << i;
+}
+
+TEST_P(SelectiveScan, GradientsAreTheDifferencesOfTheOutput) {
+    Case c(GetParam());
+    std::vector<at::Tensor> ours;
+    for (at::Tensor* input : c.all()) ours.push_back(input->requires_grad_(true));
+    const auto gradients =
+        torch::autograd::grad({selective_scan(c.inputs, c.decay, c.skip)}, ours, {c.direction});
+    const at::NoGradGuard no_gradients;
+    constexpr double kShift = 1e-5;
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+        const double largest = gradients[i].abs().max().item<double>();
+        for (int probe = 0; probe < 4; ++probe) {
+            const std::int64_t element =
+                at::randint(gradients[i].numel(), {1}, at::kLong).item<std::int64_t>();
+            const auto value = [&](double shift) {
+                ScanInputs wide = c.wide();
+                const std::array<at::Tensor*, 4> inputs{&wide.x, &wide.step, &wide.input, &wide.output};
+                inputs[i]->view(-1)[element] += shift;
+                return (c.plain(wide) * c.direction.to(at::kDouble)).sum().item<double>();
+            };
+            const double difference = (value(kShift) - value(-kShift)) / (2 * kShift);
+            EXPECT_NEAR(gradients[i].reshape(-1)[element].item<double>(), difference, 1e-5 * largest)
+                << "input " << i << " element " << element;
+        }
+    }
+}
+
+// Lengths around multiples of the chunk, channels around multiples of the lanes and of a task, one and more
+// groups.
+INSTANTIATE_TEST_SUITE_P(Shapes, SelectiveScan,
+                         ::testing::Values(ScanShape{1, 1, 1, 1, 1, 1}, ScanShape{2, 5, 3, 1, 4, 4},
+                                           ScanShape{1, 16, 16, 1, 16, 16}, ScanShape{3, 17, 33, 1, 16, 16},
+                                           ScanShape{1, 47, 300, 1, 5, 5}, ScanShape{2, 33, 520, 2, 3, 3},
+                                           ScanShape{2, 19, 48, 4, 6, 1}, ScanShape{1, 64, 24, 1, 32, 1}));
+
+TEST(SelectiveScanAlone, ARowDoesNotDependOnItsNeighbours) {
+    at::manual_seed(5);
+    Case c({4, 21, 40, 1, 8, 8});
+    const at::Tensor all = selective_scan(c.inputs, c.decay, c.skip);
+    const auto row = [](const at::Tensor& x) { return x.narrow(0, 2, 1); };
+    const ScanInputs alone{row(c.inputs.x), row(c.inputs.step), row(c.inputs.input), row(c.inputs.output)};
+    EXPECT_TRUE(at::equal(selective_scan(alone, c.decay, c.skip), row(all)));
+}
+
+TEST(SelectiveScanAlone, StatesThatDecayAtOnceAndNeverStayFinite) {
+    Case c({1, 40, 16, 1, 4, 4});
+    c.decay = at::full({16, 4}, -1e6);
+    EXPECT_LT(relative_error(selective_scan(c.inputs, c.decay, c.skip), c.plain(c.wide())), 3e-6);
+    c.decay = at::full({16, 4}, -1e-12);
+    EXPECT_LT(relative_error(selective_scan(c.inputs, c.decay, c.skip), c.plain(c.wide())), 3e-6);
+}
+
+TEST(CausalConvolution, IsThatOfTorchAndSoIsItsGradient) {
+    at::manual_seed(7);
+    for (const std::int64_t positions : {1, 3, 9}) {
+        const at::Tensor weight = at::randn({5, 4});
+        const at::Tensor bias = at::randn({5});
+        at::Tensor x = at::randn({2, positions, 5}).requires_grad_(true);
+        at::Tensor wide = x.detach().to(at::kDouble).requires_grad_(true);
+        const at::Tensor y = causal_convolution(x, weight, bias);
+        const at::Tensor expected = at::conv1d(wide.transpose(1, 2), weight.to(at::kDouble).unsqueeze(1),
+                                               bias.to(at::kDouble), 1, 3, 1, 5)
+                                        .narrow(2, 0, positions)
+                                        .transpose(1, 2);
+        EXPECT_LT(relative_error(y.detach(), expected.detach()), 1e-6);
+        const at::Tensor direction = at::randn({2, positions, 5});
+        EXPECT_LT(relative_error(torch::autograd::grad({y}, {x}, {direction})[0],
+                                 torch::autograd::grad({expected}, {wide}, {direction.to(at::kDouble)})[0]),
+                  1e-6);
+        EXPECT_LT(relative_error(causal_convolution(x.detach(), weight, {}) + bias, y.detach()), 1e-6);
+    }
+}
+
+}  // namespace
+}  // namespace memcap::nn
