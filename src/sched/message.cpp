@@ -173,11 +173,11 @@ void fields(A& a, message::Withdraw& m) {
 template <class A, class Empty>
 requires(std::is_empty_v<Empty>) void fields(A&, Empty&) {}
 
-template <std::size_t I = 0>
+template <std::size_t first = 0>
 Message read_kind(std::size_t kind, Reader& reader) {
-    if constexpr (I < std::variant_size_v<Message>) {
-        if (kind != I) return read_kind<I + 1>(kind, reader);
-        std::variant_alternative_t<I, Message> value;
+    if constexpr (first < std::variant_size_v<Message>) {
+        if (kind != first) return read_kind<first + 1>(kind, reader);
+        std::variant_alternative_t<first, Message> value;
         reader.field(value);
         reader.bytes.expect_end();
         return value;

@@ -11,7 +11,8 @@
 
 namespace memcap::sched {
 
-Scheduler::Scheduler(std::vector<Task> tasks, std::vector<Rank> ranks, const Options& options, double now_s)
+Scheduler::Scheduler(std::vector<Task> tasks, const std::vector<Rank>& ranks, const Options& options,
+                     double now_s)
     : state_(std::make_unique<State>()) {
     State& state = *state_;
     state.options = options;

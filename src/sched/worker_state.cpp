@@ -22,6 +22,8 @@ template <class... Handlers>
 struct Overloaded : Handlers... {
     using Handlers::operator()...;
 };
+template <class... Handlers>
+Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 }  // namespace
 
@@ -138,7 +140,8 @@ void WorkerState::finish(TaskResult result, double now_s) {
     MEMCAP_EXPECT(running != running_.end());
     const LeaseId lease = running->second.lease;
     running_.erase(running);
-    unacknowledged_[result.task] = {lease, std::move(result), 0.0, false};
+    auto& kept = unacknowledged_[result.task];
+    kept = {lease, std::move(result), 0.0, false};
     count_finished(now_s);
 }
 

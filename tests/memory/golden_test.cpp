@@ -44,6 +44,29 @@ class Golden : public ::testing::TestWithParam<std::string> {
 
     at::Tensor no_memory() const { return at::empty({0, model_->description().memory_width}); }
 
+    /// [K, E]: gradient of a run's mean loss at its initial memory.
+    at::Tensor gradient_of(const models::CausalLM& model, const json& run, Target target) const {
+        auto trial = golden_.trial(run);
+        trial.protocol.target = target;
+        const auto objective = objective_of(trial);
+        at::Tensor memory = golden_.expected(run["name"].get<std::string>() + "/mem0").requires_grad_(true);
+        const at::Tensor hidden =
+            model.hidden(input_with(model, memory, tokens_of({}, objective.input_tokens))).squeeze(0);
+        std::vector<std::int64_t> rows;
+        std::vector<std::int64_t> targets;
+        for (const auto& scored : objective.scored) {
+            rows.push_back(scored.position);
+            targets.push_back(scored.target);
+        }
+        const at::Tensor row = at::tensor(rows, at::kLong);
+        const auto count = static_cast<std::int64_t>(rows.size());
+        const auto loss =
+            nn::head_loss(model.head(), hidden.detach().index_select(0, row), at::tensor(targets, at::kLong),
+                          at::full({count}, 1.0 / static_cast<double>(count)), nn::Gradient::compute);
+        const at::Tensor at_hidden = at::zeros_like(hidden).index_copy(0, row, loss.gradient);
+        return torch::autograd::grad({hidden}, {memory}, {at_hidden})[0];
+    }
+
     GoldenCase golden_;
     std::unique_ptr<models::CausalLM> model_;
 };
@@ -101,30 +124,12 @@ TEST_P(Golden, LossAndAccuracyAgreeAndLabelsOffByOneWouldNot) {
 TEST_P(Golden, GradientAtTheMemoryAgrees) {
     for (const json& run : golden_.facts()["runs"]) {
         const auto name = run["name"].get<std::string>();
-        auto trial = golden_.trial(run);
         for (const auto target : {Target::after_first, Target::all}) {
-            trial.protocol.target = target;
-            const auto objective = objective_of(trial);
-            at::Tensor memory = golden_.expected(name + "/mem0").requires_grad_(true);
-            const at::Tensor hidden =
-                model_->hidden(input_with(*model_, memory, tokens_of({}, objective.input_tokens))).squeeze(0);
-            std::vector<std::int64_t> rows;
-            std::vector<std::int64_t> targets;
-            for (const auto& scored : objective.scored) {
-                rows.push_back(scored.position);
-                targets.push_back(scored.target);
-            }
-            const at::Tensor row = at::tensor(rows, at::kLong);
-            const auto count = static_cast<std::int64_t>(rows.size());
-            const auto loss = nn::head_loss(
-                model_->head(), hidden.detach().index_select(0, row), at::tensor(targets, at::kLong),
-                at::full({count}, 1.0 / static_cast<double>(count)), nn::Gradient::compute);
-            const at::Tensor at_hidden = at::zeros_like(hidden).index_copy(0, row, loss.gradient);
-            const auto gradient = torch::autograd::grad({hidden}, {memory}, {at_hidden})[0];
+            const std::string suffix(to_string(target));
             EXPECT_LT(
-                relative_error(gradient, golden_.expected(name + "/grad_" + std::string(to_string(target)))),
+                relative_error(gradient_of(*model_, run, target), golden_.expected(name + "/grad_" + suffix)),
                 kTensorTolerance)
-                << name << " " << to_string(target);
+                << name << " " << suffix;
         }
     }
 }
@@ -286,10 +291,17 @@ TEST_P(Golden, BfloatProductsStayWithinTransformersOwnError) {
         const at::Tensor logits = logits_of(*model, input_with(*model, golden_.expected(name + "/mem0"),
                                                                tokens_of(trial.prefix, fed)))
                                       .index_select(0, rows);
-        const json& error = run["bfloat16_logits_error"];
-        const double allowed =
-            1.5 * std::max(error["autocast"].get<double>(), error["whole_model"].get<double>());
-        EXPECT_LT(relative_error(logits, golden_.expected(name + "/logits")), allowed) << name;
+        const auto allowed = [](const json& error) {
+            return 1.5 * std::max(error["autocast"].get<double>(), error["whole_model"].get<double>());
+        };
+        EXPECT_LT(relative_error(logits, golden_.expected(name + "/logits")),
+                  allowed(run["bfloat16_logits_error"]))
+            << name;
+        if (!run.contains("bfloat16_gradient_error")) continue;
+        EXPECT_LT(relative_error(gradient_of(*model, run, Target::after_first),
+                                 golden_.expected(name + "/grad_after_first")),
+                  allowed(run["bfloat16_gradient_error"]))
+            << name;
     }
 }
 

@@ -96,7 +96,7 @@ struct Counts {
 class Scheduler {
   public:
     /// `ranks` are the workers to wait for; task.id is set to the place in the list.
-    Scheduler(std::vector<Task> tasks, std::vector<Rank> ranks, const Options& options, double now_s);
+    Scheduler(std::vector<Task> tasks, const std::vector<Rank>& ranks, const Options& options, double now_s);
     ~Scheduler();
     Scheduler(Scheduler&&) noexcept;
     Scheduler& operator=(Scheduler&&) noexcept;
