@@ -26,16 +26,20 @@ int describe_model(const Arguments& arguments) {
                static_cast<double>(d.parameters()) / 1e6, static_cast<double>(d.embedding_parameters) / 1e6,
                static_cast<double>(d.block_parameters) / 1e6,
                d.tied_head ? "tied" : fmt::format("{:.3f}", static_cast<double>(d.head_parameters) / 1e6));
-    fmt::print("layers            {} of width {}, {} query and {} key/value heads of {}, MLP {}\n", d.layers,
-               d.width, d.query_heads, d.key_value_heads, d.head_width, d.mlp_width);
+    if (d.query_heads > 0) {
+        fmt::print("layers            {} of width {}, {} query and {} key/value heads of {}, MLP {}\n",
+                   d.layers, d.width, d.query_heads, d.key_value_heads, d.head_width, d.mlp_width);
+    } else {
+        fmt::print("layers            {} of width {}, {} channels, {} states each\n", d.layers, d.width,
+                   d.mlp_width, d.scan_states / d.mlp_width);
+    }
     fmt::print("memory width      {}\n", d.memory_width);
-    fmt::print("context           {} tokens\n", d.context_tokens);
+    fmt::print("context           {}\n",
+               d.context_tokens > 0 ? fmt::format("{} tokens", d.context_tokens) : "no limit");
     fmt::print("vocabulary        {}\n", d.vocabulary_size);
-    const bool has_tokenizer = std::filesystem::exists(folder / "tokenizer.json") ||
-                               std::filesystem::exists(folder / "vocab.json") ||
-                               std::filesystem::exists(folder / "tokenizer.model");
-    fmt::print("tokenizer         {}\n",
-               has_tokenizer ? "found" : "missing: tokenizer.json, or vocab.json with merges.txt");
+    fmt::print("tokenizer         {}\n", hub::has_tokenizer(folder)
+                                             ? "found"
+                                             : "missing: tokenizer.json, or vocab.json with merges.txt");
     if (hub::weight_files(folder).empty()) {
         fmt::print("weights           missing: model.safetensors\n");
         return kDone;

@@ -38,6 +38,8 @@ plan::ModelFacts facts_of(const config::Model& model, const models::Description&
             .memory_width = description.memory_width,
             .width = description.width,
             .layers = description.layers,
+            .attention_width = description.query_heads * description.head_width,
+            .scan_states = description.scan_states,
             .vocabulary_size = description.vocabulary_size,
             .embedding_parameters = description.embedding_parameters,
             .block_parameters = description.block_parameters,
@@ -98,14 +100,15 @@ void prepare_corpora(Preparation& preparation) {
             const bool uses = std::ranges::find(sweep.corpora, corpus.name) != sweep.corpora.end();
             drawn = drawn || (uses && sweep.drawn_lengths.has_value());
         }
-        preparation.corpus_rows.push_back({.name = corpus.name,
-                                           .kind = std::string(to_string(corpus.kind)),
-                                           .path = corpus.path.string(),
-                                           .part = std::string(to_string(corpus.part)),
-                                           .sentences = std::string(to_string(corpus.sentences)),
-                                           .samples = corpus.samples,
-                                           .drawn_lengths = drawn,
-                                           .sha256 = corpus_sha256(corpus.path)});
+        preparation.corpus_rows.push_back(
+            {.name = corpus.name,
+             .kind = std::string(to_string(corpus.kind)),
+             .path = corpus.path.string(),
+             .part = std::string(to_string(corpus.part)),
+             .sentences = std::string(to_string(corpus.sentences)),
+             .samples = corpus.samples,
+             .drawn_lengths = drawn,
+             .sha256 = fs::exists(corpus.path) ? corpus_sha256(corpus.path) : ""});
     }
 }
 
@@ -152,12 +155,13 @@ text::TextSource source_of(const config::Corpus& corpus, const plan::TokenReques
 /// needed.
 class Tokenisation {
   public:
-    Tokenisation(Preparation& preparation, const std::optional<store::TokenCache>& cache)
-        : preparation_(preparation), cache_(cache) {}
+    Tokenisation(Preparation& preparation, ModelCheck check, const std::optional<store::TokenCache>& cache)
+        : preparation_(preparation), check_(check), cache_(cache) {}
 
     plan::TokenTable answer(const plan::TokenRequest& request) {
         const auto& model = config::model_named(preparation_.experiment, request.model);
         const auto& corpus = config::corpus_named(preparation_.experiment, request.corpus);
+        if (check_ == ModelCheck::config_only && lacks_texts(model, corpus)) return stand_in(request);
         plan::TokenTable table{.model = request.model,
                                .corpus = request.corpus,
                                .seed = request.seed,
@@ -182,6 +186,50 @@ class Tokenisation {
     }
 
   private:
+    bool lacks_texts(const config::Model& model, const config::Corpus& corpus) {
+        const auto assume = [this](std::string what) {
+            auto& said = preparation_.assumptions;
+            if (std::ranges::find(said, what) == said.end()) said.push_back(std::move(what));
+        };
+        if (!fs::exists(corpus.path)) {
+            assume(fmt::format("corpus '{}': {} is not here; its {} texts are taken to be long enough",
+                               corpus.name, corpus.path.string(), std::max(corpus.samples, 1)));
+            return true;
+        }
+        if (!hub::has_tokenizer(model.path)) {
+            assume(fmt::format("model '{}': no tokenizer in {}; texts are taken to be long enough",
+                               model.name, model.path.string()));
+            return true;
+        }
+        return false;
+    }
+
+    /// As many tokens as asked for, of no meaning; no two samples, corpora or seeds have the same.
+    plan::TokenTable stand_in(const plan::TokenRequest& request) const {
+        const auto model = std::ranges::find(preparation_.models, request.model, &plan::ModelFacts::name);
+        plan::TokenTable table{.model = request.model,
+                               .corpus = request.corpus,
+                               .seed = request.seed,
+                               .id = hash128(as_bytes(request.model + "/" + request.corpus)),
+                               .samples = {}};
+        const auto tokens = [&](std::int32_t sample, std::int64_t count, const char* part) {
+            const std::string name =
+                fmt::format("{}/{}/{}/{}", request.corpus, request.seed.value_or(0), sample, part);
+            const std::uint64_t first = hash64(as_bytes(name)) >> 1U;
+            const auto entries = static_cast<std::uint64_t>(model->vocabulary_size);
+            std::vector<std::int32_t> ids;
+            for (std::int64_t i = 0; i < count; ++i)
+                ids.push_back(static_cast<std::int32_t>((first + static_cast<std::uint64_t>(i)) % entries));
+            if (count > 0) ids.front() = static_cast<std::int32_t>(sample % model->vocabulary_size);
+            return ids;
+        };
+        for (std::int32_t i = 0; i < std::max(request.samples, 1); ++i) {
+            table.samples.push_back(
+                {tokens(i, request.text_tokens, "text"), tokens(i, request.prefix_tokens, "prefix")});
+        }
+        return table;
+    }
+
     Id128 key(const plan::TokenRequest& request, const config::Model& model, const config::Corpus& corpus) {
         constexpr std::int32_t kVersion = 1;
         ByteWriter writer;
@@ -211,6 +259,7 @@ class Tokenisation {
     }
 
     Preparation& preparation_;
+    ModelCheck check_;
     const std::optional<store::TokenCache>& cache_;
     std::optional<text::TokenizerClient> client_;
 };
@@ -236,10 +285,12 @@ void check_token_ids(const plan::TokenTable& table, const Preparation& preparati
 Preparation prepare(const fs::path& file, const std::vector<std::string>& overrides, ModelCheck check,
                     const std::optional<store::TokenCache>& cache) {
     Preparation preparation;
-    preparation.experiment = config::load(file, overrides);
+    preparation.experiment = config::load(
+        file, overrides,
+        check == ModelCheck::config_only ? config::Paths::may_be_absent : config::Paths::must_exist);
     prepare_models(preparation, check);
     prepare_corpora(preparation);
-    Tokenisation tokenisation(preparation, cache);
+    Tokenisation tokenisation(preparation, check, cache);
     for (const auto& request : plan::token_requests(preparation.experiment)) {
         preparation.tokens.push_back(tokenisation.answer(request));
         check_token_ids(preparation.tokens.back(), preparation);

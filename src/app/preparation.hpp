@@ -19,7 +19,8 @@ namespace memcap::app {
 
 /// How much of the models is looked at.
 enum class ModelCheck : std::uint8_t {
-    config_only,  ///< shapes from config.json: enough for a plan; trial ids are not those of a run
+    config_only,  ///< shapes from config.json: enough for a plan; trial ids are not those of a run. Texts stand
+                  ///< in for corpora and tokenizers that are not here
     weights,      ///< every tensor is read and checked, and the weights are hashed
 };
 
@@ -31,6 +32,8 @@ struct Preparation {
     std::vector<plan::TokenTable> tokens;
     plan::Plan plan;
     text::HelperVersions helper;  ///< empty if no tokenizer was needed
+    /// With config_only: what is not here, and what was assumed instead, in words.
+    std::vector<std::string> assumptions;
 };
 
 /// Loads and checks an experiment. Tokens come from `cache` where it has them, else from the tokenizer

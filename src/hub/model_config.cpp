@@ -309,6 +309,11 @@ const std::filesystem::path& ModelConfig::file() const noexcept {
     return content_->file;
 }
 
+bool has_tokenizer(const std::filesystem::path& folder) {
+    return std::ranges::any_of(std::array{"tokenizer.json", "tokenizer.model", "vocab.json"},
+                               [&](const char* name) { return std::filesystem::exists(folder / name); });
+}
+
 std::string config_sha256(const std::filesystem::path& folder) {
     return sha256_file_hex(folder / "config.json");
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -41,8 +42,8 @@ MpiTransport::~MpiTransport() {
     complete_sends();
     if (send_requests_.empty() && receiving_.empty()) return;
     // MPI may still read or write these buffers; the process is about to end anyway.
-    new std::vector<Bytes>(std::move(send_buffers_));
-    new std::deque<Receiving>(std::move(receiving_));
+    new (std::nothrow) std::vector<Bytes>(std::move(send_buffers_));
+    new (std::nothrow) std::deque<Receiving>(std::move(receiving_));
 }
 
 void MpiTransport::send(sched::Rank to, sched::Message message) {

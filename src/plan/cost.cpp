@@ -17,12 +17,15 @@ std::int64_t bytes_per_value(Precision precision) {
 }  // namespace
 
 double flops_per_step(const ModelFacts& model, const Trial& trial) {
+    // Forward 6 (decay, drive, read-out), and the backward with the states recomputed twice.
+    constexpr double kScanFlops = 40.0;
     const double positions = trial.positions();
     const auto scored = scored_tokens(trial.protocol.target, static_cast<std::int32_t>(trial.text.size()));
     const double products = 4.0 * static_cast<double>(model.block_parameters) * positions;
-    const double attention = 7.0 * positions * positions * model.width * model.layers;
+    const double attention = 7.0 * positions * positions * model.attention_width * model.layers;
+    const double scan = kScanFlops * positions * static_cast<double>(model.scan_states) * model.layers;
     const double head = 4.0 * static_cast<double>(model.head_parameters) * scored;
-    return products + attention + head;
+    return products + attention + scan + head;
 }
 
 double max_flops(const ModelFacts& model, const Trial& trial) {

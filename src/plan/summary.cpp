@@ -79,13 +79,15 @@ void place_on(const Machine& machine, std::span<const ModelFacts> models, Summar
             std::find_if(models.begin(), models.end(),
                          [&](const ModelFacts& facts) { return facts.name == footprint.model; }) -
             models.begin());
-        const bool is_timed =
-            model < machine.seconds_per_flop.size() && machine.seconds_per_flop[model] > 0.0;
-        if (is_timed) {
-            footprint.max_hours = footprint.max_flops * machine.seconds_per_flop[model] / kSecondsPerHour /
-                                  std::max(machine.workers, 1);
+        double seconds = model < machine.seconds_per_flop.size() ? machine.seconds_per_flop[model] : 0.0;
+        if (seconds <= 0.0 && machine.assumed_seconds_per_flop)
+            seconds = machine.assumed_seconds_per_flop(footprint.precision);
+        const bool is_known = seconds > 0.0;
+        if (is_known) {
+            footprint.max_hours =
+                footprint.max_flops * seconds / kSecondsPerHour / std::max(machine.workers, 1);
         }
-        hours = is_timed && hours >= 0.0 ? hours + footprint.max_hours : -1.0;
+        hours = is_known && hours >= 0.0 ? hours + footprint.max_hours : -1.0;
     }
     if (!summary.footprints.empty()) summary.max_hours = hours;
 }

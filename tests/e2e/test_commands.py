@@ -8,7 +8,7 @@ import h5py
 import model_folders as damage
 
 from rich_run import ESSAY_TRIALS, ESSAYS_SKIPPED, RANDOM_TRIALS, RichRun
-from support import MODELS, USAGE, EndToEnd, ragged, random_words, table, trials
+from support import MODELS, ROOT, USAGE, EndToEnd, ragged, random_words, table, trials
 
 COMMANDS = ("run", "plan", "status", "rebuild", "merge", "verify", "decode", "describe", "report")
 OPTIONS = {"run": ["--out", "--set", "--limit", "--retry-failed"], "plan": ["--json"], "status": ["--json"],
@@ -52,6 +52,23 @@ class Plan(RichRun):
         self.assertGreater(plan["max_hours"], 0)
         self.assertLess(plan["max_hours"], 1)
         self.assertGreater(plan["footprints"][0]["weights_bytes"], 279104 * 2)
+
+    def test_needs_neither_weights_nor_corpora_to_plan_the_papers_experiments(self):
+        folder = ROOT / "experiments" / "paper"
+        environment = {"MODELS": str(folder / "models"), "CORPORA": str(self.folder / "nowhere")}
+        trials = {}
+        for file in sorted(folder.glob("*.yaml")):
+            with self.subTest(file.name):
+                answer = self.memcap("plan", file, "--json", environment=environment)
+                plan = json.loads(answer.stdout)
+                trials[file.name] = plan["trials"]
+                self.assertEqual((plan["rows"], plan["skipped"]), (plan["trials"], 0))
+                self.assertIn("H200", plan["device"])
+                self.assertGreater(plan["max_hours"], 0)
+                self.assertTrue(all(footprint["slots"] > 0 for footprint in plan["footprints"]))
+                self.assertIn("is not here", answer.stderr)
+        # experiments/paper/README.md has the same counts.
+        self.assertEqual((trials["table1-pg19.yaml"], trials["table1-random.yaml"], trials["repeat.yaml"]), (8850, 1500, 150))
 
     def test_is_readable_and_leaves_nothing_behind(self):
         said = self.memcap("plan", self.file).stdout

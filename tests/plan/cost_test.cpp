@@ -32,6 +32,7 @@ Trial trial_of(std::int32_t model, std::size_t length, std::int32_t max_steps = 
 TEST(Cost, AgreesWithTheWorkedExampleOfPythia) {
     ModelFacts model;
     model.width = 2048;
+    model.attention_width = 2048;
     model.layers = 24;
     model.block_parameters = 1'208'000'000;
     model.head_parameters = 103'000'000;
@@ -42,7 +43,8 @@ TEST(Cost, AgreesWithTheWorkedExampleOfPythia) {
 
 TEST(Cost, CountsVectorsPrefixAndTargetExactly) {
     ModelFacts model;
-    model.width = 10;
+    model.width = 20;
+    model.attention_width = 10;
     model.layers = 2;
     model.block_parameters = 1000;
     model.head_parameters = 500;
@@ -54,6 +56,19 @@ TEST(Cost, CountsVectorsPrefixAndTargetExactly) {
     trial.protocol.target = Target::all;
     EXPECT_DOUBLE_EQ(flops_per_step(model, trial), 36'000 + 11'340 + 10'000);
     EXPECT_DOUBLE_EQ(max_flops(model, trial), 100 * 57'340.0);
+}
+
+TEST(Cost, AScanCostsByItsStatesAndNothingByTheSquareOfTheLength) {
+    ModelFacts model;
+    model.width = 20;
+    model.layers = 2;
+    model.block_parameters = 1000;
+    model.head_parameters = 500;
+    model.scan_states = 30;
+    const auto cost = [&](std::int32_t length) { return flops_per_step(model, trial_of(0, length)); };
+    // T = N at K = 1: 4 * 1000 T + 40 * 30 * 2 T + 4 * 500 (N - 1)
+    EXPECT_DOUBLE_EQ(cost(5), 20'000 + 12'000 + 8'000);
+    EXPECT_DOUBLE_EQ(cost(50), 200'000 + 120'000 + 98'000);
 }
 
 TEST(Cost, MemoryOfWeightsAndSlotsFollowsThePrecision) {
@@ -135,6 +150,20 @@ TEST(Summary, CountsTrialsOnceAndRowsAll) {
         flops += max_flops(models[static_cast<std::size_t>(trial.model)], trial);
     EXPECT_DOUBLE_EQ(summary.max_flops, flops);
     EXPECT_LT(summary.max_hours, 0.0);
+}
+
+TEST(Summary, AssumesASpeedByPrecisionForModelsThatWereNotTimed) {
+    const auto experiment = experiment_with(kSweeps);
+    const std::vector<ModelFacts> models{facts("a"), facts("b")};
+    const Plan plan = expand(experiment, answer(experiment), models);
+    Machine machine;
+    machine.seconds_per_flop = {1e-9};
+    machine.assumed_seconds_per_flop = [](Precision precision) {
+        return precision == Precision::float32 ? 4e-9 : 1e9;
+    };
+    const Summary summary = summarise(plan, models, machine);
+    EXPECT_DOUBLE_EQ(summary.footprints[0].max_hours, summary.footprints[0].max_flops * 1e-9 / 3600);
+    EXPECT_DOUBLE_EQ(summary.footprints[1].max_hours, summary.footprints[1].max_flops * 4e-9 / 3600);
 }
 
 TEST(Summary, PredictsSlotsAndHoursFromTheMachine) {

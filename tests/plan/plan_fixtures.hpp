@@ -39,6 +39,7 @@ inline ModelFacts facts(const std::string& name, std::int32_t context_tokens = 6
     model.context_tokens = context_tokens;
     model.memory_width = 64;
     model.width = 64;
+    model.attention_width = 64;
     model.layers = 5;
     model.vocabulary_size = 1024;
     model.embedding_parameters = 1024 * 64;

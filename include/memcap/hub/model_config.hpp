@@ -58,6 +58,9 @@ class ModelConfig {
     std::shared_ptr<const Content> content_;
 };
 
+/// Whether the folder holds files that transformers' AutoTokenizer can read.
+bool has_tokenizer(const std::filesystem::path& folder);
+
 /// SHA-256 of folder/config.json.
 std::string config_sha256(const std::filesystem::path& folder);
 

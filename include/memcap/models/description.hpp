@@ -15,7 +15,8 @@ struct Description {
     std::int32_t key_value_heads = 0;
     std::int32_t head_width = 0;
     std::int32_t mlp_width = 0;
-    std::int32_t context_tokens = 0;
+    std::int64_t scan_states = 0;     ///< state elements of a layer's scan; 0 without one
+    std::int32_t context_tokens = 0;  ///< 0: no limit
     std::int64_t vocabulary_size = 0;
     std::int64_t embedding_parameters = 0;
     std::int64_t block_parameters = 0;

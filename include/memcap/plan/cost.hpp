@@ -8,8 +8,9 @@
 namespace memcap::plan {
 
 /// Floating-point operations of one step (forward pass and backward pass to the inputs alone) of one slot:
-/// 4 P_block T + 7 T^2 D layers + 4 V D scored. Frozen weights need no gradient, hence 2 + 2 operations a
-/// weight and position; the quadratic term is causal attention with its recomputation in the backward pass.
+/// 4 P_block T + 7 T^2 H d layers + 40 T C S layers + 4 V D scored (C S: states of a scan). Frozen weights
+/// need no gradient, hence 2 + 2 operations a weight and position; the quadratic term is causal attention
+/// with its recomputation in the backward pass.
 double flops_per_step(const ModelFacts& model, const Trial& trial);
 
 /// flops_per_step times max_steps: an upper bound, since a trial stops when it is solved or runs out of

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,7 +16,9 @@ struct Machine {
     std::int32_t workers = 1;
     std::int64_t device_bytes = 0;  ///< memory of one worker's device
     std::vector<double>
-        seconds_per_flop;    ///< by model, as ModelFacts; measured with full slots on one worker
+        seconds_per_flop;  ///< by model, as ModelFacts; measured with full slots on one worker
+    /// The same where a model was not measured; unset: unknown.
+    std::function<double(Precision)> assumed_seconds_per_flop = {};
     std::int32_t slots = 0;  ///< asked for by the experiment; 0 = as many as fit
 };
 

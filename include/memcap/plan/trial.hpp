@@ -21,6 +21,8 @@ struct ModelFacts {
     std::int32_t memory_width = 0;  ///< E
     std::int32_t width = 0;         ///< D, hidden size
     std::int32_t layers = 0;
+    std::int32_t attention_width = 0;  ///< query heads times their width; 0 without attention
+    std::int64_t scan_states = 0;      ///< state elements of a layer's scan; 0 without one
     std::int64_t vocabulary_size = 0;
     std::int64_t embedding_parameters = 0;
     std::int64_t block_parameters = 0;

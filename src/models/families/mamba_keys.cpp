@@ -49,7 +49,7 @@ Description describe_mamba(const char* family, const MambaSizes& sizes, std::int
     description.width = sizes.hidden_size;
     description.memory_width = sizes.hidden_size;
     description.mlp_width = sizes.intermediate_size;
-    description.context_tokens = std::numeric_limits<std::int32_t>::max();
+    description.scan_states = std::int64_t{sizes.intermediate_size} * sizes.state_size;
     description.vocabulary_size = sizes.vocab_size;
     description.embedding_parameters = std::int64_t{sizes.hidden_size} * sizes.vocab_size;
     description.block_parameters = layer_parameters * sizes.num_hidden_layers + sizes.hidden_size;
