@@ -8,6 +8,7 @@ import unittest
 from support import DEADLINE_S, DONE, ENVIRONMENT, MEMCAP, MODELS, ROOT, TEXTS, WORK_REMAINS, EndToEnd, table
 
 README = ROOT / "README.md"
+ASSIGNMENT = re.compile(r"[A-Za-z_]+=.*")
 
 # First words of commands that no test runs, and why.
 NOT_RUN = {
@@ -31,22 +32,30 @@ NOT_RUN = {
 
 
 def commands_of(text):
-    """The commands in fenced sh blocks: continued lines joined, prompts, comments and set variables taken away."""
+    """The commands in fenced sh blocks: continued lines joined, prompts and comments taken away, variables set by env."""
     found = []
     for block in re.findall(r"(?ms)^```(?:sh|bash|console|shell)[^\n]*\n(.*?)^```", text):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.removeprefix("$ "), comments=True)
-            while words and re.fullmatch(r"[A-Za-z_]+=.*", words[0]):
-                words.pop(0)
+            if words and ASSIGNMENT.fullmatch(words[0]):
+                words.insert(0, "env")
             if words:
                 found.append(words)
     return found
 
 
+def without_variables(words):
+    """A command behind `env NAME=VALUE...`."""
+    start = 1 if words[0] == "env" else 0
+    while ASSIGNMENT.fullmatch(words[start]):
+        start += 1
+    return words[start:]
+
+
 def reason_not_to_run(words):
     """Why a command is not run here; None if it is."""
     for beginning, reason in NOT_RUN.items():
-        if words[:len(beginning.split())] == beginning.split():
+        if without_variables(words)[:len(beginning.split())] == beginning.split():
             return reason
     return None
 
@@ -56,11 +65,12 @@ class CommandsOf(unittest.TestCase):
         text = ("Text `memcap x`\n```sh\n$ ./memcap run a.yaml \\\n   --limit 4  # some\n\n# nothing\nA=1 ./memcap plan b.yaml\n"
                 "```\n```yaml\nno: 1\n```\n")
         self.assertEqual(commands_of(text),
-                         [["./memcap", "run", "a.yaml", "--limit", "4"], ["./memcap", "plan", "b.yaml"]])
+                         [["./memcap", "run", "a.yaml", "--limit", "4"], ["env", "A=1", "./memcap", "plan", "b.yaml"]])
 
     def test_reasons_are_for_whole_words(self):
         self.assertIsNone(reason_not_to_run(["./memcap", "run", "./quickstart"]))
         self.assertIsNone(reason_not_to_run(["./tests"]))
+        self.assertIsNotNone(reason_not_to_run(["env", "A=1", "./quickstart"]))
         self.assertIsNotNone(reason_not_to_run(["git", "clone", "https://example.org/memcap"]))
 
 
@@ -75,6 +85,7 @@ class Readme(EndToEnd):
         experiments.mkdir()
         (experiments / "models").symlink_to(MODELS)
         (experiments / "texts").symlink_to(TEXTS)
+        (experiments / "paper").symlink_to(ROOT / "experiments" / "paper")
         for file in (ROOT / "experiments").glob("*.yaml"):
             (experiments / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
         self.write_shown_experiments(README.read_text(encoding="utf-8"))

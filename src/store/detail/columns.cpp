@@ -8,7 +8,7 @@ namespace memcap::store::detail {
 
 namespace {
 
-constexpr std::uint64_t kChunkBytes = 256 * 1024;
+constexpr std::uint64_t kChunkBytes = std::uint64_t{256} * 1024;
 constexpr unsigned kGzipLevel = 4;
 
 Handle text_type(std::size_t size_bytes) {
