@@ -183,7 +183,8 @@ int plan_experiment(const Arguments& arguments) {
     if (!parsed) return kDone;
     const auto overrides = parsed->has("set") ? parsed->values["set"].as<std::vector<std::string>>()
                                               : std::vector<std::string>{};
-    const auto preparation = prepare(parsed->files.front(), overrides, ModelCheck::config_only, {});
+    hub::HashCache hashes;
+    const auto preparation = prepare(parsed->files.front(), overrides, ModelCheck::config_only, {}, hashes);
     const std::int32_t threads = threads_of_rank(preparation.experiment.run.threads, 1);
     at::set_num_threads(threads);
     plan::Machine machine;

@@ -52,7 +52,7 @@ std::set<std::string> used_models(const config::Experiment& experiment) {
     return names;
 }
 
-void prepare_models(Preparation& preparation, ModelCheck check) {
+void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& hashes) {
     const auto used = used_models(preparation.experiment);
     for (const auto& model : preparation.experiment.models) {
         if (!used.contains(model.name)) {
@@ -62,9 +62,12 @@ void prepare_models(Preparation& preparation, ModelCheck check) {
         const models::Description description = models::describe(model.path);
         plan::ModelFacts facts = facts_of(model, description);
         if (check == ModelCheck::weights) {
+            auto files = hub::weight_files(model.path);
+            files.push_back(model.path / "config.json");
             // On the meta device every tensor is read and checked, and none is kept.
-            models::load(model.path, Precision::float32, at::kMeta);
-            facts.weights_sha256 = hub::weights_sha256(model.path);
+            if (!hashes.knew(files)) models::load(model.path, Precision::float32, at::kMeta);
+            facts.config_sha256 = hashes.sha256(files.back());
+            facts.weights_sha256 = hub::weights_sha256(model.path, hashes);
         }
         preparation.model_rows.push_back({.name = model.name,
                                           .family = facts.family,
@@ -283,12 +286,12 @@ void check_token_ids(const plan::TokenTable& table, const Preparation& preparati
 }  // namespace
 
 Preparation prepare(const fs::path& file, const std::vector<std::string>& overrides, ModelCheck check,
-                    const std::optional<store::TokenCache>& cache) {
+                    const std::optional<store::TokenCache>& cache, hub::HashCache& hashes) {
     Preparation preparation;
     preparation.experiment = config::load(
         file, overrides,
         check == ModelCheck::config_only ? config::Paths::may_be_absent : config::Paths::must_exist);
-    prepare_models(preparation, check);
+    prepare_models(preparation, check, hashes);
     prepare_corpora(preparation);
     Tokenisation tokenisation(preparation, check, cache);
     for (const auto& request : plan::token_requests(preparation.experiment)) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "memcap/config/experiment.hpp"
+#include "memcap/hub/hash_cache.hpp"
 #include "memcap/plan/expand.hpp"
 #include "memcap/plan/tokens.hpp"
 #include "memcap/record/run_tables.hpp"
@@ -19,8 +20,8 @@ namespace memcap::app {
 
 /// How much of the models is looked at.
 enum class ModelCheck : std::uint8_t {
-    config_only,  ///< shapes from config.json: enough for a plan; trial ids are not those of a run. Texts stand
-                  ///< in for corpora and tokenizers that are not here
+    config_only,  ///< shapes from config.json: enough for a plan; trial ids are not those of a run. Texts
+                  ///< stand in for corpora and tokenizers that are not here
     weights,      ///< every tensor is read and checked, and the weights are hashed
 };
 
@@ -37,9 +38,10 @@ struct Preparation {
 };
 
 /// Loads and checks an experiment. Tokens come from `cache` where it has them, else from the tokenizer
-/// helper. Throws ConfigError, DataError or ToolError for anything that a run could not use.
+/// helper. Weights that `hashes` knew from an earlier launch were checked then, and are not read again.
+/// Throws ConfigError, DataError or ToolError for anything that a run could not use.
 Preparation prepare(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                    ModelCheck check, const std::optional<store::TokenCache>& cache);
+                    ModelCheck check, const std::optional<store::TokenCache>& cache, hub::HashCache& hashes);
 
 /// Saves the token tables that `cache` lacks. Throws StoreError.
 void save_tokens(const Preparation& preparation, const store::TokenCache& cache);

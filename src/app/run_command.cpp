@@ -233,12 +233,15 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     const store::RunFolder folder(request.folder.value_or(fs::path("runs") / experiment.name));
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
-    const Preparation preparation = prepare(request.file, request.overrides, ModelCheck::weights, cache);
+    hub::HashCache hashes(folder.hashes());
+    const Preparation preparation =
+        prepare(request.file, request.overrides, ModelCheck::weights, cache, hashes);
 
     auto store = store::RunStore::open(
         folder.root(), {.job_id = environment("SLURM_JOB_ID"), .restart_count = restart_count()});
     log::open_file(folder.log_file(self.rank));
     save_tokens(preparation, store.tokens());
+    hashes.save();
     record::LaunchRow launch = launch_row(request, self, preparation);
     store.begin_launch(run_tables(preparation, launch));
     Remaining remaining = remaining_tasks(preparation, store, request.retry_failed);

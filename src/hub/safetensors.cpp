@@ -13,6 +13,7 @@
 #include "hub/detail/mapped_file.hpp"
 #include "memcap/base/files.hpp"
 #include "memcap/base/hash.hpp"
+#include "memcap/hub/hash_cache.hpp"
 
 namespace memcap::hub {
 
@@ -270,13 +271,18 @@ std::int64_t WeightFiles::size_bytes() const noexcept {
     return total;
 }
 
-std::string weights_sha256(const fs::path& folder) {
+std::string weights_sha256(const fs::path& folder, HashCache& hashes) {
     const auto files = weight_files(folder);
     if (files.empty()) fail_without_weights(folder);
-    if (files.size() == 1) return sha256_file_hex(files.front());
+    if (files.size() == 1) return hashes.sha256(files.front());
     std::string lines;
-    for (const auto& file : files) lines += file.filename().string() + " " + sha256_file_hex(file) + "\n";
+    for (const auto& file : files) lines += file.filename().string() + " " + hashes.sha256(file) + "\n";
     return sha256_hex(as_bytes(lines));
+}
+
+std::string weights_sha256(const fs::path& folder) {
+    HashCache hashes;
+    return weights_sha256(folder, hashes);
 }
 
 }  // namespace memcap::hub

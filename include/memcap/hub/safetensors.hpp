@@ -14,6 +14,8 @@
 
 namespace memcap::hub {
 
+class HashCache;
+
 enum class Dtype : std::uint8_t { float32, bfloat16, float16, other };
 
 std::string_view to_string(Dtype value);
@@ -57,6 +59,8 @@ class WeightFiles {
 std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder);
 
 /// SHA-256 of a model's weights: the file's own for one file, else of the lines "<file name> <sha256>\n".
+std::string weights_sha256(const std::filesystem::path& folder, HashCache& hashes);
+/// The same with every file read.
 std::string weights_sha256(const std::filesystem::path& folder);
 
 }  // namespace memcap::hub

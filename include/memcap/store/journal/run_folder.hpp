@@ -23,6 +23,8 @@ class RunFolder {
     /// The immutable segment that a bulk file of the same number becomes.
     std::filesystem::path vectors_segment(std::uint32_t number) const;
     std::filesystem::path tokens() const { return root_ / "tokens"; }
+    /// Hashes of model files, kept from launch to launch.
+    std::filesystem::path hashes() const { return root_ / "hashes.json"; }
     std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
     std::filesystem::path log() const { return root_ / "log"; }
     std::filesystem::path log_file(int rank) const;

@@ -1,0 +1,163 @@
+"""Deliberate errors in the families, each of which the golden tests must catch: python mutations.py BUILD_FOLDER [FAMILY...].
+
+Works on a copy of the sources in BUILD_FOLDER (made if it is not there), so the checkout stays as it is. A build per error: about a
+minute each.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FAMILIES = "src/models/families/"
+
+# Family -> prefix of its cases, and errors: what is wrong, file, text, the text that replaces it.
+MUTATIONS = {
+    "llama": ("llama", [
+        ("values take the place of keys", "blocks.cpp", '"self_attn.k_proj", "self_attn.v_proj"', '"self_attn.v_proj", "self_attn.k_proj"'),
+        ("no rotation", "llama.cpp", "heads.query_key = rotary_.rotate(heads.query_key);", ""),
+        ("default epsilon instead of the file's", "pre_norm_decoder.cpp", 'config.number("rms_norm_eps", default_epsilon)',
+         "default_epsilon * 10"),
+        ("norms exchanged", "pre_norm_decoder.cpp", '"input_layernorm.weight"', '"post_attention_layernorm.weight"'),
+    ]),
+    "mistral": ("mistral", [
+        ("window one too wide", "mistral.cpp", ".window = sliding_window_}", ".window = sliding_window_ + 1}"),
+        ("no window", "mistral.cpp", ", .window = sliding_window_}", "}"),
+        ("scale of the hidden width", "mistral.cpp", "inverse_root(config().sizes.head_dim)", "inverse_root(config().sizes.hidden_size)"),
+    ]),
+    "qwen2": ("qwen2", [
+        ("no biases", "qwen2.cpp", "sizes, Bias::present, Bias::absent}", "sizes, Bias::absent, Bias::absent}"),
+        ("lower layers slide", "qwen_windows.hpp", "i >= first", "i < first"),
+        ("half the base of the rotation", "qwen2.cpp", "read_rotary(config, sizes.head_dim)", "read_rotary(config, sizes.head_dim, 5000.0)"),
+    ]),
+    "qwen3": ("qwen3", [
+        ("no norm of heads", "qwen3.cpp", "nn::rms_norm(heads.query_key, head_norms_[index], config().rms_norm_eps)", "heads.query_key"),
+        ("norms of queries and keys exchanged", "blocks.cpp", 'weights.vector(scope + "q_norm.weight"', 'weights.vector(scope + "k_norm.weight"'),
+        ("another epsilon", "qwen3.cpp", "head_norms_[index], config().rms_norm_eps", "head_norms_[index], 0.1"),
+    ]),
+    "smollm3": ("smollm3", [
+        ("every layer rotates", "smollm3.cpp", "if (rotates_[index]) ", ""),
+        ("1 means no rotation", "smollm3.cpp", "listed[i] != 0", "listed[i] == 0"),
+        ("another default base", "smollm3.cpp", "2e6)", "1e4)"),
+    ]),
+    "phi3": ("phi3", [
+        ("another activation", "phi3.cpp", "c.common.hidden_act}}", "nn::Activation::gelu}}"),
+        ("whole heads rotate", "phi3.cpp", "read_rotary(config, sizes.head_dim)",
+         "nn::RotaryConfig{.head_width = sizes.head_dim, .theta = 10000.0, .linear_factor = 1.0, .llama3 = {}}"),
+        ("no window", "phi3.cpp", ".window = sliding_window_}", ".window = 0}"),
+    ]),
+    "olmo": ("olmo-", [
+        ("nothing is clipped", "olmo.cpp", "nn::clip(attention.project(normed_BTD), -config_.clip_qkv, config_.clip_qkv)",
+         "attention.project(normed_BTD)"),
+        ("another epsilon", "olmo.cpp", "kNormEpsilon = 1e-5", "kNormEpsilon = 1e-2"),
+        ("no norm at the end", "olmo.cpp", "return normed(x_BTD);\n    }\n\n  private", "return x_BTD;\n    }\n\n  private"),
+    ]),
+    "olmo2": ("olmo2", [
+        ("norm before attention", "olmo2.cpp", "nn::rms_norm(attention(layer, x_BTD), layer.post_attention_norm, epsilon)",
+         "attention(layer, nn::rms_norm(x_BTD, layer.post_attention_norm, epsilon))"),
+        ("norm of keys left out", "olmo2.cpp", "normed(query, key, layer.key_norm)", "projected.narrow(-1, query, key)"),
+        ("another epsilon", "olmo2.cpp", 'config.number("rms_norm_eps", 1e-5)', "0.2"),
+    ]),
+    "gpt_neox": ("gpt-neox", [
+        ("keys and values exchanged", "gpt_neox.cpp", "rotary_.rotate(part(1)), part(2)", "rotary_.rotate(part(2)), part(1)"),
+        ("always in sequence", "gpt_neox.cpp", "if (config_.use_parallel_residual)", "if (false)"),
+        ("another share of a head rotates", "gpt_neox.cpp", "rotary.head_width = rotated_width(config, head_dim, share, \"rotary_pct\");", ""),
+    ]),
+    "opt": ("opt", [
+        ("positions off by one", "opt.cpp", "kPositionOffset = 2", "kPositionOffset = 1"),
+        ("always norms before", "opt.cpp", "if (config_.do_layer_norm_before) {", "if (true) {"),
+        ("another activation", "opt.cpp", "nn::activate(layer.up(x_BTD), config_.activation_function)",
+         "nn::activate(layer.up(x_BTD), nn::Activation::gelu)"),
+    ]),
+    "gpt2": ("gpt2", [
+        ("positions off by one", "gpt2.cpp", "positions_.narrow(0, 0,", "positions_.narrow(0, 1,"),
+        ("erf instead of tanh", "gpt2.cpp", "nn::activate(layer.up(normed_BTD), config_.activation_function)",
+         "nn::activate(layer.up(normed_BTD), nn::Activation::gelu)"),
+        ("no scale by layer", "gpt2.cpp", "scale /= static_cast<double>(index + 1)", "scale /= 1.0"),
+    ]),
+    "gemma": ("gemma", [
+        ("factor without the one", "gemma.cpp", 'weights.vector(name + ".weight", width).add(1.0)', 'weights.vector(name + ".weight", width)'),
+        ("local and global rotation exchanged", "gemma.cpp", "slides ? local_rotary_ : global_rotary_", "slides ? global_rotary_ : local_rotary_"),
+        ("no cap on scores", "gemma.cpp", ",\n                                              .soft_cap = config_.attn_logit_softcapping", ""),
+        ("embedding not scaled", "gemma.cpp", "std::sqrt(static_cast<double>(c.sizes.hidden_size))", "1.0"),
+    ]),
+    "mamba": ("mamba", [
+        ("input and output exchanged", "mamba.cpp", ".input = parts.narrow(-1, rank, state)", ".input = parts.narrow(-1, rank + state, state)"),
+        ("gate without activation", "mamba.cpp", "y_BTC * nn::activate(halves[1], config_.sizes.hidden_act)", "y_BTC * halves[1]"),
+        ("no skip", "mamba.cpp", "layer.decay, layer.skip)", "layer.decay, layer.skip * 0)"),
+    ]),
+    "mamba2": ("mamba2", [
+        ("norm over all groups", "mamba2.cpp", "gated_BTC.unflatten(-1, {config_.n_groups, -1}), layer.gated_norm",
+         "gated_BTC.unflatten(-1, {1, -1}), layer.gated_norm.reshape({1, -1})"),
+        ("steps not limited", "mamba2.cpp", "config_.shortest_step, config_.longest_step)", "0.0, 1e9)"),
+        ("no bias of the steps", "mamba2.cpp", "layer.step_bias)", "layer.step_bias * 0)"),
+    ]),
+}
+
+
+def prepare(folder):
+    """The copy of the sources, configured."""
+    sources = folder / "sources"
+    if not sources.exists():
+        sources.mkdir(parents=True)
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (sources / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, sources / name)
+    (sources / ".venv").unlink(missing_ok=True)
+    (sources / ".venv").symlink_to(ROOT / ".venv")
+    subprocess.run(["cmake", "-G", "Ninja", "-S", str(sources), "-B", str(folder / "build"), "-DCMAKE_BUILD_TYPE=Release"],
+                   check=True, stdout=subprocess.DEVNULL)
+    return sources
+
+
+def golden_tests_pass(folder, cases):
+    """Builds, and runs the golden tests of these cases."""
+    built = subprocess.run(["ninja", "-C", str(folder / "build"), "memcap_memory_tests"], check=False, capture_output=True, text=True)
+    if built.returncode:
+        raise SystemExit(f"the changed sources do not compile:\n{built.stdout[-3000:]}")
+    tests = folder / "build" / "tests" / "memcap_memory_tests"
+    name = cases.replace("-", "_")
+    return subprocess.run([str(tests), f"--gtest_filter=*Golden*/{name}*"], check=False, capture_output=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode == 0
+
+
+def survives(folder, sources, cases, mutation):
+    """Whether the golden tests pass in spite of this error."""
+    _, name, text, replacement = mutation
+    file = sources / FAMILIES / name
+    original = file.read_text(encoding="utf-8")
+    if original.count(text) != 1:
+        raise SystemExit(f"{name} has this {original.count(text)} times, not once: {text}")
+    try:
+        file.write_text(original.replace(text, replacement), encoding="utf-8")
+        return golden_tests_pass(folder, cases)
+    finally:
+        file.write_text(original, encoding="utf-8")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("families", nargs="*", default=list(MUTATIONS), metavar="FAMILY")
+    arguments = parser.parse_args()
+    sources = prepare(arguments.folder.resolve())
+    survivors = 0
+    for family in arguments.families:
+        cases, mutations = MUTATIONS[family]
+        if not golden_tests_pass(arguments.folder.resolve(), cases):
+            raise SystemExit(f"{family}: the golden tests fail without any error planted")
+        for mutation in mutations:
+            alive = survives(arguments.folder.resolve(), sources, cases, mutation)
+            survivors += alive
+            print(f"{family}: {mutation[0]}: {'SURVIVED' if alive else 'caught'}", flush=True)
+    print(f"{survivors} survived")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
