@@ -23,8 +23,8 @@ from export import config_of, export_model, hugging_face_tensors
 from ladder import LADDER, MAX_POSITIONS, InkModel, Rung
 
 HERE = Path(__file__).resolve().parent
-TOY = Rung("toy", 32, 2, 2, 1, 48, False, 1e-1, 0)
-TOKENS = 20 * train.TOKENS_PER_STEP
+TOY = Rung("toy", 32, 2, 2, 1, 48, False, 2e-2, 0)
+TOKENS = 100 * train.TOKENS_PER_STEP
 COMMON = ["--precision", "float32", "--no-compile", "--threads", "1", "--log-s", "0"]
 
 

@@ -6,6 +6,7 @@ Shapes: K memory vectors, n prefix tokens, N text tokens, T = K + n + N - 1 inpu
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ EVALUATIONS = 50
 SMALLEST_MARGIN = 2e-4
 # Where transformers' own bfloat16 is further off than this, staying near it says little.
 LARGEST_BFLOAT16_ERROR = 0.03
+BFLOAT16_MEMORIES = 30
 
 
 class Unusable(SystemExit):
@@ -170,6 +172,30 @@ def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:
     return ((value.double() - reference.double()).abs().max() / reference.double().abs().max()).item()
 
 
+def spread_error(value: torch.Tensor, reference: torch.Tensor) -> float:
+    """|a - b| / |b| in the Euclidean norm: how far two roundings are off as a whole, where single elements are chance."""
+    return ((value.double() - reference.double()).norm() / reference.double().norm()).item()
+
+
+def bfloat16_gradient_median(folder: Path, inputs: Inputs) -> dict[str, float]:
+    """Median of spread_error of the bfloat16 gradient over BFLOAT16_MEMORIES random memories.
+
+    At a single memory the error is chance: a rectifier that flips, a score that changes places.
+    """
+    full, low = load_model(folder), load_model(folder).to(torch.bfloat16)
+    generator = torch.Generator().manual_seed(1)
+    autocast, whole = [], []
+    for _ in range(BFLOAT16_MEMORIES):
+        memory = torch.randn(inputs.memory.shape, generator=generator) * embedding_std(full)
+        here = Inputs(memory, inputs.prefix, inputs.tokens)
+        true = with_gradient(full, here, "after_first")[2]
+        with torch.autocast("cpu", torch.bfloat16):
+            autocast.append(spread_error(with_gradient(full, here, "after_first")[2], true))
+        rounded = Inputs(memory.to(torch.bfloat16), inputs.prefix, inputs.tokens)
+        whole.append(spread_error(with_gradient(low, rounded, "after_first")[2], true))
+    return {"autocast": statistics.median(autocast), "whole_model": statistics.median(whole)}
+
+
 def in_float64(inputs: Inputs) -> Inputs:
     return Inputs(inputs.memory.double(), inputs.prefix, inputs.tokens)
 
@@ -268,6 +294,8 @@ def measure(
     """Scalars and full tensors of one run."""
     scalars, tensors = at_start(model, run, inputs)
     scalars |= bfloat16_errors(folder, inputs, tensors, gradient_in_bfloat16)
+    if gradient_in_bfloat16:
+        scalars["bfloat16_gradient_median"] = bfloat16_gradient_median(folder, inputs)
     optimised = optimise(model, inputs, run.protocol)
     margin = optimised.pop("margins").min().item()
     require(
