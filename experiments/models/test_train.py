@@ -24,7 +24,7 @@ from ladder import LADDER, MAX_POSITIONS, InkModel, Rung
 
 HERE = Path(__file__).resolve().parent
 TOY = Rung("toy", 32, 2, 2, 1, 48, False, 2e-2, 0)
-TOKENS = 100 * train.TOKENS_PER_STEP
+TOKENS = 50 * train.TOKENS_PER_STEP
 COMMON = ["--precision", "float32", "--no-compile", "--threads", "1", "--log-s", "0"]
 
 
@@ -51,7 +51,7 @@ class TrainingTest(unittest.TestCase):
         with open(cls.folder / "dev.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["text"])
-            writer.writerow([cls.text[1000:12000].replace("\n", " ")])
+            writer.writerow([cls.text[1000:12000]])
         LADDER["toy"] = TOY
         torch.set_num_threads(1)
         train.main(arguments(cls.folder, "--work", str(cls.folder / "w"), "--out", str(cls.folder / "whole"),
