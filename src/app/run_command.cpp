@@ -226,6 +226,26 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
     return outcome.failed + failed_before > 0 ? kTrialsFailed : kDone;
 }
 
+void print_results(const store::RunStore& store) {
+    fmt::print("{}", capacity_table(store.statistics()));
+    fmt::print("results: {}\n", store.folder().results_file().string());
+}
+
+void send_workers_home(Rank& self) {
+    if (self.transport && !sched::dismiss_workers(*self.transport, {})) self.session->rank_was_lost();
+}
+
+/// The end of a launch that finds everything done and shown.
+int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before) {
+    send_workers_home(self);
+    log::info(
+        fmt::format("nothing to do: {} trials done before, {} failed for good; the run folder stays as it is",
+                    before.done, before.failed));
+    print_results(store);
+    store.close();
+    return before.failed > 0 ? kTrialsFailed : kDone;
+}
+
 int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
@@ -239,12 +259,14 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
 
     auto store = store::RunStore::open(
         folder.root(), {.job_id = environment("SLURM_JOB_ID"), .restart_count = restart_count()});
+    record::LaunchRow launch = launch_row(request, self, preparation);
+    const record::RunTables tables = run_tables(preparation, launch);
+    Remaining remaining = remaining_tasks(preparation, store, request.retry_failed);
+    if (remaining.tasks.empty() && store.is_shown(tables)) return leave_as_it_is(store, self, remaining);
     log::open_file(folder.log_file(self.rank));
     save_tokens(preparation, store.tokens());
     hashes.save();
-    record::LaunchRow launch = launch_row(request, self, preparation);
-    store.begin_launch(run_tables(preparation, launch));
-    Remaining remaining = remaining_tasks(preparation, store, request.retry_failed);
+    store.begin_launch(tables);
     const Remaining before{
         .tasks = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};
     log::info(fmt::format("{}: {} trials, {} done before, {} to run, {} skipped, {} rank{}", experiment.name,
@@ -270,8 +292,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     store.update_launch(launch);
     store.snapshot();
     tell_outcome(outcome, before);
-    fmt::print("{}", capacity_table(store.statistics()));
-    fmt::print("results: {}\n", folder.results_file().string());
+    print_results(store);
     store.close();
     return exit_status(outcome, before.failed);
 }
@@ -281,7 +302,7 @@ int run_rank_0(const RunRequest& request, Rank& self, const std::atomic<bool>& s
         return manage(request, self, stop);
     } catch (...) {
         // The others wait for work: send them home, then let the error go its way.
-        if (self.transport && !sched::dismiss_workers(*self.transport, {})) self.session->rank_was_lost();
+        send_workers_home(self);
         throw;
     }
 }

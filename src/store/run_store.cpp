@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include "memcap/base/contracts.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
 #include "memcap/base/log.hpp"
+#include "memcap/store/result_file.hpp"
 #include "store/detail/array_library.hpp"
 #include "store/detail/snapshot.hpp"
 
@@ -68,6 +70,32 @@ std::optional<KnownTrial> RunStore::known(const Id128& trial) const {
     return KnownTrial{.status = stored->record.status,
                       .category = stored->record.failure.category,
                       .attempts = stored->attempts};
+}
+
+bool RunStore::is_shown(const record::RunTables& plan) const {
+    if (!state_.is_current_plan(plan) || !std::filesystem::exists(folder_.results_file())) return false;
+    try {
+        const ResultFile shown = ResultFile::open(folder_.results_file());
+        const auto& launches = state_.tables().launches;
+        const auto& shown_launches = shown.tables().launches;
+        const auto recorded = outcomes();
+        if (launches.empty() || shown_launches.size() != launches.size() || shown.rows() != recorded.size() ||
+            launches.back().ended_utc.empty() ||
+            shown_launches.back().ended_utc != launches.back().ended_utc) {
+            return false;
+        }
+        for (std::size_t row = 0; row < recorded.size(); ++row) {
+            const record::TrialRecord& there = shown.numbers(row);
+            const record::TrialRecord& here = *recorded[row].record;
+            if (there.trial_id != here.trial_id || there.attempt != here.attempt ||
+                there.status != here.status)
+                return false;
+        }
+        return true;
+    } catch (const DataError& problem) {
+        log::warning(problem.what());
+        return false;
+    }
 }
 
 void RunStore::begin_launch(const record::RunTables& tables) {

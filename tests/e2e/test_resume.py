@@ -117,6 +117,17 @@ class Resume(Interrupted):
         file = self.write()
         run = self.run_experiment(file)
         before = rows(run)
+
+        def files():
+            return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in run.rglob("*") if path.is_file()}
+
+        written = files()
+        for launcher in ((), mpirun(2)):
+            again = self.memcap("run", file, "--out", run, launcher=launcher)
+            self.assertIn("nothing to do: 12 trials done before", again.stderr)
+            self.assertIn("results:", again.stdout)
+            self.assertEqual(files(), written)
+        (run / "results.h5").unlink()
         self.run_experiment(file)
         self.assert_only_the_rest_was_done(run, before, 12)
 

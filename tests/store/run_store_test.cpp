@@ -210,6 +210,40 @@ TEST_F(Store, ARestartOfTheSamePlanAddsALaunchAndNotThePlan) {
     EXPECT_EQ(store.tables().rows.size(), tables.rows.size());
 }
 
+TEST_F(Store, IsShownOnceASnapshotHoldsTheLastLaunchAndAllRecords) {
+    {
+        auto store = begin();
+        EXPECT_FALSE(store.is_shown(tables));
+        for (const auto& planned : tables.rows) store.append(sample_record(planned));
+        store.snapshot();
+        EXPECT_FALSE(store.is_shown(tables)) << "the launch has not ended";
+        auto launch = tables.launches.front();
+        launch.ended_utc = "2026-03-01T13:00:00Z";
+        store.update_launch(launch);
+        EXPECT_FALSE(store.is_shown(tables)) << "the end of the launch is not in the file";
+        store.snapshot();
+        EXPECT_TRUE(store.is_shown(tables));
+        store.close();
+    }
+    const fs::path second_segment = root / "journal" / "0002.log";
+    EXPECT_TRUE(fs::exists(root / "journal" / "0001.log"));
+    EXPECT_TRUE(open().is_shown(tables));
+    EXPECT_FALSE(fs::exists(second_segment)) << "opening alone began a segment";
+    auto other = tables;
+    other.rows.pop_back();
+    EXPECT_FALSE(open().is_shown(other)) << "another plan";
+    {
+        auto store = open();
+        store.append(sample_failure(row(0)));
+        store.append(sample_record(row(0), 7));
+        store.sync();
+    }
+    fs::remove(root / "results.h5");
+    EXPECT_FALSE(open().is_shown(tables));
+    write_file_atomically(root / "results.h5", "damaged");
+    EXPECT_FALSE(open().is_shown(tables));
+}
+
 TEST_F(Store, ACrashBetweenPublishingASegmentAndDeletingItsBulkFileIsSafe) {
     auto store = std::make_optional(begin());
     for (std::size_t number = 0; number < 7; ++number) store->append(sample_record(row(number)));

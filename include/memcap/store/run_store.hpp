@@ -66,6 +66,10 @@ class RunStore {
     /// The tables of the last launch; `launches` holds all of them. Empty in a new folder.
     const record::RunTables& tables() const noexcept { return state_.tables(); }
 
+    /// Whether results.h5 shows all that is on record, under this plan: then a launch that has nothing to run
+    /// has nothing to change.
+    bool is_shown(const record::RunTables& plan) const;
+
     /// Records what this launch is to do and writes experiment.yaml; `tables.launches` must hold this launch
     /// alone.
     void begin_launch(const record::RunTables& tables);

@@ -15,18 +15,14 @@ std::string_view as_text(const Bytes& bytes) {
 }
 }  // namespace
 
-JournalWriter::JournalWriter(RunFolder folder, std::uint32_t segment, std::uint32_t next_bulk,
-                             AppendFile frames)
-    : folder_(std::move(folder)), segment_(segment), frames_(std::move(frames)), next_bulk_(next_bulk) {}
+JournalWriter::JournalWriter(RunFolder folder, const Id128& run_id, std::uint32_t segment,
+                             std::uint32_t next_bulk)
+    : folder_(std::move(folder)), run_id_(run_id), segment_(segment), next_bulk_(next_bulk) {}
 
 JournalWriter JournalWriter::create(const RunFolder& folder, const Id128& run_id, std::uint32_t next_bulk) {
     const auto numbers = numbered_files(folder.journal(), ".log");
     const std::uint32_t segment = numbers.empty() ? 1 : numbers.back() + 1;
-    AppendFile frames = AppendFile::create(folder.log_segment(segment));
-    frames.append(
-        encode_header({.schema_version = kJournalSchemaVersion, .number = segment, .run_id = run_id}));
-    frames.sync();
-    return JournalWriter(folder, segment, next_bulk, std::move(frames));
+    return JournalWriter(folder, run_id, segment, next_bulk);
 }
 
 void JournalWriter::append(const record::RunTables& tables) {
@@ -44,7 +40,13 @@ BulkPlace JournalWriter::append(const record::TrialRecord& record) {
 }
 
 void JournalWriter::append_frame(FrameType type, const Bytes& payload) {
-    frames_.append(encode_frame({.type = type, .sequence = next_sequence_, .payload = payload}));
+    if (!frames_) {
+        frames_ = AppendFile::create(path());
+        frames_->append(
+            encode_header({.schema_version = kJournalSchemaVersion, .number = segment_, .run_id = run_id_}));
+        frames_->sync();
+    }
+    frames_->append(encode_frame({.type = type, .sequence = next_sequence_, .payload = payload}));
     ++next_sequence_;
 }
 
@@ -66,7 +68,7 @@ BulkPlace JournalWriter::append_arrays(const record::TrialRecord& record) {
 
 void JournalWriter::sync() {
     if (bulk_) bulk_->sync();
-    frames_.sync();
+    if (frames_) frames_->sync();
 }
 
 void JournalWriter::end_bulk_file() {

@@ -18,10 +18,11 @@ namespace memcap::store {
 /// Appends frames to a new segment. Whoever makes one must hold the folder's lock.
 class JournalWriter {
   public:
-    /// Starts the next segment of the folder; bulk files are numbered from `next_bulk` on, which no frame may
-    /// have named before. Throws StoreError.
+    /// Writes to the next segment of the folder, whose file is made with the first frame; bulk files are
+    /// numbered from `next_bulk` on, which no frame may have named before.
     static JournalWriter create(const RunFolder& folder, const Id128& run_id, std::uint32_t next_bulk);
 
+    /// Each throws StoreError.
     void append(const record::RunTables& tables);
     void append(const record::LaunchRow& launch);
     /// First the arrays, then the frame that refers to them; returns where the arrays went.
@@ -32,16 +33,17 @@ class JournalWriter {
     void end_bulk_file();
 
     std::uint32_t segment() const noexcept { return segment_; }
-    const std::filesystem::path& path() const noexcept { return frames_.path(); }
+    std::filesystem::path path() const { return folder_.log_segment(segment_); }
 
   private:
-    JournalWriter(RunFolder folder, std::uint32_t segment, std::uint32_t next_bulk, AppendFile frames);
+    JournalWriter(RunFolder folder, const Id128& run_id, std::uint32_t segment, std::uint32_t next_bulk);
     void append_frame(FrameType type, const Bytes& payload);
     BulkPlace append_arrays(const record::TrialRecord& record);
 
     RunFolder folder_;
+    Id128 run_id_;
     std::uint32_t segment_;
-    AppendFile frames_;
+    std::optional<AppendFile> frames_;
     std::uint64_t next_sequence_ = 1;
     std::optional<AppendFile> bulk_;
     std::uint32_t bulk_number_ = 0;
