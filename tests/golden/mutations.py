@@ -1,7 +1,6 @@
 """Deliberate errors in the families, each of which the golden tests must catch: python mutations.py BUILD_FOLDER [FAMILY...].
 
-Works on a copy of the sources in BUILD_FOLDER (made if it is not there), so the checkout stays as it is. A build per error: about a
-minute each.
+Works on a copy of the sources in BUILD_FOLDER (made if it is not there), so the checkout stays as it is. Each error is a build.
 """
 
 import argparse
@@ -45,7 +44,7 @@ MUTATIONS = {
     ]),
     "phi3": ("phi3", [
         ("another activation", "phi3.cpp", "c.common.hidden_act}}", "nn::Activation::gelu}}"),
-        ("whole heads rotate", "phi3.cpp", "read_rotary(config, sizes.head_dim)",
+        ("whole heads rotate", "phi3.cpp", "read_phi3_rotary(config, sizes.head_dim)",
          "nn::RotaryConfig{.head_width = sizes.head_dim, .theta = 10000.0, .linear_factor = 1.0, .llama3 = {}}"),
         ("no window", "phi3.cpp", ".window = sliding_window_}", ".window = 0}"),
     ]),

@@ -12,7 +12,7 @@ std::vector<std::string_view> with_size_keys(std::vector<std::string_view> other
     for (const std::string_view key :
          {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
           "num_key_value_heads", "head_dim", "max_position_embeddings", "rope_theta", "rope_scaling",
-          "rope_parameters", "partial_rotary_factor", "tie_word_embeddings"}) {
+          "rope_parameters", "tie_word_embeddings"}) {
         others.push_back(key);
     }
     return others;
@@ -79,14 +79,14 @@ nn::RotaryConfig read_rotary(const hub::ModelConfig& config, std::int32_t head_d
                             .theta = config.number("rope_theta", default_theta),
                             .linear_factor = 1.0,
                             .llama3 = {}};
-    double share = config.number("partial_rotary_factor", 1.0);
     // transformers 5 writes rope_parameters, and lets rope_scaling win where a file has both.
     const char* key = config.has("rope_scaling") ? "rope_scaling" : "rope_parameters";
     if (const auto scaling = config.object(key)) {
         read_rotary_scaling(*scaling, rotary);
-        share = scaling->number("partial_rotary_factor", share);
+        if (scaling->number("partial_rotary_factor", 1.0) != 1.0)
+            scaling->reject("partial_rotary_factor", "whole heads rotate in this family");
     }
-    rotary.head_width = rotated_width(config, head_dim, share, "partial_rotary_factor");
+    rotary.head_width = rotated_width(config, head_dim, 1.0, "head_dim");
     return rotary;
 }
 
