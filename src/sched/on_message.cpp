@@ -10,6 +10,7 @@ namespace memcap::sched {
 void Scheduler::State::on_message(Rank from, message::Join& message, double now_s) {
     WorkerEntry& worker = workers.at(from);
     worker.facts = std::move(message.facts);
+    speed_is_known = false;
     if (!(worker.facts.speed > 0.0)) worker.facts.speed = 1.0;
     if (worker.phase == Phase::absent && !stopping) change_phase(worker, Phase::active);
     if (worker.phase == Phase::active) send(from, message::Welcome{});

@@ -34,9 +34,9 @@ std::vector<std::string_view> with_size_keys(std::vector<std::string_view> other
 /// heads that do not fit.
 Sizes read_sizes(const hub::ModelConfig& config, const Sizes& defaults);
 
-/// Rotation of a head `head_dim` wide, from rope_theta, rope_scaling and partial_rotary_factor as written
-/// until transformers 4, or rope_parameters as written since 5. Throws DataError for a scaling that memcap
-/// lacks.
+/// Rotation of whole heads `head_dim` wide, from rope_theta and rope_scaling as written until transformers 4,
+/// or rope_parameters as written since 5. Throws DataError for a scaling that memcap lacks and for a share of
+/// a head.
 nn::RotaryConfig read_rotary(const hub::ModelConfig& config, std::int32_t head_dim,
                              double default_theta = 10000.0);
 /// Elements of a head that rotate when this share of it does; throws DataError naming the key.

@@ -81,7 +81,7 @@ def plain() -> Variant:
         ),
         unsupported=(
             *(Change(f"rope_scaling.{name}", {"rope_scaling": s}) for name, s in UNSUPPORTED_SCALING.items()),
-            *edits(hidden_act="quick_gelu"),
+            *edits(hidden_act="quick_gelu", partial_rotary_factor=0.5),
         ),
     )
 
