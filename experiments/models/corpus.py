@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ladder import MAX_POSITIONS, VOCABULARY
+from language_model import MAX_POSITIONS, VOCABULARY
 
 END_OF_TEXT = "<|endoftext|>"
 DOCUMENT_SEPARATOR = "\n\n"

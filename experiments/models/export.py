@@ -13,27 +13,26 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from corpus import END_OF_TEXT, Corpus, sha256_of
-from ladder import HEAD_WIDTH, MAX_POSITIONS, NORM_EPSILON, ROPE_THETA, VOCABULARY, InkModel
+from language_model import MAX_POSITIONS, VOCABULARY, LanguageModel
 
 DEV_WINDOWS = 8
 DEV_BATCH = 10
 
 
-def export_model(model: InkModel, corpus: Corpus, facts: dict, dev_csv: Path | None, folder: Path) -> None:
+def export_model(model: LanguageModel, corpus: Corpus, facts: dict, dev_csv: Path | None, folder: Path) -> None:
     """Writes the model folder; each file replaces its predecessor at once, so readers never meet half a file."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         fresh = Path(name)
-        tensors = hugging_face_tensors(model)
-        save_file(tensors, fresh / "model.safetensors", metadata={"format": "pt"})
+        save_file(rounded_tensors(model), fresh / "model.safetensors", metadata={"format": "pt"})
         config = config_of(model, corpus.tokenizer.token_to_id(END_OF_TEXT))
         write_json(fresh / "config.json", config)
         corpus.tokenizer.save(str(fresh / "tokenizer.json"))
         write_json(fresh / "tokenizer_config.json", tokenizer_config())
         results = {}
         if dev_csv is not None:
-            rounded = InkModel(model.rung)
-            load_tensors(rounded, load_file(fresh / "model.safetensors"))
+            rounded = facts["rung"].build()
+            rounded.load(load_file(fresh / "model.safetensors"))
             results = dev_losses(rounded, corpus, dev_csv)
         card = model_card(model, corpus, facts, results, fresh, dev_csv)
         (fresh / "README.md").write_text(card, encoding="utf-8")
@@ -42,72 +41,19 @@ def export_model(model: InkModel, corpus: Corpus, facts: dict, dev_csv: Path | N
             os.replace(written, folder / written.name)
 
 
-def hugging_face_tensors(model: InkModel) -> dict[str, torch.Tensor]:
-    """The weights in bf16 under the names of LlamaForCausalLM; a tied head is left out, as in files of the hub."""
-    rung = model.rung
-    tensors = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.final_norm}
-    if model.head is not None:
-        tensors["lm_head.weight"] = model.head.weight
-    kv_rows = rung.kv_heads * HEAD_WIDTH
-    for index, block in enumerate(model.blocks):
-        at = f"model.layers.{index}."
-        q, k, v = block.qkv.weight.split([rung.heads * HEAD_WIDTH, kv_rows, kv_rows])
-        gate, up = block.gate_up.weight.chunk(2)
-        tensors |= {
-            at + "input_layernorm.weight": block.attention_norm,
-            at + "post_attention_layernorm.weight": block.ffn_norm,
-            at + "self_attn.q_proj.weight": q,
-            at + "self_attn.k_proj.weight": k,
-            at + "self_attn.v_proj.weight": v,
-            at + "self_attn.o_proj.weight": block.out.weight,
-            at + "mlp.gate_proj.weight": gate,
-            at + "mlp.up_proj.weight": up,
-            at + "mlp.down_proj.weight": block.down.weight,
-        }
-    return {name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in tensors.items()}
+def rounded_tensors(model: LanguageModel) -> dict[str, torch.Tensor]:
+    """The weights in bf16, as the file holds them."""
+    return {name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in model.tensors().items()}
 
 
-def load_tensors(model: InkModel, tensors: dict[str, torch.Tensor]) -> None:
-    """Puts exported weights back into a float32 model, so that its loss is that of the file."""
-    with torch.no_grad():
-        model.embedding.weight.copy_(tensors["model.embed_tokens.weight"])
-        model.final_norm.copy_(tensors["model.norm.weight"])
-        if model.head is not None:
-            model.head.weight.copy_(tensors["lm_head.weight"])
-        for index, block in enumerate(model.blocks):
-            layer = {name.removeprefix(f"model.layers.{index}."): tensor for name, tensor in tensors.items()}
-            block.attention_norm.copy_(layer["input_layernorm.weight"])
-            block.ffn_norm.copy_(layer["post_attention_layernorm.weight"])
-            block.qkv.weight.copy_(torch.cat([layer[f"self_attn.{part}_proj.weight"] for part in "qkv"]))
-            block.out.weight.copy_(layer["self_attn.o_proj.weight"])
-            block.gate_up.weight.copy_(torch.cat([layer["mlp.gate_proj.weight"], layer["mlp.up_proj.weight"]]))
-            block.down.weight.copy_(layer["mlp.down_proj.weight"])
-
-
-def config_of(model: InkModel, end_id: int) -> dict:
-    """config.json with the keys that both old and new releases of transformers read."""
-    rung = model.rung
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "attention_bias": False,
-        "attention_dropout": 0.0,
+def config_of(model: LanguageModel, end_id: int) -> dict:
+    """config.json: the family's keys and those that all families have."""
+    return model.config() | {
         "bos_token_id": end_id,
         "eos_token_id": end_id,
-        "head_dim": HEAD_WIDTH,
-        "hidden_act": "silu",
-        "hidden_size": rung.width,
         "initializer_range": 0.02,
-        "intermediate_size": rung.ffn,
         "max_position_embeddings": MAX_POSITIONS,
-        "mlp_bias": False,
-        "model_type": "llama",
-        "num_attention_heads": rung.heads,
-        "num_hidden_layers": rung.layers,
-        "num_key_value_heads": rung.kv_heads,
-        "rms_norm_eps": NORM_EPSILON,
-        "rope_scaling": None,
-        "rope_theta": ROPE_THETA,
-        "tie_word_embeddings": rung.tied,
+        "tie_word_embeddings": model.tied,
         "torch_dtype": "bfloat16",
         "use_cache": True,
         "vocab_size": VOCABULARY,
@@ -127,7 +73,7 @@ def tokenizer_config() -> dict:
     }
 
 
-def dev_losses(model: InkModel, corpus: Corpus, dev_csv: Path) -> dict:
+def dev_losses(model: LanguageModel, corpus: Corpus, dev_csv: Path) -> dict:
     """Nats a token and a byte on the first DEV_WINDOWS windows of each row, and those of a unigram model on the same tokens."""
     with open(dev_csv, encoding="utf-8", newline="") as file:
         rows = [torch.tensor(corpus.tokenizer.encode(row["text"]).ids) for row in csv.DictReader(file)]
@@ -158,12 +104,11 @@ def dev_losses(model: InkModel, corpus: Corpus, dev_csv: Path) -> dict:
     }
 
 
-def model_card(model: InkModel, corpus: Corpus, facts: dict, results: dict, folder: Path, dev_csv: Path | None) -> str:
+def model_card(model: LanguageModel, corpus: Corpus, facts: dict, results: dict, folder: Path, dev_csv: Path | None) -> str:
     """README.md of a model folder, made of what is known at the export."""
-    rung = model.rung
+    rung = facts["rung"]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     size_bytes = (folder / "model.safetensors").stat().st_size
-    heads = f"{rung.heads} heads of {HEAD_WIDTH}" + (f" with {rung.kv_heads} key-value heads" if rung.kv_heads < rung.heads else "")
     passes = facts["tokens"] / len(corpus.tokens)
     inner = "Muon for the matrices inside the layers, AdamW for the rest" if facts["optimizer"] == "muon" else "AdamW"
     lines = [
@@ -173,13 +118,13 @@ def model_card(model: InkModel, corpus: Corpus, facts: dict, results: dict, fold
         "---",
         f"# {rung.name}",
         "",
-        f"A Llama-type language model of {parameters:,} parameters, trained from nothing for memcap by "
+        f"A {model.FAMILY}-type language model of {parameters:,} parameters, trained from nothing for memcap by "
         "`experiments/models/train.py`. It is meant for measurements on small machines: it writes English-like text and knows nothing.",
         "",
         "| | |",
         "|---|---|",
-        f"| sizes | width {rung.width}, {rung.layers} layers, {heads}, SwiGLU of {rung.ffn}, "
-        f"{'tied' if rung.tied else 'separate'} output matrix, {MAX_POSITIONS} positions |",
+        f"| sizes | width {model.width}, {len(model.blocks)} layers, {model.summary()}, "
+        f"{'tied' if model.tied else 'separate'} output matrix, {MAX_POSITIONS} positions |",
         f"| tokenizer | byte-level BPE of {VOCABULARY:,} entries, learnt from the same text; adds no special tokens; "
         f"`{END_OF_TEXT}` ended each book in training |",
         f"| file | bf16 safetensors, {size_bytes / 1e6:.2f} MB |",

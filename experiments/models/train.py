@@ -12,7 +12,8 @@ import torch
 
 from corpus import Corpus
 from export import export_model
-from ladder import LADDER, MAX_POSITIONS, InkModel, Rung
+from ladder import LADDER, Rung
+from language_model import MAX_POSITIONS
 
 WINDOWS_PER_STEP = 12
 TOKENS_PER_STEP = WINDOWS_PER_STEP * MAX_POSITIONS
@@ -42,7 +43,7 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(args.seed)
-        self.model = InkModel(rung).to(self.device)
+        self.model = rung.build().to(self.device)
         hidden = self.model.hidden_matrices()
         inside = {id(matrix) for matrix in hidden}
         others = [parameter for parameter in self.model.parameters() if id(parameter) not in inside]
