@@ -101,23 +101,30 @@ class TokenizerClient::Connection {
                          .advice = "Name a plain Python as run.python: one that prints nothing of its own"});
     }
 
+    /// Throws where the helper's error is about the files of the tokenizer; `own_advice` may be empty.
+    static void throw_if_about_files(const std::string& kind, const std::string& message,
+                                     const std::string& own_advice, const std::filesystem::path& subject) {
+        const auto fail = [&](const char* what, const char* usual_advice) {
+            const std::string advice = own_advice.empty() ? usual_advice : own_advice;
+            throw DataError(subject, {.what = what, .where = {}, .why = message, .advice = advice});
+        };
+        if (kind == "missing_tokenizer") {
+            fail("there is no tokenizer",
+                 "Copy the model's tokenizer files into the folder: tokenizer.json, or "
+                 "vocab.json and merges.txt, or tokenizer.model");
+        }
+        if (kind == "broken_tokenizer") {
+            fail("the tokenizer cannot be read", "Fetch the tokenizer files of the model again");
+        }
+        if (kind == "untrusted_tokenizer") {
+            fail("the token ids of a text are in doubt", "Fetch the tokenizer files of the model again");
+        }
+    }
+
     [[noreturn]] void fail_as_reported(const Json& error, const std::filesystem::path& subject) const {
         const auto kind = text_or_empty(error.value("kind", Json()));
         const auto message = text_or_empty(error.value("message", Json()));
-        if (kind == "missing_tokenizer") {
-            throw DataError(subject,
-                            {.what = "there is no tokenizer",
-                             .where = {},
-                             .why = message,
-                             .advice = "Copy the model's tokenizer files into the folder: tokenizer.json, or "
-                                       "vocab.json and merges.txt, or tokenizer.model"});
-        }
-        if (kind == "broken_tokenizer") {
-            throw DataError(subject, {.what = "the tokenizer cannot be read",
-                                      .where = {},
-                                      .why = message,
-                                      .advice = "Fetch the tokenizer files of the model again"});
-        }
+        throw_if_about_files(kind, message, text_or_empty(error.value("advice", Json())), subject);
         if (kind == "missing_package") {
             const auto install = fmt::format(
                 "Install what is missing: {} -m pip install transformers sentencepiece "

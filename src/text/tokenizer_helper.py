@@ -10,15 +10,16 @@ One request object a line in, one answer object with the same "id" a line out, u
    "ids": [...], "skip_special_tokens": false}      -> {"id", "text"}
   {"id", "request": "split", "texts": [...],
    "rule": "rule"}                                  -> {"id", "sentences": [[...], ...]}
-  anything that fails                               -> {"id", "error": {"kind", "message"}}
+  anything that fails                               -> {"id", "error": {"kind", "message", "advice"}}
 
 Packages that are not installed have the version null. `encode` adds the special tokens the tokenizer's own rules ask
-for, and then keeps the first (or the last) max_length ids. `rule` is described at split_by_rule, `punkt` is NLTK's English
-model. Kinds of errors: bad_request, missing_package, missing_tokenizer, broken_tokenizer, missing_data, internal.
-Nothing but answers is written to stdout: whatever libraries print goes to stderr.
+for, and then keeps the first (or the last) max_length ids. The ids are those of transformers' AutoTokenizer and no
+others; a text of which the folder's own files say something else is refused (see OwnFiles in tokenizer_files.py).
+`rule` is described at split_by_rule, `punkt` is NLTK's English model. Kinds of errors: bad_request, missing_package,
+missing_tokenizer, broken_tokenizer, untrusted_tokenizer, missing_data, internal; `advice` is null where the kind says it
+all. Nothing but answers is written to stdout: whatever libraries print goes to stderr.
 """
 
-import importlib.metadata
 import io
 import json
 import os
@@ -26,6 +27,8 @@ import platform
 import re
 import sys
 import traceback
+
+from tokenizer_files import OwnFiles, RequestError, one_line, version_of
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -62,14 +65,6 @@ TOKENIZER_FILES = frozenset(
 )
 
 
-class RequestError(Exception):
-    """A request that cannot be answered: its kind for the client, its message for people."""
-
-    def __init__(self, kind, message):
-        super().__init__(message)
-        self.kind = kind
-
-
 def field(request, name, kinds, *default):
     """The value of a request's field, checked for its type; without a default the field is required."""
     value = request.get(name, *default) if default else request.get(name)
@@ -87,13 +82,6 @@ def field_list(request, name, kind):
     return values
 
 
-def version_of(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def answer_version(_request):
     packages = {name: version_of(name) for name in ("transformers", "tokenizers", "nltk")}
     return {"python": platform.python_version(), "executable": sys.executable, **packages}
@@ -106,6 +94,7 @@ class Tokenizers:
         self._by_folder = {}
 
     def get(self, folder):
+        """The AutoTokenizer of a folder and what checks its ids."""
         if folder not in self._by_folder:
             self._by_folder[folder] = self._load(folder)
         return self._by_folder[folder]
@@ -114,24 +103,34 @@ class Tokenizers:
     def _load(folder):
         if not os.path.isdir(folder):
             raise RequestError("missing_tokenizer", "there is no such folder")
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise RequestError("missing_package", f"{sys.executable} cannot import transformers: {error}") from error
-        try:
-            # Code from a model folder is never run: trust_remote_code=None would ask on stdin.
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except ImportError as error:
-            raise RequestError("missing_package", one_line(error)) from error
-        except Exception as error:
-            traceback.print_exc()
-            if TOKENIZER_FILES.isdisjoint(os.listdir(folder)):
-                raise RequestError("missing_tokenizer", no_tokenizer_in(folder)) from error
-            raise RequestError("broken_tokenizer", f"{type(error).__name__}: {one_line(error)}") from error
+        own_files = OwnFiles(folder)
+        own_files.prepare()
+        tokenizer = load_auto_tokenizer(folder)
         # From a config.json alone some classes are built with an empty vocabulary, and would encode every text to nothing.
         if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
             raise RequestError("missing_tokenizer", no_tokenizer_in(folder))
-        return tokenizer
+        own_files.check_folder(tokenizer)
+        return tokenizer, own_files
+
+
+def load_auto_tokenizer(folder):
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise RequestError("missing_package", f"{sys.executable} cannot import transformers: {error}") from error
+    try:
+        # Code from a model folder is never run: trust_remote_code=None would ask on stdin.
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except ImportError as error:
+        raise RequestError("missing_package", one_line(error)) from error
+    except Exception as error:
+        traceback.print_exc()
+        if TOKENIZER_FILES.isdisjoint(os.listdir(folder)):
+            raise RequestError("missing_tokenizer", no_tokenizer_in(folder)) from error
+        advice = None
+        if "tokenizer_config.json" not in os.listdir(folder):
+            advice = "Fetch the tokenizer files of the model again, tokenizer_config.json too: it names their class"
+        raise RequestError("broken_tokenizer", f"{type(error).__name__}: {one_line(error)}", advice) from error
 
 
 def no_tokenizer_in(folder):
@@ -149,21 +148,35 @@ def answer_encode(request, tokenizers):
         raise RequestError("bad_request", f"max_length is {max_length}")
     if keep not in ("first", "last"):
         raise RequestError("bad_request", f"keep must be 'first' or 'last', not '{keep}'")
-    tokenizer = tokenizers.get(field(request, "tokenizer", (str,)))
+    tokenizer, own_files = tokenizers.get(field(request, "tokenizer", (str,)))
     if not texts:
         return {"ids": []}
-    encoded = tokenizer(
-        texts, add_special_tokens=add_special_tokens, return_attention_mask=False, truncation=False, verbose=False
-    )["input_ids"]
-    if max_length is not None:
-        encoded = [ids[:max_length] if keep == "first" else ids[max(0, len(ids) - max_length) :] for ids in encoded]
-    return {"ids": [list(ids) for ids in encoded]}
+    answered = tokenizer(
+        texts,
+        add_special_tokens=add_special_tokens,
+        return_attention_mask=False,
+        return_special_tokens_mask=True,
+        truncation=False,
+        verbose=False,
+    )
+    encoded = answered["input_ids"]
+
+    def cut(ids):
+        if max_length is None:
+            return list(ids)
+        return list(ids[:max_length] if keep == "first" else ids[max(0, len(ids) - max_length) :])
+
+    # The mask is of what was put around the text: a token that the text spells out has a 0.
+    masks = answered["special_tokens_mask"]
+    bare = [[token for token, mark in zip(ids, mask) if not mark] for ids, mask in zip(encoded, masks)]
+    own_files.check_texts(tokenizer, texts, bare, cut)
+    return {"ids": [cut(ids) for ids in encoded]}
 
 
 def answer_decode(request, tokenizers):
     ids = field_list(request, "ids", int)
     skip = field(request, "skip_special_tokens", (bool,), False)
-    tokenizer = tokenizers.get(field(request, "tokenizer", (str,)))
+    tokenizer, _ = tokenizers.get(field(request, "tokenizer", (str,)))
     for token in ids:
         if not 0 <= token < len(tokenizer):
             raise RequestError("bad_request", f"token id {token} is outside the vocabulary of {len(tokenizer)}")
@@ -246,10 +259,6 @@ def answer_split(request):
     return {"sentences": [SPLITTERS[rule](text) for text in texts]}
 
 
-def one_line(error):
-    return " ".join(str(error).split())
-
-
 def answer(line, tokenizers):
     """The answer to one request line; every failure becomes an error answer."""
     request_id = None
@@ -272,11 +281,11 @@ def answer(line, tokenizers):
             raise RequestError("bad_request", f"there is no request '{name}'; there are {', '.join(handlers)}")
         return {"id": request_id, **handlers[name]()}
     except RequestError as error:
-        return {"id": request_id, "error": {"kind": error.kind, "message": str(error)}}
+        return {"id": request_id, "error": {"kind": error.kind, "message": str(error), "advice": error.advice}}
     except Exception as error:
         traceback.print_exc()
         message = f"{type(error).__name__}: {one_line(error)}"
-        return {"id": request_id, "error": {"kind": "internal", "message": message}}
+        return {"id": request_id, "error": {"kind": "internal", "message": message, "advice": None}}
 
 
 def serve(requests, answers):

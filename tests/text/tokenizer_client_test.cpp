@@ -126,6 +126,10 @@ TEST(RealHelper, SaysWhichTokenizerIsMissingOrBrokenAndWorksOn) {
                 HasSubstr("bare: there is no tokenizer (the folder has no tokenizer files; it has "
                           "config.json). Copy the model's tokenizer files into the folder"));
     EXPECT_THAT(error("cut"), HasSubstr("cut: the tokenizer cannot be read"));
+    const std::vector<std::string> spaced{" x"};
+    const auto doubt = message_of<DataError>([&] { client.encode(kTokenizer / "kinds/llama2", spaced); });
+    EXPECT_THAT(doubt, HasSubstr("llama2: the token ids of a text are in doubt (transformers "));
+    EXPECT_THAT(doubt, HasSubstr("). Write \"tokenizer_class\": \"PreTrainedTokenizerFast\""));
     const Ids outside{99999};
     EXPECT_THAT(message_of<ToolError>([&] { client.decode(kTokenizer, outside); }), HasSubstr("99999"));
     EXPECT_THAT(client.encode(kTokenizer, texts), ElementsAre(Ids{0, 89}));
