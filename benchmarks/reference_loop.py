@@ -95,12 +95,16 @@ class Trial:
         return accuracy == 1.0
 
 
-def flops_per_step(config: transformers.PretrainedConfig, length: int, memory_vectors: int) -> float:
-    """Products of one step with frozen weights: forward, and backward for the inputs alone."""
-    hidden, heads = config.hidden_size, config.num_attention_heads
+def flops_per_step(config: transformers.PretrainedConfig, length: int, memory_vectors: int) -> float | None:
+    """Products of one step with frozen weights: forward, and backward for the inputs alone; None without attention."""
+    heads = getattr(config, "num_attention_heads", None)
+    if heads is None:
+        return None
+    hidden = config.hidden_size
     head_dim = getattr(config, "head_dim", None) or hidden // heads
-    attention = hidden * head_dim * (2 * heads + 2 * config.num_key_value_heads)
-    block = config.num_hidden_layers * (attention + 3 * hidden * config.intermediate_size)
+    attention = hidden * head_dim * (2 * heads + 2 * (getattr(config, "num_key_value_heads", None) or heads))
+    mlp_matrices = 2 if config.model_type == "gpt_neox" else 3
+    block = config.num_hidden_layers * (attention + mlp_matrices * hidden * config.intermediate_size)
     inputs = memory_vectors + length - 1
     quadratic = 7.0 * inputs**2 * heads * head_dim * config.num_hidden_layers
     return 4.0 * block * inputs + quadratic + 4.0 * config.vocab_size * hidden * (length - 1)
@@ -172,7 +176,7 @@ def main() -> None:
         "steps_per_s_fastest": max(rates),
         "steps_per_cpu_s": per_cpu_s,
         "flops_per_step": flops,
-        "flops_per_s": flops * rate,
+        "flops_per_s": flops and flops * rate,
         "threads": arguments.threads,
         "cores": os.cpu_count(),
         "length": arguments.length,

@@ -1,6 +1,8 @@
-"""Fills the quickstart's result into README.md: the table between its two marks, and docs/quickstart-accuracy.png.
+"""Fills an experiment's result into README.md: the table between its two marks, and the picture where README.md shows it.
 
 usage: PYTHONPATH=analysis .venv/python/bin/python docs/update_readme.py runs/quickstart
+
+The marks of experiment NAME are <!-- NAME-table --> and <!-- /NAME-table -->, its picture is docs/NAME-accuracy.png.
 """
 
 import argparse
@@ -18,8 +20,6 @@ from memcap_analysis.results import ResultFileError, load
 from memcap_analysis.statistics import drawn_corpora
 
 ROOT = Path(__file__).resolve().parents[1]
-MARKED = re.compile(r"(<!-- quickstart-table -->\n).*?(<!-- /quickstart-table -->)", re.DOTALL)
-PICTURE = Path("docs/quickstart-accuracy.png")
 MAX_PICTURE_BYTES = 150_000
 DOTS_PER_INCH = 150
 
@@ -75,28 +75,33 @@ def picture(results):
 
 def filled(text, results):
     """README.md's text with the result between its marks."""
-    if not MARKED.search(text):
-        raise ValueError("README.md has no <!-- quickstart-table --> ... <!-- /quickstart-table -->")
+    first, last = f"<!-- {results.experiment}-table -->", f"<!-- /{results.experiment}-table -->"
+    marked = re.compile(f"({re.escape(first)}\n).*?({re.escape(last)})", re.DOTALL)
+    if not marked.search(text):
+        raise ValueError(f"README.md has no {first} ... {last}")
     block = f"{markdown(result_table(results))}\n\n{origin(results)}\n"
-    return MARKED.sub(lambda marks: marks[1] + block + marks[2], text)
+    return marked.sub(lambda marks: marks[1] + block + marks[2], text)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Fills the quickstart's result into README.md.")
+    parser = argparse.ArgumentParser(description="Fills an experiment's result into README.md.")
     parser.add_argument("run", type=Path, help="run folder, for instance runs/quickstart")
     parser.add_argument("--root", type=Path, default=ROOT, help="folder of README.md (default: the checkout)")
     options = parser.parse_args()
     readme = options.root / "README.md"
     try:
         results = load(options.run)
-        text, image = filled(readme.read_text(encoding="utf-8"), results), picture(results)
+        text = filled(readme.read_text(encoding="utf-8"), results)
+        shown = Path("docs") / f"{results.experiment}-accuracy.png"
+        image = picture(results) if f"]({shown})" in text else None
     except (OSError, ValueError, ResultFileError) as error:
         print(f"update_readme: {error}", file=sys.stderr)
         return 2
-    (options.root / PICTURE).parent.mkdir(exist_ok=True)
-    (options.root / PICTURE).write_bytes(image)
+    if image is not None:
+        (options.root / shown).parent.mkdir(exist_ok=True)
+        (options.root / shown).write_bytes(image)
     readme.write_text(text, encoding="utf-8")
-    print(f"filled {readme} and {options.root / PICTURE} ({len(image):,} bytes)")
+    print(f"filled {readme}" + (f" and {options.root / shown} ({len(image):,} bytes)" if image is not None else ""))
     return 0
 
 

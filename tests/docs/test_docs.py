@@ -93,7 +93,8 @@ class Readme(DocsTest):
         self.assertEqual((self.folder / "README.md").read_text(encoding="utf-8"), once)
         before, after = (re.split(r"(?s)<!-- quickstart-table -->.*<!-- /quickstart-table -->", text) for text in (text_of("README.md"), once))
         self.assertEqual(before, after)
-        rows = [line for line in once.splitlines() if line.startswith("| ink-")]
+        table = re.search(r"(?s)<!-- quickstart-table -->(.*)<!-- /quickstart-table -->", once)[1]
+        rows = [line for line in table.splitlines() if line.startswith("| ink-")]
         self.assertEqual(len(rows), 9)
         picture = self.folder / "docs" / "quickstart-accuracy.png"
         self.assertTrue(picture.read_bytes().startswith(b"\x89PNG"))

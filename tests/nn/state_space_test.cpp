@@ -7,6 +7,7 @@
 #include <string>
 
 #include "memcap/nn/state_space.hpp"
+#include "nn/plain_scan.hpp"
 
 namespace memcap::nn {
 namespace {
@@ -29,23 +30,6 @@ void PrintTo(const ScanShape& s, std::ostream* out) {
 double relative_error(const at::Tensor& a, const at::Tensor& b) {
     return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>() /
            b.to(at::kDouble).abs().max().item<double>();
-}
-
-/// The recurrence, position by position, in the precision of its inputs.
-at::Tensor plain_scan(const ScanInputs& in, const at::Tensor& decay, const at::Tensor& skip) {
-    const std::int64_t share = in.x.size(2) / in.input.size(2);
-    at::Tensor h_BCS = at::zeros({in.x.size(0), in.x.size(2), in.input.size(3)}, in.x.options());
-    std::vector<at::Tensor> outputs;
-    for (std::int64_t t = 0; t < in.x.size(1); ++t) {
-        const at::Tensor step_BC1 = in.step.select(1, t).unsqueeze(-1);
-        const auto of_channels = [&](const at::Tensor& groups) {
-            return groups.select(1, t).repeat_interleave(share, 1);
-        };
-        h_BCS = at::exp(step_BC1 * decay) * h_BCS +
-                step_BC1 * in.x.select(1, t).unsqueeze(-1) * of_channels(in.input);
-        outputs.push_back((h_BCS * of_channels(in.output)).sum(-1) + skip * in.x.select(1, t));
-    }
-    return at::stack(outputs, 1);
 }
 
 struct Case {

@@ -90,6 +90,7 @@ MEMCAP_INLINE void advance(const ScanTask& task, std::int64_t position, const fl
         for (std::int64_t w = 0; w < kLanes; ++w) factor[w] = exponential(step[w] * decay[w]);
     } else {
         for (std::int64_t i = 0; i < task.states * kLanes; i += kLanes) {
+#pragma GCC ivdep
             for (std::int64_t w = 0; w < kLanes; ++w) factor[i + w] = exponential(step[w] * decay[i + w]);
         }
     }
@@ -98,6 +99,7 @@ MEMCAP_INLINE void advance(const ScanTask& task, std::int64_t position, const fl
         const float* own = factor + s * factor_stride;
         const float* old = before + s * kLanes;
         float* now = h + s * kLanes;
+#pragma GCC ivdep  // `now` may be `old`, but never shifted
         for (std::int64_t w = 0; w < kLanes; ++w) {
             const float value = own[w] * old[w] + driven[w] * input[s];
             now[w] = value;
@@ -157,6 +159,7 @@ MEMCAP_INLINE void retreat(const ScanTask& task, std::int64_t position, const fl
         const std::int64_t i = s * kLanes;
         const float* own_factor = factor + s * factor_stride;
         const float* own_decay = decay + s * factor_stride;
+#pragma GCC ivdep  // the buffers are apart, which the compiler cannot see
         for (std::int64_t w = 0; w < kLanes; ++w) {
             const float at_state = adjoint[i + w] + gradient[w] * output[s];
             output_sums[i + w] += gradient[w] * now[i + w];
