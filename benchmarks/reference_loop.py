@@ -43,8 +43,10 @@ def load_model(arguments: argparse.Namespace) -> PreTrainedModel:
     if arguments.model is None:
         model = random_llama(arguments)
     else:
+        config = transformers.AutoConfig.from_pretrained(arguments.model)
+        attention = arguments.attention if hasattr(config, "num_attention_heads") else None
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            arguments.model, dtype=torch.float32, attn_implementation=arguments.attention
+            arguments.model, dtype=torch.float32, attn_implementation=attention
         )
     return model.to(arguments.device).eval().requires_grad_(False)
 

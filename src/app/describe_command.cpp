@@ -1,31 +1,52 @@
-// memcap describe: what a model folder holds.
+// memcap describe: what a model folder holds, what loading it takes, and what a trial on it costs.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
 #include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "app/options.hpp"
+#include "app/preparation.hpp"
 #include "memcap/app/command_line.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/hub/model_config.hpp"
 #include "memcap/hub/safetensors.hpp"
 #include "memcap/models/registry.hpp"
+#include "memcap/plan/cost.hpp"
 
 namespace memcap::app {
 
-int describe_model(const Arguments& arguments) {
-    const CommandSyntax syntax{.usage = "memcap describe MODEL_DIR",
-                               .purpose = "Says what a model is, what would be loaded, and what is missing.",
-                               .options = boost::program_options::options_description(),
-                               .fewest_files = 1,
-                               .most_files = 1};
-    const auto parsed = parse_options(syntax, arguments);
-    if (!parsed) return kDone;
-    const std::filesystem::path folder = parsed->files.front();
-    const models::Description d = models::describe(folder);
-    fmt::print("family            {} ({})\n", d.family, hub::ModelConfig::load(folder).architecture());
-    fmt::print("parameters        {:.3f} million (embedding {:.3f}, blocks {:.3f}, head {})\n",
-               static_cast<double>(d.parameters()) / 1e6, static_cast<double>(d.embedding_parameters) / 1e6,
-               static_cast<double>(d.block_parameters) / 1e6,
-               d.tied_head ? "tied" : fmt::format("{:.3f}", static_cast<double>(d.head_parameters) / 1e6));
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Three digits with a decimal prefix: 1234567 B -> 1.23 MB.
+std::string scaled(double value, const char* unit) {
+    constexpr std::array kPrefixes{"", "k", "M", "G", "T", "P"};
+    std::size_t prefix = 0;
+    for (; value >= 999.5 && prefix + 1 < kPrefixes.size(); ++prefix) value /= 1000.0;
+    return fmt::format("{:.3g} {}{}", value, kPrefixes[prefix], unit);
+}
+
+std::string bytes_text(std::int64_t bytes) {
+    return scaled(static_cast<double>(bytes), "B");
+}
+
+double millions(std::int64_t count) {
+    return static_cast<double>(count) / 1e6;
+}
+
+void print_model(const fs::path& folder, const hub::ModelConfig& config, const models::Description& d) {
+    fmt::print("family            {} ({})\n", d.family, config.architecture());
+    fmt::print(
+        "parameters        {:.3f} million (embedding {:.3f}, blocks {:.3f}, head {})\n",
+        millions(d.parameters()), millions(d.embedding_parameters), millions(d.block_parameters),
+        d.tied_head ? "tied to the embedding" : fmt::format("{:.3f}, not tied", millions(d.head_parameters)));
     if (d.query_heads > 0) {
         fmt::print("layers            {} of width {}, {} query and {} key/value heads of {}, MLP {}\n",
                    d.layers, d.width, d.query_heads, d.key_value_heads, d.head_width, d.mlp_width);
@@ -40,14 +61,102 @@ int describe_model(const Arguments& arguments) {
     fmt::print("tokenizer         {}\n", hub::has_tokenizer(folder)
                                              ? "found"
                                              : "missing: tokenizer.json, or vocab.json with merges.txt");
+}
+
+/// Types of numbers among the weights, that of most bytes first; buffers of other types are passed over.
+std::string dtypes_text(const hub::WeightFiles& files) {
+    std::map<hub::Dtype, std::size_t> bytes;
+    for (const auto& [name, tensor] : files.tensors()) {
+        if (tensor.dtype != hub::Dtype::other) bytes[tensor.dtype] += tensor.data.size();
+    }
+    std::vector<hub::Dtype> dtypes;
+    for (const auto& entry : bytes) dtypes.push_back(entry.first);
+    std::ranges::sort(dtypes, std::greater{}, [&bytes](hub::Dtype dtype) { return bytes[dtype]; });
+    std::string text;
+    for (const hub::Dtype dtype : dtypes)
+        text += (text.empty() ? " of " : ", some of ") + std::string(to_string(dtype));
+    return text;
+}
+
+void print_weights(const hub::WeightFiles& files) {
+    fmt::print("weights           {} tensors{} in {} file{}\n", files.tensors().size(), dtypes_text(files),
+               files.files().size(), files.files().size() == 1 ? "" : "s");
+    fmt::print("to load           {}\n", bytes_text(files.size_bytes()));
+}
+
+/// What is missing, what makes it of pickled weights, and how much it would be by config.json.
+void print_missing_weights(const fs::path& folder, const hub::ModelConfig& config,
+                           const models::Description& d) {
+    try {
+        hub::WeightFiles::open(folder);
+    } catch (const DataError& error) {
+        const ErrorText& text = error.text();
+        const bool pickled = !text.why.empty();
+        fmt::print("weights           missing: {}\n",
+                   pickled
+                       ? to_string({.what = text.what, .where = {}, .why = text.why, .advice = text.advice})
+                       : "model.safetensors, in one file or in shards");
+    }
+    // Written as `dtype` since transformers 5.
+    const std::string dtype = config.text("dtype", config.text("torch_dtype", "float32"));
+    const std::int64_t width = dtype == "bfloat16" || dtype == "float16" ? 2 : 4;
+    fmt::print("to load           about {} of {}\n", bytes_text(d.parameters() * width), dtype);
+}
+
+plan::Trial example_trial(const models::Description& d) {
+    constexpr std::int32_t kTokens = 128;
+    plan::Trial trial;
+    const std::int32_t tokens = d.context_tokens > 0 ? std::min(kTokens, d.context_tokens) : kTokens;
+    trial.text.resize(static_cast<std::size_t>(tokens));
+    return trial;
+}
+
+/// As memcap plan counts it, for one example.
+void print_costs(const models::Description& d) {
+    const plan::ModelFacts facts = facts_of(d);
+    plan::Trial trial = example_trial(d);
+    const auto in_both = [&](const auto& bytes) {
+        return fmt::format("{} in float32, {} in bfloat16 or float16", bytes_text(bytes(Precision::float32)),
+                           bytes_text(bytes(Precision::bfloat16)));
+    };
+    fmt::print("in memory         at most {}\n",
+               in_both([&](Precision precision) { return plan::weight_bytes(facts, precision); }));
+    fmt::print("example trial     K = {}, N = {}: {} positions, protocol paper\n", trial.memory_vectors,
+               trial.text.size(), trial.positions());
+    fmt::print("  a step          {}\n", scaled(plan::flops_per_step(facts, trial), "FLOP"));
+    fmt::print("  the trial       at most {}: {} steps, fewer once it is solved or out of patience\n",
+               scaled(plan::max_flops(facts, trial), "FLOP"), trial.protocol.max_steps);
+    fmt::print("  its slot        {}\n", in_both([&](Precision precision) {
+                   trial.precision = precision;
+                   return plan::slot_bytes(facts, trial);
+               }));
+}
+
+}  // namespace
+
+int describe_model(const Arguments& arguments) {
+    const CommandSyntax syntax{.usage = "memcap describe MODEL_DIR",
+                               .purpose =
+                                   "Says what a model is, what loading it and a trial on it would take, and "
+                                   "what is missing. A folder with config.json alone will do.",
+                               .options = boost::program_options::options_description(),
+                               .fewest_files = 1,
+                               .most_files = 1};
+    const auto parsed = parse_options(syntax, arguments);
+    if (!parsed) return kDone;
+    const fs::path folder = parsed->files.front();
+    const auto config = hub::ModelConfig::load(folder);
+    const models::Description description = models::describe(folder);
+    print_model(folder, config, description);
     if (hub::weight_files(folder).empty()) {
-        fmt::print("weights           missing: model.safetensors\n");
+        print_missing_weights(folder, config, description);
+        print_costs(description);
         return kDone;
     }
-    const auto files = hub::WeightFiles::open(folder);
-    fmt::print("weights           {} tensors, {:.1f} MB in {} file{}\n", files.tensors().size(),
-               static_cast<double>(files.size_bytes()) / 1e6, files.files().size(),
-               files.files().size() == 1 ? "" : "s");
+    print_weights(hub::WeightFiles::open(folder));
+    print_costs(description);
+    // Every tensor is read for it: the rest is on the screen by then.
+    std::fflush(stdout);
     models::load(folder, Precision::float32, at::kMeta);
     fmt::print("checked           all tensors are there, of the right shape and finite\n");
     return kDone;

@@ -28,24 +28,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-plan::ModelFacts facts_of(const config::Model& model, const models::Description& description) {
-    return {.name = model.name,
-            .path = model.path.string(),
-            .family = description.family,
-            .config_sha256 = hub::config_sha256(model.path),
-            .weights_sha256 = {},
-            .context_tokens = description.context_tokens,
-            .memory_width = description.memory_width,
-            .width = description.width,
-            .layers = description.layers,
-            .attention_width = description.query_heads * description.head_width,
-            .scan_states = description.scan_states,
-            .vocabulary_size = description.vocabulary_size,
-            .embedding_parameters = description.embedding_parameters,
-            .block_parameters = description.block_parameters,
-            .head_parameters = description.head_parameters};
-}
-
 std::set<std::string> used_models(const config::Experiment& experiment) {
     std::set<std::string> names;
     for (const auto& sweep : experiment.sweeps) names.insert(sweep.models.begin(), sweep.models.end());
@@ -60,7 +42,10 @@ void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& 
             continue;
         }
         const models::Description description = models::describe(model.path);
-        plan::ModelFacts facts = facts_of(model, description);
+        plan::ModelFacts facts = facts_of(description);
+        facts.name = model.name;
+        facts.path = model.path.string();
+        facts.config_sha256 = hub::config_sha256(model.path);
         if (check == ModelCheck::weights) {
             auto files = hub::weight_files(model.path);
             files.push_back(model.path / "config.json");
@@ -284,6 +269,22 @@ void check_token_ids(const plan::TokenTable& table, const Preparation& preparati
 }
 
 }  // namespace
+
+plan::ModelFacts facts_of(const models::Description& description) {
+    plan::ModelFacts facts;
+    facts.family = description.family;
+    facts.context_tokens = description.context_tokens;
+    facts.memory_width = description.memory_width;
+    facts.width = description.width;
+    facts.layers = description.layers;
+    facts.attention_width = description.query_heads * description.head_width;
+    facts.scan_states = description.scan_states;
+    facts.vocabulary_size = description.vocabulary_size;
+    facts.embedding_parameters = description.embedding_parameters;
+    facts.block_parameters = description.block_parameters;
+    facts.head_parameters = description.head_parameters;
+    return facts;
+}
 
 Preparation prepare(const fs::path& file, const std::vector<std::string>& overrides, ModelCheck check,
                     const std::optional<store::TokenCache>& cache, hub::HashCache& hashes) {

@@ -10,6 +10,7 @@
 
 #include "memcap/config/experiment.hpp"
 #include "memcap/hub/hash_cache.hpp"
+#include "memcap/models/description.hpp"
 #include "memcap/plan/expand.hpp"
 #include "memcap/plan/tokens.hpp"
 #include "memcap/record/run_tables.hpp"
@@ -36,6 +37,9 @@ struct Preparation {
     /// With config_only: what is not here, and what was assumed instead, in words.
     std::vector<std::string> assumptions;
 };
+
+/// What a model's trials cost and where they end, as the planner counts it; no name, path or hashes.
+plan::ModelFacts facts_of(const models::Description& description);
 
 /// Loads and checks an experiment. Tokens come from `cache` where it has them, else from the tokenizer
 /// helper. Weights that `hashes` knew from an earlier launch were checked then, and are not read again.

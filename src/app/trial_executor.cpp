@@ -119,7 +119,7 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, std::string& problem
         model_ = models::load(folder, trial.precision, place_.device);
         // On a GPU float32 means float32 unless tf32 is asked for.
         at::globalContext().setAllowTF32CuBLAS(trial.precision == Precision::tf32);
-        log::info(fmt::format("loaded {} as {} in {:.1f} s", folder, to_string(trial.precision),
+        log::info(fmt::format("loaded {} as {} in {:.2f} s", folder, to_string(trial.precision),
                               monotonic_s() - start_s));
     } catch (const DataError& error) {
         problem = error.what();

@@ -8,8 +8,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "hub/detail/json_text.hpp"
 #include "memcap/base/errors.hpp"
-#include "memcap/base/files.hpp"
 #include "memcap/base/hash.hpp"
 
 namespace memcap::hub {
@@ -97,8 +97,11 @@ std::string with_written_infinity(std::string_view text) {
             i += kWord.size() - 1;
             continue;
         }
-        if (in_string && text[i] == '\\' && i + 1 < text.size()) written += text[i++];
-        if (text[i] == '"') in_string = !in_string;
+        if (in_string && text[i] == '\\' && i + 1 < text.size()) {
+            written += text[i++];
+        } else if (text[i] == '"') {
+            in_string = !in_string;
+        }
         written += text[i];
     }
     return written;
@@ -134,8 +137,17 @@ struct ModelConfig::Content {
 
     const json& require_list(std::string_view key) const {
         const json& value = require(key);
-        if (!value.is_array()) fail(key, fmt::format("{} is not a list", value.dump()));
+        if (!value.is_array()) fail(key, fmt::format("{} is not a list", detail::shown(value)));
         return value;
+    }
+
+    /// The integer that stands under a key, or in its list.
+    std::int64_t integer(std::string_view key, const json& value) const {
+        if (!value.is_number_integer()) fail(key, fmt::format("{} is not an integer", detail::shown(value)));
+        // get() would wrap a number from 2^63 on to a negative one.
+        if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)
+            fail(key, fmt::format("{} is too large", detail::shown(value)));
+        return value.get<std::int64_t>();
     }
 };
 
@@ -149,9 +161,13 @@ ModelConfig ModelConfig::load(const std::filesystem::path& folder) {
                                  .why = std::filesystem::exists(folder) ? "" : "the folder does not exist",
                                  .advice = "Give the folder of a Hugging Face model"});
     }
+    return parse(file, detail::read_json_file(file));
+}
+
+ModelConfig ModelConfig::parse(const std::filesystem::path& file, std::string_view text) {
     auto content = std::make_shared<Content>();
     content->file = file;
-    content->values = json::parse(with_written_infinity(read_text_file(file)), nullptr, false);
+    content->values = detail::parse_json(file, with_written_infinity(text)).value;
     if (!content->values.is_object()) {
         throw DataError(file, {.what = "not a JSON object",
                                .where = {},
@@ -171,29 +187,25 @@ bool ModelConfig::is_null(std::string_view key) const {
 }
 
 std::int64_t ModelConfig::integer(std::string_view key) const {
-    const json& value = content_->require(key);
-    if (!value.is_number_integer()) content_->fail(key, fmt::format("{} is not an integer", value.dump()));
-    // get() would wrap a number from 2^63 on to a negative one.
-    if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)
-        content_->fail(key, fmt::format("{} is too large", value.dump()));
-    return value.get<std::int64_t>();
+    return content_->integer(key, content_->require(key));
 }
 
 double ModelConfig::number(std::string_view key) const {
     const json& value = content_->require(key);
-    if (!value.is_number()) content_->fail(key, fmt::format("{} is not a number", value.dump()));
+    if (!value.is_number()) content_->fail(key, fmt::format("{} is not a number", detail::shown(value)));
     return value.get<double>();
 }
 
 bool ModelConfig::boolean(std::string_view key) const {
     const json& value = content_->require(key);
-    if (!value.is_boolean()) content_->fail(key, fmt::format("{} is neither true nor false", value.dump()));
+    if (!value.is_boolean())
+        content_->fail(key, fmt::format("{} is neither true nor false", detail::shown(value)));
     return value.get<bool>();
 }
 
 std::string ModelConfig::text(std::string_view key) const {
     const json& value = content_->require(key);
-    if (!value.is_string()) content_->fail(key, fmt::format("{} is not a text", value.dump()));
+    if (!value.is_string()) content_->fail(key, fmt::format("{} is not a text", detail::shown(value)));
     return value.get<std::string>();
 }
 
@@ -233,7 +245,7 @@ std::vector<double> ModelConfig::numbers(std::string_view key) const {
         } else if (value == json{{"__float__", "Infinity"}}) {
             numbers.push_back(std::numeric_limits<double>::infinity());
         } else {
-            content_->fail(key, fmt::format("{} is not a number", value.dump()));
+            content_->fail(key, fmt::format("{} is not a number", detail::shown(value)));
         }
     }
     return numbers;
@@ -241,18 +253,14 @@ std::vector<double> ModelConfig::numbers(std::string_view key) const {
 
 std::vector<std::int64_t> ModelConfig::integers(std::string_view key) const {
     std::vector<std::int64_t> numbers;
-    for (const json& value : content_->require_list(key)) {
-        if (!value.is_number_integer())
-            content_->fail(key, fmt::format("{} is not an integer", value.dump()));
-        numbers.push_back(value.get<std::int64_t>());
-    }
+    for (const json& value : content_->require_list(key)) numbers.push_back(content_->integer(key, value));
     return numbers;
 }
 
 std::vector<std::string> ModelConfig::texts(std::string_view key) const {
     std::vector<std::string> texts;
     for (const json& value : content_->require_list(key)) {
-        if (!value.is_string()) content_->fail(key, fmt::format("{} is not a text", value.dump()));
+        if (!value.is_string()) content_->fail(key, fmt::format("{} is not a text", detail::shown(value)));
         texts.push_back(value.get<std::string>());
     }
     return texts;
@@ -261,7 +269,7 @@ std::vector<std::string> ModelConfig::texts(std::string_view key) const {
 std::optional<ModelConfig> ModelConfig::object(std::string_view key) const {
     const json* value = content_->find(key);
     if (value == nullptr) return std::nullopt;
-    if (!value->is_object()) content_->fail(key, fmt::format("{} is not an object", value->dump()));
+    if (!value->is_object()) content_->fail(key, fmt::format("{} is not an object", detail::shown(*value)));
     auto nested = std::make_shared<Content>();
     nested->file = content_->file;
     nested->prefix = content_->name(key) + ".";

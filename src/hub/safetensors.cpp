@@ -1,16 +1,16 @@
-// The safetensors format: header checks, shards, identity.
+// Weight files of a folder: which ones, mapped, and their identity.
 #include "memcap/hub/safetensors.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
+#include "hub/detail/json_text.hpp"
 #include "hub/detail/mapped_file.hpp"
+#include "hub/detail/weight_formats.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
 #include "memcap/base/hash.hpp"
 #include "memcap/hub/hash_cache.hpp"
@@ -19,170 +19,41 @@ namespace memcap::hub {
 
 namespace {
 
-using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kLongestHeaderBytes = 100'000'000;  // the limit of the reference implementation
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
 
-[[noreturn]] void fail(const fs::path& file, std::string what, std::string why = {}) {
-    throw DataError(file, {.what = std::move(what),
-                           .where = {},
-                           .why = std::move(why),
-                           .advice = "Copy or download the file again and compare its SHA-256"});
+std::vector<fs::path> indexed_files(const fs::path& folder) {
+    const fs::path index = folder / kIndexFile;
+    std::vector<fs::path> files;
+    for (const auto& name : detail::shards_of_index(index, detail::read_json_file(index))) {
+        files.push_back(folder / name);
+    }
+    return files;
 }
 
-Dtype parse_dtype(const std::string& name) {
-    if (name == "F32") return Dtype::float32;
-    if (name == "BF16") return Dtype::bfloat16;
-    if (name == "F16") return Dtype::float16;
-    return Dtype::other;
-}
-
-/// Bytes of an element, 0 for an unknown type name.
-std::uint64_t element_bytes(const std::string& dtype) {
-    static const std::map<std::string, std::uint64_t> sizes{
-        {"F64", 8},     {"I64", 8},     {"U64", 8}, {"F32", 4}, {"I32", 4},
-        {"U32", 4},     {"BF16", 2},    {"F16", 2}, {"I16", 2}, {"U16", 2},
-        {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I8", 1},  {"U8", 1},  {"BOOL", 1}};
-    const auto found = sizes.find(dtype);
-    return found == sizes.end() ? 0 : found->second;
-}
-
-struct Entry {
-    std::string name;
-    std::uint64_t begin = 0;
-    std::uint64_t end = 0;
-};
-
-/// One header entry, checked against the size of the data section.
-std::pair<TensorView, Entry> parse_entry(const fs::path& file, const std::string& name, const json& fields,
-                                         std::span<const std::byte> data) {
-    const auto bad = [&](std::string why) {
-        fail(file, fmt::format("tensor '{}' is not usable", name), std::move(why));
-    };
-    if (!fields.is_object() || !fields.contains("dtype") || !fields["dtype"].is_string() ||
-        !fields.contains("shape") || !fields["shape"].is_array() || !fields.contains("data_offsets") ||
-        !fields["data_offsets"].is_array() || fields["data_offsets"].size() != 2) {
-        bad("its header entry lacks dtype, shape or data_offsets");
-    }
-    const auto dtype = fields["dtype"].get<std::string>();
-    TensorView tensor{.dtype = parse_dtype(dtype), .shape = {}, .data = {}};
-    const std::uint64_t unit = element_bytes(dtype);
-    if (unit == 0) bad(fmt::format("its type '{}' is unknown", dtype));
-    std::uint64_t size_bytes = unit;
-    for (const auto& extent : fields["shape"]) {
-        if (!extent.is_number_unsigned()) bad("its shape has an entry that is not a count");
-        const auto value = extent.get<std::uint64_t>();
-        if (__builtin_mul_overflow(size_bytes, value, &size_bytes) || value > INT64_MAX)
-            bad("its shape overflows 64 bits");
-        tensor.shape.push_back(static_cast<std::int64_t>(value));
-    }
-    const auto& offsets = fields["data_offsets"];
-    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
-        bad("its data_offsets are not counts");
-    const Entry entry{name, offsets[0].get<std::uint64_t>(), offsets[1].get<std::uint64_t>()};
-    if (entry.begin > entry.end || entry.end > data.size()) {
-        bad(fmt::format("its bytes {}..{} lie outside the file's data of {} bytes: the file is cut",
-                        entry.begin, entry.end, data.size()));
-    }
-    if (entry.end - entry.begin != size_bytes) {
-        bad(fmt::format("{} of shape [{}] takes {} bytes, its data_offsets span {}", dtype,
-                        fmt::join(tensor.shape, ", "), size_bytes, entry.end - entry.begin));
-    }
-    tensor.data = data.subspan(entry.begin, size_bytes);
-    return {std::move(tensor), entry};
-}
-
-void check_no_overlap(const fs::path& file, std::vector<Entry> entries) {
-    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-        return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-    });
-    for (std::size_t i = 1; i < entries.size(); ++i) {
-        if (entries[i].begin < entries[i - 1].end) {
-            fail(file, fmt::format("tensors '{}' and '{}' overlap", entries[i - 1].name, entries[i].name),
-                 "their data_offsets share bytes");
-        }
-    }
-}
-
-/// The header's JSON object. A name may stand in it once: of two entries the parser would keep the last in
-/// silence.
-json parse_header(const fs::path& file, std::string_view text) {
-    std::set<std::string> names;
-    std::string twice;
-    const auto watch_names = [&](int depth, json::parse_event_t event, const json& parsed) {
-        if (event == json::parse_event_t::key && depth == 1) {
-            const auto name = parsed.get<std::string>();
-            if (!names.insert(name).second) twice = name;
-        }
-        return true;
-    };
-    json header = json::parse(text, watch_names, false);
-    if (!header.is_object()) fail(file, "not a safetensors file", "its header is not a JSON object");
-    if (!twice.empty()) fail(file, fmt::format("tensor '{}' is in the header twice", twice));
-    return header;
-}
-
-void read_header(const fs::path& file, std::span<const std::byte> bytes,
-                 std::map<std::string, TensorView>& tensors) {
-    std::uint64_t header_bytes = 0;
-    if (bytes.size() < sizeof(header_bytes))
-        fail(file, "not a safetensors file", "it is shorter than 8 bytes");
-    std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
-    const auto rest = bytes.subspan(sizeof(header_bytes));
-    if (header_bytes > rest.size() || header_bytes > kLongestHeaderBytes) {
-        fail(file, "not a whole safetensors file",
-             fmt::format("its header should have {} bytes, the file has {}", header_bytes, bytes.size()));
-    }
-    const json header = parse_header(file, {reinterpret_cast<const char*>(rest.data()), header_bytes});
-    std::vector<Entry> entries;
-    for (const auto& [name, fields] : header.items()) {
-        if (name == "__metadata__") continue;
-        auto [tensor, entry] = parse_entry(file, name, fields, rest.subspan(header_bytes));
-        entries.push_back(std::move(entry));
-        if (!tensors.emplace(name, std::move(tensor)).second) {
-            fail(file, fmt::format("tensor '{}' is in two files", name));
-        }
-    }
-    check_no_overlap(file, std::move(entries));
-}
-
-bool is_plain_name(const fs::path& name) {
-    return !name.empty() && name != "." && name != ".." && name == name.filename();
-}
-
-std::vector<fs::path> shards_of_index(const fs::path& folder) {
-    const fs::path file = folder / kIndexFile;
-    const json index = json::parse(read_text_file(file), nullptr, false);
-    if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
-        fail(file, "not an index of weight files", "it has no object 'weight_map'");
-    }
-    std::set<fs::path> shards;
-    for (const auto& [tensor, name] : index["weight_map"].items()) {
-        if (!name.is_string() || !is_plain_name(name.get<std::string>())) {
-            fail(file, fmt::format("tensor '{}' has no plain file name", tensor));
-        }
-        shards.insert(folder / name.get<std::string>());
-    }
-    if (shards.empty()) fail(file, "not an index of weight files", "its 'weight_map' names no file");
-    return {shards.begin(), shards.end()};
+/// A word that a shell takes as it stands.
+std::string shell_word(const std::string& text) {
+    std::string quoted = "'";
+    for (const char letter : text) quoted += letter == '\'' ? "'\\''" : std::string(1, letter);
+    return quoted + "'";
 }
 
 [[noreturn]] void fail_without_weights(const fs::path& folder) {
-    const bool pickled =
-        fs::exists(folder / "pytorch_model.bin") || fs::exists(folder / "pytorch_model.bin.index.json");
-    throw DataError(
-        folder,
-        {.what = "no safetensors file in the model folder",
-         .where = {},
-         .why = pickled ? "it has only pytorch_model.bin, whose pickles memcap does not run" : "",
-         .advice = pickled ? fmt::format(
-                                 "Convert it once: python -c \"from transformers import AutoModelForCausalLM "
-                                 "as M; M.from_pretrained('{0}').save_pretrained('{0}')\"",
-                                 folder.string())
-                           : "Give the folder that holds config.json and model.safetensors"});
+    ErrorText text{.what = "no safetensors file in the model folder",
+                   .where = {},
+                   .why = {},
+                   .advice = "Give the folder that holds config.json and model.safetensors"};
+    if (fs::exists(folder / "pytorch_model.bin") || fs::exists(folder / "pytorch_model.bin.index.json")) {
+        text.why = "it has only pytorch_model.bin, whose pickles memcap does not run";
+        text.advice =
+            "Convert it once, where torch and transformers are installed: python -c \"import sys; from "
+            "transformers import AutoModelForCausalLM as M; "
+            "M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])\" " +
+            shell_word(folder.string());
+    }
+    throw DataError(folder, text);
 }
 
 }  // namespace
@@ -214,7 +85,7 @@ WeightFiles& WeightFiles::operator=(WeightFiles&&) noexcept = default;
 WeightFiles::~WeightFiles() = default;
 
 std::vector<fs::path> weight_files(const fs::path& folder) {
-    if (fs::exists(folder / kIndexFile)) return shards_of_index(folder);
+    if (fs::exists(folder / kIndexFile)) return indexed_files(folder);
     if (fs::exists(folder / kSingleFile)) return {folder / kSingleFile};
     return {};
 }
@@ -226,7 +97,7 @@ WeightFiles WeightFiles::open(const fs::path& folder) {
     if (content->files.empty()) fail_without_weights(folder);
     for (const auto& file : content->files) {
         content->mapped.emplace_back(file);
-        read_header(file, content->mapped.back().bytes(), content->tensors);
+        detail::add_tensors(file, content->mapped.back().bytes(), content->tensors);
     }
     return WeightFiles(std::move(content));
 }
@@ -269,6 +140,16 @@ std::int64_t WeightFiles::size_bytes() const noexcept {
     std::int64_t total = 0;
     for (const auto& file : content_->mapped) total += static_cast<std::int64_t>(file.bytes().size());
     return total;
+}
+
+std::string WeightFiles::fingerprint() const {
+    std::string all;
+    for (const auto& file : content_->mapped) all += file.fingerprint() + " ";
+    return all;
+}
+
+void WeightFiles::forget(const TensorView& tensor) const {
+    detail::MappedFile::forget(tensor.data);
 }
 
 std::string weights_sha256(const fs::path& folder, HashCache& hashes) {

@@ -14,10 +14,12 @@ namespace memcap::models {
 
 namespace {
 
-const std::array kFamilies{&families::kGemma2, &families::kGemma3, &families::kGpt2,   &families::kGptNeoX,
-                           &families::kLlama,  &families::kMamba,  &families::kMamba2, &families::kMistral,
-                           &families::kOlmo,   &families::kOlmo2,  &families::kOpt,    &families::kPhi3,
-                           &families::kQwen2,  &families::kQwen3,  &families::kSmolLM3};
+const std::array kFamilies{&families::kGemma2, &families::kGemma3,  &families::kGemma3BesideImages,
+                           &families::kGpt2,   &families::kGptNeoX, &families::kLlama,
+                           &families::kMamba,  &families::kMamba2,  &families::kMistral,
+                           &families::kOlmo,   &families::kOlmo2,   &families::kOpt,
+                           &families::kPhi3,   &families::kQwen2,   &families::kQwen3,
+                           &families::kSmolLM3};
 
 const families::Family& family_of(const hub::ModelConfig& config) {
     const std::string architecture = config.architecture();
@@ -41,9 +43,10 @@ Description describe(const std::filesystem::path& folder) {
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device) {
     const auto config = hub::ModelConfig::load(folder);
     const auto& family = family_of(config);
-    const auto files = hub::WeightFiles::open(folder);
-    const nn::WeightReader weights(files, nn::product_mode(precision, device), device);
-    return family.build(config, weights);
+    nn::WeightReader weights(hub::WeightFiles::open(folder), nn::product_mode(precision, device), device);
+    auto model = family.build(config, weights);
+    weights.share();
+    return model;
 }
 
 std::vector<std::string> architectures() {

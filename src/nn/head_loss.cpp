@@ -32,8 +32,7 @@ HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor&
                   .gradient = {}};
     if (gradient == Gradient::compute) loss.gradient = at::empty(hidden.sizes(), hidden.options());
 
-    const at::Tensor& matrix = head.linear.weight();
-    const std::int64_t chunk = std::max<std::int64_t>(1, kChunkLogits / matrix.size(0));
+    const std::int64_t chunk = std::max<std::int64_t>(1, kChunkLogits / head.linear.weight().size(0));
     for (std::int64_t first = 0; first < rows; first += chunk) {
         const std::int64_t count = std::min(chunk, rows - first);
         const at::Tensor wanted = target.narrow(0, first, count).unsqueeze(1);
@@ -54,8 +53,7 @@ HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor&
         logits.mul_(row_weight.div(total));
         logits.scatter_add_(1, wanted, row_weight.neg());
         if (slope.defined()) logits.mul_(slope);
-        loss.gradient.narrow(0, first, count)
-            .copy_(at::matmul(head.linear.mode().factor(logits), matrix).to(at::kFloat));
+        loss.gradient.narrow(0, first, count).copy_(head.linear.transposed(logits));
     }
     return loss;
 }

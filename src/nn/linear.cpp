@@ -4,45 +4,97 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <utility>
+
 #include "memcap/base/contracts.hpp"
 
 namespace memcap::nn {
 
-namespace {
-
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const ProductMode& mode) {
-    return at::matmul(mode.factor(x), weight).to(at::kFloat);
-}
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
     static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const Linear* linear) {
         // The model outlives each step, so its operations may be kept by address.
         context->saved_data["linear"] = reinterpret_cast<std::int64_t>(linear);
-        at::Tensor y = product(x, linear->weight().t(), linear->mode());
-        if (linear->bias().defined()) y.add_(linear->bias());
-        return y;
+        return linear->forward(x);
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
         const auto address = context->saved_data["linear"].toInt();
         const auto* linear = reinterpret_cast<const Linear*>(address);  // NOLINT(performance-no-int-to-ptr)
-        return {product(gradients[0], linear->weight(), linear->mode()), {}};
+        return {linear->transposed(gradients[0]), {}};
     }
 };
 
-}  // namespace
-
 Linear::Linear(at::Tensor weight, at::Tensor bias, ProductMode mode)
-    : weight_(std::move(weight)), bias_(std::move(bias)), mode_(mode) {
-    MEMCAP_EXPECT(weight_.dim() == 2 && weight_.scalar_type() == mode_.multiplied);
-    MEMCAP_EXPECT(!bias_.defined() || bias_.size(0) == weight_.size(0));
+    : Linear(std::vector<at::Tensor>{std::move(weight)}, std::move(bias), mode) {}
+
+Linear::Linear(std::vector<at::Tensor> parts, at::Tensor bias, ProductMode mode)
+    : parts_(std::move(parts)), bias_(std::move(bias)), mode_(mode) {
+    for (const auto& part : parts_) {
+        MEMCAP_EXPECT(part.dim() == 2 && part.scalar_type() == mode_.multiplied);
+        MEMCAP_EXPECT(part.size(1) == parts_.front().size(1));
+        rows_ += part.size(0);
+    }
+    MEMCAP_EXPECT(!bias_.defined() || bias_.size(0) == rows_);
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
     return LinearFunction::apply(x, this);
+}
+
+const at::Tensor& Linear::weight() const {
+    MEMCAP_EXPECT(parts_.size() == 1);
+    return parts_.front();
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const {
+    const at::Tensor factor = mode_.factor(x);
+    at::Tensor y;
+    if (parts_.size() == 1) {
+        y = at::matmul(factor, parts_.front().t()).to(at::kFloat);
+    } else {
+        const at::Tensor rows = factor.flatten(0, -2);
+        y = at::empty({rows.size(0), rows_}, x.options());
+        std::int64_t first = 0;
+        for (const auto& part : parts_) {
+            at::Tensor columns = y.narrow(1, first, part.size(0));
+            if (mode_.multiplied == at::kFloat) {
+                at::mm_out(columns, rows, part.t());
+            } else {
+                columns.copy_(at::mm(rows, part.t()));
+            }
+            first += part.size(0);
+        }
+        std::vector<std::int64_t> shape = x.sizes().vec();
+        shape.back() = rows_;
+        y = y.view(shape);
+    }
+    if (bias_.defined()) y.add_(bias_);
+    return y;
+}
+
+at::Tensor Linear::transposed(const at::Tensor& x) const {
+    const at::Tensor factor = mode_.factor(x);
+    if (parts_.size() == 1) return at::matmul(factor, parts_.front()).to(at::kFloat);
+    at::Tensor sum;
+    std::int64_t first = 0;
+    const at::Tensor rows = factor.flatten(0, -2);
+    for (const auto& part : parts_) {
+        const at::Tensor columns = rows.narrow(1, first, part.size(0));
+        if (!sum.defined()) {
+            sum = at::mm(columns, part).to(at::kFloat);
+        } else if (mode_.multiplied == at::kFloat) {
+            sum.addmm_(columns, part);
+        } else {
+            sum.add_(at::mm(columns, part));
+        }
+        first += part.size(0);
+    }
+    std::vector<std::int64_t> shape = x.sizes().vec();
+    shape.back() = sum.size(1);
+    return sum.view(shape);
 }
 
 }  // namespace memcap::nn

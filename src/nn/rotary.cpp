@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+#include <bit>
 #include <numbers>
 
 #include "memcap/base/contracts.hpp"
@@ -61,18 +63,27 @@ struct RotaryFunction : torch::autograd::Function<RotaryFunction> {
 
 }  // namespace
 
-RotaryTable::RotaryTable(const RotaryConfig& config, std::int32_t positions, at::Device device) {
+RotaryTable::RotaryTable(const RotaryConfig& config, std::int32_t positions, at::Device device)
+    : positions_(positions), device_(device) {
     MEMCAP_EXPECT(config.head_width > 0 && config.head_width % 2 == 0);
     const at::Tensor exponent = at::arange(0, config.head_width, 2, at::kFloat).div(config.head_width);
-    at::Tensor frequency = at::pow(config.theta, exponent).reciprocal().div(config.linear_factor);
-    if (config.llama3) frequency = scaled_by_llama3(frequency, *config.llama3);
-    const at::Tensor angle = at::arange(positions, at::kFloat).unsqueeze(1).mul(frequency.unsqueeze(0));
-    cosine_ = angle.cos().to(device);
-    sine_ = angle.sin().to(device);
+    frequency_ = at::pow(config.theta, exponent).reciprocal().div(config.linear_factor);
+    if (config.llama3) frequency_ = scaled_by_llama3(frequency_, *config.llama3);
+}
+
+void RotaryTable::reach(std::int64_t positions) const {
+    if (cosine_.defined() && positions <= cosine_.size(0)) return;
+    // A power of two, so that texts that get longer one by one make few tables.
+    const auto rows = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(positions)));
+    const at::Tensor position = at::arange(std::min(rows, positions_), at::kFloat);
+    const at::Tensor angle = position.unsqueeze(1).mul(frequency_.unsqueeze(0));
+    cosine_ = angle.cos().to(device_);
+    sine_ = angle.sin().to(device_);
 }
 
 at::Tensor RotaryTable::rotate(const at::Tensor& x) const {
-    MEMCAP_EXPECT(x.dim() == 4 && x.size(1) <= cosine_.size(0) && x.size(3) >= 2 * cosine_.size(1));
+    MEMCAP_EXPECT(x.dim() == 4 && x.size(1) <= positions_ && x.size(3) >= 2 * frequency_.size(0));
+    reach(x.size(1));
     const auto table = [&x](const at::Tensor& values) { return values.narrow(0, 0, x.size(1)).unsqueeze(1); };
     return RotaryFunction::apply(x, table(cosine_), table(sine_));
 }

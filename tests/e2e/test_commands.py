@@ -1,7 +1,10 @@
 """The commands around a run: plan, status, describe, report, rebuild, merge, help and version."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import unittest
 
 import h5py
@@ -10,6 +13,24 @@ import model_folders as damage
 from rich_run import ESSAY_TRIALS, ESSAYS_SKIPPED, RANDOM_TRIALS, RichRun
 from support import MODELS, ROOT, USAGE, EndToEnd, ragged, random_words, table, trials
 
+REFERENCE = ROOT / ".venv" / "reference" / "bin" / "python"
+# Makes pickles of a folder's model.safetensors, as many as the second argument says.
+PICKLE = """
+import json, sys, torch
+from pathlib import Path
+from safetensors.torch import load_file
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+for old in folder.glob("pytorch_model*"):
+    old.unlink()
+tensors = load_file(folder / "model.safetensors")
+(folder / "model.safetensors").unlink()
+names = [f"pytorch_model-{i}.bin" for i in range(count)] if count > 1 else ["pytorch_model.bin"]
+weight_map = {tensor: names[i % count] for i, tensor in enumerate(tensors)}
+for name in names:
+    torch.save({tensor: tensors[tensor] for tensor, file in weight_map.items() if file == name}, folder / name)
+if count > 1:
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+"""
 COMMANDS = ("run", "plan", "status", "rebuild", "merge", "verify", "decode", "describe", "report")
 OPTIONS = {"run": ["--out", "--set", "--limit", "--retry-failed"], "plan": ["--json"], "status": ["--json"],
            "merge": ["--self-contained"], "verify": ["--limit"], "decode": ["--trial"], "report": ["--out"]}
@@ -98,19 +119,64 @@ class Status(EndToEnd):
 
 
 class Describe(EndToEnd):
+    def described(self, model, **values):
+        """The lines of describe by their names; each value must be in the line of its name (_ for a blank)."""
+        said = self.memcap("describe", model).stdout
+        lines = {line[:18].strip(): line[18:] for line in said.splitlines()}
+        for name, value in values.items():
+            self.assertIn(value, lines[name.replace("_", " ")], said)
+        return lines
+
+    def amounts(self, text, unit):
+        """The amounts of a unit in a line, without their prefixes."""
+        prefixes = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+        return [float(number) * prefixes[prefix] for number, prefix in re.findall(rf"([\d.]+) ([kMGT]?){unit}\b", text)]
+
     def test_says_what_the_model_is(self):
-        said = self.memcap("describe", MODELS / "ink-64").stdout
-        for name, value in (("family", "llama"), ("parameters", "0.279 million"), ("memory width", "64"), ("context", "512"),
-                            ("vocabulary", "1024"), ("tokenizer", "found"), ("weights", "38 tensors")):
-            self.assertRegex(said, rf"(?m)^{name} +.*{re.escape(value)}")
+        file = MODELS / "ink-64" / "model.safetensors"
+        lines = self.described(
+            MODELS / "ink-64", family="llama (LlamaForCausalLM)", parameters="0.279 million (embedding 0.066, blocks 0.214, head tied",
+            memory_width="64", context="512 tokens", vocabulary="1024", tokenizer="found",
+            weights="38 tensors of bfloat16 in 1 file", checked="all tensors")
+        self.assertAlmostEqual(self.amounts(lines["to load"], "B")[0] / file.stat().st_size, 1, delta=0.005)
+
+    def test_says_what_a_trial_costs(self):
+        lines = self.described(MODELS / "ink-64", example_trial="K = 1, N = 128: 128 positions")
+        # By the formulas of include/memcap/plan/cost.hpp: 4 layers 64 wide, 1024 tokens, 213 568 parameters in the blocks.
+        step = 4 * 213_568 * 128 + 7 * 128**2 * 64 * 4 + 4 * 1024 * 64 * 127
+        slot = [20 * 64 * 4 * 128 * width + 2 * 4 * 1024 * 127 + 6 * 4 * 64 for width in (4, 2)]
+        for name, unit, expected in (("a step", "FLOP", [step]), ("the trial", "FLOP", [step * 5000]), ("its slot", "B", slot),
+                                     ("in memory", "B", [(213_568 + 2 * 65_536) * width for width in (4, 2)])):
+            found = self.amounts(lines[name], unit)
+            self.assertEqual(len(found), len(expected), lines[name])
+            for one, other in zip(found, expected):
+                self.assertAlmostEqual(one / other, 1, delta=0.005, msg=lines[name])
+
+    def test_makes_do_with_config_json_alone(self):
+        lines = self.described(ROOT / "experiments" / "paper" / "models" / "opt-350m", memory_width="512", context="2048 tokens",
+                               tokenizer="missing", weights="missing: model.safetensors", to_load="about 662 MB of float16",
+                               example_trial="N = 128")
+        self.assertNotIn("checked", lines)
 
     def test_says_what_is_missing(self):
         model = damage.copy_model(self.folder)
         (model / "tokenizer.json").unlink()
-        (model / "model.safetensors").unlink()
-        said = self.memcap("describe", model).stdout
-        self.assertRegex(said, "(?m)^tokenizer +missing")
-        self.assertRegex(said, "(?m)^weights +missing")
+        (model / "model.safetensors").rename(model / "pytorch_model.bin")
+        self.described(model, tokenizer="missing", weights="missing: no safetensors file in the model folder (it has only pytorch_model.bin")
+
+    @unittest.skipUnless(REFERENCE.exists(), "torch and transformers are not in .venv/reference")
+    def test_converts_pickled_weights_by_the_command_that_it_prints(self):
+        model = damage.copy_model(self.folder, "it's pickled")
+        for name, pickles in (("one file", 1), ("two files with an index", 2)):
+            with self.subTest(name):
+                shutil.copy(MODELS / "ink-64" / "model.safetensors", model)
+                subprocess.run([REFERENCE, "-c", PICKLE, str(model), str(pickles)], check=True, capture_output=True)
+                line = self.described(model, weights="pytorch_model.bin")["weights"]
+                command = line[line.index("python -c"):]
+                subprocess.run(["sh", "-c", command], check=True, capture_output=True, cwd=self.folder,
+                               env={**os.environ, "PATH": f"{REFERENCE.parent}:{os.environ['PATH']}"})
+                self.described(model, weights="38 tensors of bfloat16 in 1 file", checked="all tensors")
+                (model / "model.safetensors").unlink()
 
     def test_says_what_is_wrong(self):
         model = damage.copy_model(self.folder)

@@ -30,7 +30,7 @@ MUTATIONS = {
     "qwen2": ("qwen2", [
         ("no biases", "qwen2.cpp", "sizes, Bias::present, Bias::absent}", "sizes, Bias::absent, Bias::absent}"),
         ("lower layers slide", "qwen_windows.hpp", "i >= first", "i < first"),
-        ("half the base of the rotation", "qwen2.cpp", "read_rotary(config, sizes.head_dim)", "read_rotary(config, sizes.head_dim, 5000.0)"),
+        ("half the base of the rotation", "qwen2.cpp", "read_rotary(config, sizes.head_dim)", "read_rotary(config, sizes.head_dim, {.default_theta = 5000.0})"),
     ]),
     "qwen3": ("qwen3", [
         ("no norm of heads", "qwen3.cpp", "nn::rms_norm(heads.query_key, head_norms_[index], config().rms_norm_eps)", "heads.query_key"),
@@ -40,12 +40,11 @@ MUTATIONS = {
     "smollm3": ("smollm3", [
         ("every layer rotates", "smollm3.cpp", "if (rotates_[index]) ", ""),
         ("1 means no rotation", "smollm3.cpp", "listed[i] != 0", "listed[i] == 0"),
-        ("another default base", "smollm3.cpp", "2e6)", "1e4)"),
+        ("another default base", "smollm3.cpp", "2e6}", "1e4}"),
     ]),
     "phi3": ("phi3", [
         ("another activation", "phi3.cpp", "c.common.hidden_act}}", "nn::Activation::gelu}}"),
-        ("whole heads rotate", "phi3.cpp", "read_phi3_rotary(config, sizes.head_dim)",
-         "nn::RotaryConfig{.head_width = sizes.head_dim, .theta = 10000.0, .linear_factor = 1.0, .llama3 = {}}"),
+        ("whole heads rotate", "phi3.cpp", '{.share = "partial_rotary_factor"}', '{.share = "rotary_pct"}'),
         ("no window", "phi3.cpp", ".window = sliding_window_}", ".window = 0}"),
     ]),
     "olmo": ("olmo-", [
@@ -63,7 +62,7 @@ MUTATIONS = {
     "gpt_neox": ("gpt-neox", [
         ("keys and values exchanged", "gpt_neox.cpp", "rotary_.rotate(part(1)), part(2)", "rotary_.rotate(part(2)), part(1)"),
         ("always in sequence", "gpt_neox.cpp", "if (config_.use_parallel_residual)", "if (false)"),
-        ("another share of a head rotates", "gpt_neox.cpp", "rotary.head_width = rotated_width(config, head_dim, share, \"rotary_pct\");", ""),
+        ("another share of a head rotates", "gpt_neox.cpp", '.share = "rotary_pct", .default_share = 0.25', '.share = "rotary_part", .default_share = 0.5'),
     ]),
     "opt": ("opt", [
         ("positions off by one", "opt.cpp", "kPositionOffset = 2", "kPositionOffset = 1"),
@@ -81,6 +80,7 @@ MUTATIONS = {
         ("factor without the one", "gemma.cpp", 'weights.vector(name + ".weight", width).add(1.0)', 'weights.vector(name + ".weight", width)'),
         ("local and global rotation exchanged", "gemma.cpp", "slides ? local_rotary_ : global_rotary_", "slides ? global_rotary_ : local_rotary_"),
         ("no cap on scores", "gemma.cpp", ",\n                                              .soft_cap = config_.attn_logit_softcapping", ""),
+        ("tied by the key of the text", "gemma.cpp", 'c.tie_word_embeddings = config.boolean("tie_word_embeddings", true);\n    return c;', "return c;"),
         ("embedding not scaled", "gemma.cpp", "std::sqrt(static_cast<double>(c.sizes.hidden_size))", "1.0"),
     ]),
     "mamba": ("mamba", [

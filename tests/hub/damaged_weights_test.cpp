@@ -255,18 +255,42 @@ TEST(DamagedWeights, WithAnIndexThatIsNoneAreRefused) {
                   std::string(kAgain));
 }
 
-TEST(MissingWeights, AreToldFromPickledOnes) {
+TEST(MissingWeights, AreReportedWithTheFolder) {
     const ModelFolder folder;
     EXPECT_EQ(error_of(folder),
               ": no safetensors file in the model folder. "
               "Give the folder that holds config.json and model.safetensors");
-    folder.write("pytorch_model.bin", "");
-    EXPECT_EQ(
-        error_of(folder),
-        ": no safetensors file in the model folder (it has only pytorch_model.bin, whose pickles memcap "
-        "does not run). Convert it once: python -c \"from transformers import AutoModelForCausalLM as M; "
-        "M.from_pretrained('" +
-            folder.path().string() + "').save_pretrained('" + folder.path().string() + "')\"");
+}
+
+/// The message for a folder of pickles; tests/e2e runs the command in it.
+std::string pickled_message(const std::string& folder_in_shell) {
+    return ": no safetensors file in the model folder (it has only pytorch_model.bin, whose pickles memcap "
+           "does not run). Convert it once, where torch and transformers are installed: python -c \"import "
+           "sys; from transformers import AutoModelForCausalLM as M; "
+           "M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])\" " +
+           folder_in_shell;
+}
+
+TEST(MissingWeights, ComeWithTheCommandThatConvertsPickledOnes) {
+    for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+        const ModelFolder folder;
+        folder.write(name, "");
+        EXPECT_EQ(error_of(folder), pickled_message("'" + folder.path().string() + "'")) << name;
+    }
+}
+
+TEST(MissingWeights, AreConvertedInAFolderOfAnyName) {
+    const ModelFolder folder;
+    const auto odd = folder.file("it's $HOME");
+    std::filesystem::create_directory(odd);
+    std::ofstream(odd / "pytorch_model.bin") << "pickle";
+    try {
+        WeightFiles::open(odd);
+        FAIL() << "no error";
+    } catch (const DataError& error) {
+        const std::string quoted = "'" + folder.path().string() + "/it'\\''s $HOME'";
+        EXPECT_EQ(error.what(), odd.string() + pickled_message(quoted));
+    }
 }
 
 TEST(MissingWeights, AreReportedWhereAFolderStandsInTheirPlace) {

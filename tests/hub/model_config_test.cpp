@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -174,6 +175,13 @@ TEST(ModelConfig, AMissingFileIsToldFromAMissingFolder) {
     EXPECT_EQ(data_error(folder, [&] { ModelConfig::load(folder.file("none")); }),
               "/none: no config.json in the model folder (the folder does not exist). "
               "Give the folder of a Hugging Face model");
+}
+
+TEST(ModelConfig, InfinityIsANumberOutsideOfTextsOnly) {
+    const Read config(R"({"limit":[0.5,Infinity],"text":"Infinity \" Infinity \\","after":[Infinity]})");
+    EXPECT_EQ(config->numbers("limit"), (std::vector<double>{0.5, HUGE_VAL}));
+    EXPECT_EQ(config->text("text"), "Infinity \" Infinity \\");
+    EXPECT_EQ(config->numbers("after"), std::vector<double>{HUGE_VAL});
 }
 
 TEST(ModelConfig, ACopyOutlivesItsOrigin) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 
+#include "memcap/base/contracts.hpp"
 #include "memcap/nn/activation.hpp"
 #include "memcap/nn/attention.hpp"
 #include "memcap/nn/embedding.hpp"
@@ -60,6 +61,27 @@ TEST_F(Operations, LinearIsTheProductAndItsGradientNeedsNoInput) {
         at::zeros({2, 5}));  // whatever happens to the input, the gradient is that of the weight alone
     const auto gradient = torch::autograd::grad({output}, {input}, {at::ones({2, 7})})[0];
     EXPECT_LT(relative_error(gradient, at::matmul(at::ones({2, 7}), weight)), 1e-6);
+}
+
+TEST_F(Operations, ALinearInPartsIsTheOneOfTheirStack) {
+    const std::vector<at::Tensor> parts{at::randn({7, 5}), at::randn({1, 5}), at::randn({4, 5})};
+    const at::Tensor bias = at::randn({12});
+    const Linear linear(parts, bias, {});
+    const at::Tensor whole = at::cat(parts).to(at::kDouble);
+    for (const auto& x : {at::randn({2, 3, 5}), at::randn({1, 5})}) {
+        expect_like(
+            [&](const at::Tensor& input) { return linear(input); },
+            [&](const at::Tensor& input) { return at::matmul(input, whole.t()) + bias.to(at::kDouble); }, x);
+    }
+    constexpr ProductMode kRounded{at::kBFloat16, at::kBFloat16};
+    std::vector<at::Tensor> rounded;
+    for (const auto& part : parts) rounded.push_back(part.to(at::kBFloat16));
+    const at::Tensor x = at::randn({6, 5});
+    const Linear in_parts(rounded, {}, kRounded);
+    const Linear stacked(at::cat(rounded), {}, kRounded);
+    EXPECT_LT(relative_error(in_parts(x), stacked(x)), 1e-2);
+    EXPECT_LT(relative_error(in_parts.transposed(at::ones({6, 12})), stacked.transposed(at::ones({6, 12}))),
+              1e-2);
 }
 
 TEST_F(Operations, RmsNormFollowsItsFormula) {
@@ -185,6 +207,45 @@ TEST_F(Operations, RotaryLeavesWhatIsBeyondItsWidth) {
     const at::Tensor rotated = part.rotate(x);
     EXPECT_TRUE(at::equal(rotated.narrow(-1, 4, 6), x.narrow(-1, 4, 6)));
     EXPECT_TRUE(at::equal(rotated.narrow(-1, 0, 4), part.rotate(x.narrow(-1, 0, 4).contiguous())));
+}
+
+TEST_F(Operations, RotaryTablesReachAsFarAsNeededWithTheSameNumbers) {
+    // 3 pairs a position fill no vector register, and 5000 positions are no power of two.
+    for (const std::int32_t width : {6, 64}) {
+        const RotaryConfig config{.head_width = width, .theta = 1e4, .linear_factor = 1.0, .llama3 = {}};
+        const RotaryTable whole(config, 5000, at::kCPU);
+        const RotaryTable grown(config, 5000, at::kCPU);
+        const at::Tensor x = at::randn({1, 5000, 1, width});
+        const at::Tensor expected = whole.rotate(x);
+        EXPECT_EQ(whole.table_positions(), 5000);
+        EXPECT_EQ(grown.table_positions(), 0);
+        for (const std::int64_t length : {1, 3, 100, 17, 129, 4096, 4999, 5000}) {
+            const at::Tensor rotated = grown.rotate(x.narrow(1, 0, length));
+            EXPECT_TRUE(at::equal(rotated, expected.narrow(1, 0, length))) << length;
+            if (length == 129) {
+                EXPECT_EQ(grown.table_positions(), 256);
+            }
+        }
+        EXPECT_EQ(grown.table_positions(), 5000);
+        EXPECT_THROW(grown.rotate(at::randn({1, 5001, 1, width})), ContractViolation);
+    }
+}
+
+TEST_F(Operations, RotaryGradientOutlivesTheGrowthOfItsTable) {
+    const RotaryConfig config{.head_width = 8, .theta = 100.0, .linear_factor = 1.0, .llama3 = {}};
+    const RotaryTable table(config, 64, at::kCPU);
+    const at::Tensor x = at::randn({1, 5, 2, 8}).requires_grad_(true);
+    const at::Tensor direction = at::randn(x.sizes());
+    const auto gradient_of = [&](const at::Tensor& output) {
+        return torch::autograd::grad({output}, {x}, {direction})[0];
+    };
+    const at::Tensor before = table.rotate(x);
+    {
+        const at::NoGradGuard no_gradients;
+        table.rotate(at::randn({1, 60, 2, 8}));
+    }
+    EXPECT_EQ(table.table_positions(), 64);
+    EXPECT_TRUE(at::equal(gradient_of(before), gradient_of(table.rotate(x))));
 }
 
 TEST_F(Operations, CausalAttentionSharesKeysAmongGroupsOfQueriesInItsWindowAndUnderItsCap) {

@@ -16,6 +16,8 @@ class ModelConfig {
   public:
     /// Reads folder/config.json; throws DataError if it is missing or not a JSON object.
     static ModelConfig load(const std::filesystem::path& folder);
+    /// Reads the text of a config.json; `file` is the name that errors give. Throws DataError as load does.
+    static ModelConfig parse(const std::filesystem::path& file, std::string_view text);
 
     bool has(std::string_view key) const;
     /// Whether the key is there with the value null, where transformers tells that from an absent key.

@@ -48,6 +48,11 @@ class WeightFiles {
     /// The files that were mapped, in name order.
     const std::vector<std::filesystem::path>& files() const noexcept;
     std::int64_t size_bytes() const noexcept;
+    /// What tells these files from others and from later versions of themselves: device, inode, size and
+    /// time.
+    std::string fingerprint() const;
+    /// Gives the mapped memory of a tensor back after its values were copied; reading it again is allowed.
+    void forget(const TensorView& tensor) const;
 
   private:
     struct Content;

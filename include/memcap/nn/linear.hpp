@@ -3,6 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "memcap/nn/product.hpp"
 
 namespace memcap::nn {
@@ -13,15 +16,23 @@ class Linear {
     Linear() = default;
     /// weight [O, I] as ProductMode stores it; bias [O] float32, undefined for none.
     Linear(at::Tensor weight, at::Tensor bias, ProductMode mode);
+    /// The same with a weight in parts [O_i, I], one below the other: large ones stay where they lie.
+    Linear(std::vector<at::Tensor> parts, at::Tensor bias, ProductMode mode);
 
     /// x [..., I] float32 -> [..., O] float32.
     at::Tensor operator()(const at::Tensor& x) const;
-    const at::Tensor& weight() const noexcept { return weight_; }
-    const at::Tensor& bias() const noexcept { return bias_; }
+    /// x [..., O] float32 -> x W [..., I] float32: the gradient of the input from that of the output.
+    at::Tensor transposed(const at::Tensor& x) const;
+    /// The weight of a Linear that has it in one part.
+    const at::Tensor& weight() const;
     const ProductMode& mode() const noexcept { return mode_; }
 
   private:
-    at::Tensor weight_;
+    friend struct LinearFunction;
+    at::Tensor forward(const at::Tensor& x) const;
+
+    std::vector<at::Tensor> parts_;
+    std::int64_t rows_ = 0;
     at::Tensor bias_;
     ProductMode mode_;
 };

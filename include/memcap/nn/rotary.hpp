@@ -23,20 +23,30 @@ struct RotaryConfig {
     std::optional<Llama3Scaling> llama3;
 };
 
-/// Rotations of the first positions, computed as transformers does: frequencies, angles and tables in
-/// float32.
+/// Rotations by position, computed as transformers does: frequencies, angles and tables in float32. The
+/// tables reach as far as what was rotated so far, since a context can be a thousand times as long as any
+/// trial. One thread at a time may rotate by them.
 class RotaryTable {
   public:
     RotaryTable() = default;
+    /// `positions`: the longest input that may be rotated.
     RotaryTable(const RotaryConfig& config, std::int32_t positions, at::Device device);
 
     /// Rotates x [B, T, H, d] float32, position = index in T. The first head_width elements of each head are
     /// rotated, their halves paired (rotate_half); the rest stays.
     at::Tensor rotate(const at::Tensor& x) const;
+    /// Positions that the tables hold now.
+    std::int64_t table_positions() const { return cosine_.defined() ? cosine_.size(0) : 0; }
 
   private:
-    at::Tensor cosine_;  // [positions, head_width / 2]
-    at::Tensor sine_;
+    void reach(std::int64_t positions) const;
+
+    std::int64_t positions_ = 0;
+    at::Device device_ = at::kCPU;
+    at::Tensor frequency_;  // [head_width / 2], on the CPU
+    // Grown when a longer input comes; graphs that were made before keep the tables they hold.
+    mutable at::Tensor cosine_;  // [rows, head_width / 2]
+    mutable at::Tensor sine_;
 };
 
 }  // namespace memcap::nn

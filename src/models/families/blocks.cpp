@@ -69,10 +69,11 @@ std::int64_t GroupedAttention::parameters(const Sizes& sizes, Bias query_key_val
     return count;
 }
 
-std::vector<at::Tensor> read_head_norms(const nn::WeightReader& weights, const Sizes& sizes) {
+std::vector<at::Tensor> read_head_norms(const nn::WeightReader& weights, const std::string& body,
+                                        const Sizes& sizes) {
     std::vector<at::Tensor> norms;
     for (std::int32_t i = 0; i < sizes.num_hidden_layers; ++i) {
-        const std::string scope = fmt::format("model.layers.{}.self_attn.", i);
+        const std::string scope = fmt::format("{}layers.{}.self_attn.", body, i);
         const at::Tensor query = weights.vector(scope + "q_norm.weight", sizes.head_dim);
         const at::Tensor key = weights.vector(scope + "k_norm.weight", sizes.head_dim);
         norms.push_back(at::cat({query.expand({sizes.num_attention_heads, sizes.head_dim}),

@@ -95,8 +95,10 @@ class GroupedAttention {
     std::int64_t head_width_;
 };
 
-/// self_attn.q_norm and k_norm [d] of each layer, repeated for the heads they belong to: [H + G, d] each.
-std::vector<at::Tensor> read_head_norms(const nn::WeightReader& weights, const Sizes& sizes);
+/// self_attn.q_norm and k_norm [d] of each layer in `body` ("model."), repeated for the heads they belong to:
+/// [H + G, d] each.
+std::vector<at::Tensor> read_head_norms(const nn::WeightReader& weights, const std::string& body,
+                                        const Sizes& sizes);
 
 /// The scores' usual scale.
 double inverse_root(std::int32_t head_width);

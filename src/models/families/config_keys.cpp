@@ -38,21 +38,6 @@ Sizes read_sizes(const hub::ModelConfig& config, const Sizes& defaults) {
     return sizes;
 }
 
-std::int32_t rotated_width(const hub::ModelConfig& config, std::int32_t head_dim, double share,
-                           std::string_view key) {
-    if (!(share > 0.0 && share <= 1.0)) config.reject(key, fmt::format("{} is not a share of a head", share));
-    const auto width = static_cast<std::int32_t>(head_dim * share);
-    if (width < 2 || width % 2 != 0) {
-        config.reject(
-            share < 1.0              ? key
-            : config.has("head_dim") ? "head_dim"
-                                     : "num_attention_heads",
-            fmt::format("rotary embedding needs an even width, and {} of {} elements of a head rotate", width,
-                        head_dim));
-    }
-    return width;
-}
-
 void read_rotary_scaling(const hub::ModelConfig& scaling, nn::RotaryConfig& rotary) {
     scaling.allow_only({"rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor",
                         "original_max_position_embeddings", "partial_rotary_factor"});
@@ -74,19 +59,43 @@ void read_rotary_scaling(const hub::ModelConfig& scaling, nn::RotaryConfig& rota
     }
 }
 
-nn::RotaryConfig read_rotary(const hub::ModelConfig& config, std::int32_t head_dim, double default_theta) {
+namespace {
+
+/// Elements of a head that rotate when this share of it does.
+std::int32_t rotated_width(const hub::ModelConfig& config, std::int32_t head_dim, double share,
+                           std::string_view key) {
+    if (!(share > 0.0 && share <= 1.0)) config.reject(key, fmt::format("{} is not a share of a head", share));
+    const auto width = static_cast<std::int32_t>(head_dim * share);
+    if (width < 2 || width % 2 != 0) {
+        config.reject(
+            share < 1.0              ? key
+            : config.has("head_dim") ? "head_dim"
+                                     : "num_attention_heads",
+            fmt::format("rotary embedding needs an even width, and {} of {} elements of a head rotate", width,
+                        head_dim));
+    }
+    return width;
+}
+
+}  // namespace
+
+nn::RotaryConfig read_rotary(const hub::ModelConfig& config, std::int32_t head_dim, const RotaryKeys& keys) {
     nn::RotaryConfig rotary{.head_width = head_dim,
-                            .theta = config.number("rope_theta", default_theta),
+                            .theta = config.number(keys.theta, keys.default_theta),
                             .linear_factor = 1.0,
                             .llama3 = {}};
-    // transformers 5 writes rope_parameters, and lets rope_scaling win where a file has both.
-    const char* key = config.has("rope_scaling") ? "rope_scaling" : "rope_parameters";
-    if (const auto scaling = config.object(key)) {
+    const bool whole = keys.share.empty();
+    double share = whole ? 1.0 : config.number(keys.share, keys.default_share);
+    // transformers 5 lets rope_scaling win where a file has both.
+    auto scaling = config.object("rope_scaling");
+    if (!scaling || scaling->keys().empty()) scaling = config.object("rope_parameters");
+    if (scaling) {
         read_rotary_scaling(*scaling, rotary);
-        if (scaling->number("partial_rotary_factor", 1.0) != 1.0)
+        share = scaling->number("partial_rotary_factor", share);
+        if (whole && share != 1.0)
             scaling->reject("partial_rotary_factor", "whole heads rotate in this family");
     }
-    rotary.head_width = rotated_width(config, head_dim, 1.0, "head_dim");
+    rotary.head_width = rotated_width(config, head_dim, share, keys.share);
     return rotary;
 }
 

@@ -34,15 +34,20 @@ std::vector<std::string_view> with_size_keys(std::vector<std::string_view> other
 /// heads that do not fit.
 Sizes read_sizes(const hub::ModelConfig& config, const Sizes& defaults);
 
-/// Rotation of whole heads `head_dim` wide, from rope_theta and rope_scaling as written until transformers 4,
-/// or rope_parameters as written since 5. Throws DataError for a scaling that memcap lacks and for a share of
-/// a head.
+/// Where a family keeps its rotation at the top level of config.json, and what holds where a file is silent.
+struct RotaryKeys {
+    std::string_view theta = "rope_theta";
+    double default_theta = 10000.0;
+    std::string_view share{};  ///< the part of each head that rotates; empty: whole heads do
+    double default_share = 1.0;
+};
+
+/// Rotation of heads `head_dim` wide, from `keys` and rope_scaling as written until transformers 4, or
+/// rope_parameters as written since 5, whose values precede those of `keys`. Throws DataError for a scaling
+/// that memcap lacks and for a width that cannot rotate.
 nn::RotaryConfig read_rotary(const hub::ModelConfig& config, std::int32_t head_dim,
-                             double default_theta = 10000.0);
-/// Elements of a head that rotate when this share of it does; throws DataError naming the key.
-std::int32_t rotated_width(const hub::ModelConfig& config, std::int32_t head_dim, double share,
-                           std::string_view key);
-/// The scaling in one object of that kind; its `rope_theta` replaces the one in `rotary`.
+                             const RotaryKeys& keys = {});
+/// The base and scaling in one rope_scaling or rope_parameters, over those of `rotary`.
 void read_rotary_scaling(const hub::ModelConfig& scaling, nn::RotaryConfig& rotary);
 
 /// The activation of this key (transformers activations.py, ACT2FN); throws DataError for another than memcap

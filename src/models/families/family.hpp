@@ -19,6 +19,7 @@ struct Family {
 // Each after the file of its name in transformers (modeling_<name>.py); SmolLM2 and Sheared-LLaMA are Llama.
 extern const Family kGemma2;
 extern const Family kGemma3;
+extern const Family kGemma3BesideImages;
 extern const Family kGpt2;
 extern const Family kGptNeoX;
 extern const Family kLlama;

@@ -1,4 +1,5 @@
-// Gemma 2 and the text part of Gemma 3: norms around attention and MLP, local and global layers, soft caps.
+// Gemma 2 and the text part of Gemma 3, alone or beside images: norms around attention and MLP, local and
+// global layers, soft caps.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
@@ -94,12 +95,20 @@ void read_gemma3_rotaries(const hub::ModelConfig& config, GemmaConfig& c) {
     };
     c.global_rotary = rotary(config.number("rope_theta", 1e6));
     c.local_rotary = rotary(config.number("rope_local_base_freq", 1e4));
+    const auto read = [](const hub::ModelConfig& of, const char* key, nn::RotaryConfig& into) {
+        const auto scaling = of.object(key);
+        if (!scaling) return;
+        if (scaling->number("partial_rotary_factor", 1.0) != 1.0)
+            scaling->reject("partial_rotary_factor", "whole heads rotate in this family");
+        read_rotary_scaling(*scaling, into);
+    };
+    if (c.sizes.head_dim % 2 != 0) config.reject("head_dim", "rotary embedding needs an even width");
     if (const auto both = config.object("rope_parameters")) {
         both->allow_only({"full_attention", "sliding_attention"});
-        if (const auto full = both->object("full_attention")) read_rotary_scaling(*full, c.global_rotary);
-        if (const auto local = both->object("sliding_attention")) read_rotary_scaling(*local, c.local_rotary);
+        read(*both, "full_attention", c.global_rotary);
+        read(*both, "sliding_attention", c.local_rotary);
     }
-    if (const auto scaling = config.object("rope_scaling")) read_rotary_scaling(*scaling, c.global_rotary);
+    read(config, "rope_scaling", c.global_rotary);
 }
 
 GemmaConfig read_gemma3(const hub::ModelConfig& config) {
@@ -122,6 +131,21 @@ GemmaConfig read_gemma3(const hub::ModelConfig& config) {
     return c;
 }
 
+/// Gemma3Config: the text part lies in an object of its own beside that of the images, which memcap passes
+/// over. Tokens of images are as any other where there is none.
+GemmaConfig read_gemma3_beside_images(const hub::ModelConfig& config) {
+    config.allow_only({"text_config", "vision_config", "tie_word_embeddings", "mm_tokens_per_image",
+                       "boi_token_index", "eoi_token_index", "image_token_index"});
+    const auto text = config.object("text_config");
+    if (!text) config.reject("text_config", "it is missing");
+    GemmaConfig c = read_gemma3(*text);
+    // transformers applies it to Gemma3ForCausalLM alone.
+    if (c.final_logit_softcapping != 0)
+        text->reject("final_logit_softcapping", "transformers does not apply it in this architecture");
+    c.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
+    return c;
+}
+
 Description describe_gemma(const GemmaConfig& c) {
     Description description = describe_sizes(c.family, c.sizes);
     const std::int64_t hidden = c.sizes.hidden_size;
@@ -138,6 +162,21 @@ at::Tensor read_factor(const nn::WeightReader& weights, const std::string& name,
     return weights.vector(name + ".weight", width).add(1.0);
 }
 
+/// What the files call the weights.
+struct Names {
+    std::string body = "model.";
+    std::string head = "lm_head.weight";
+};
+
+/// transformers conversion_mapping.py, "llava": published files, and those of transformers 5, put the
+/// language model first; some between them are named as the modules are since transformers 4.52.
+Names names_beside_images(const nn::WeightReader& weights) {
+    Names names{.body = "language_model.model.", .head = "language_model.lm_head.weight"};
+    if (weights.contains("model.language_model.embed_tokens.weight")) names.body = "model.language_model.";
+    if (!weights.contains(names.head)) names.head = "lm_head.weight";
+    return names;
+}
+
 struct Layer {
     at::Tensor input_norm;
     GroupedAttention attention;
@@ -150,19 +189,20 @@ struct Layer {
 
 class Gemma final : public Decoder {
   public:
-    Gemma(const GemmaConfig& c, const nn::WeightReader& weights, const nn::Embedding& embedding)
-        : Decoder(describe_gemma(c), embedding,
-                  {read_head(weights, "lm_head.weight", embedding, c.tie_word_embeddings),
-                   c.final_logit_softcapping},
-                  weights.device()),
+    Gemma(const GemmaConfig& c, const nn::WeightReader& weights, const Names& names,
+          const nn::Embedding& embedding)
+        : Decoder(
+              describe_gemma(c), embedding,
+              {read_head(weights, names.head, embedding, c.tie_word_embeddings), c.final_logit_softcapping},
+              weights.device()),
           config_(c),
           global_rotary_(c.global_rotary, c.sizes.max_position_embeddings, weights.device()),
           local_rotary_(c.local_rotary, c.sizes.max_position_embeddings, weights.device()),
-          final_norm_(read_factor(weights, "model.norm", c.sizes.hidden_size)) {
+          final_norm_(read_factor(weights, names.body + "norm", c.sizes.hidden_size)) {
         std::vector<at::Tensor> head_norms(static_cast<std::size_t>(c.sizes.num_hidden_layers));
-        if (c.normalises_heads) head_norms = read_head_norms(weights, c.sizes);
+        if (c.normalises_heads) head_norms = read_head_norms(weights, names.body, c.sizes);
         for (std::int32_t i = 0; i < c.sizes.num_hidden_layers; ++i) {
-            const std::string scope = fmt::format("model.layers.{}.", i);
+            const std::string scope = fmt::format("{}layers.{}.", names.body, i);
             const at::Tensor& head_norm = head_norms[static_cast<std::size_t>(i)];
             const auto factor = [&](const char* name) {
                 return read_factor(weights, scope + name, c.sizes.hidden_size);
@@ -213,11 +253,12 @@ class Gemma final : public Decoder {
 };
 
 /// The embedding leaves scaled: memory enters behind the scaling.
-std::unique_ptr<CausalLM> build_gemma(const GemmaConfig& c, const nn::WeightReader& weights) {
+std::unique_ptr<CausalLM> build_gemma(const GemmaConfig& c, const nn::WeightReader& weights,
+                                      const Names& names = {}) {
     const nn::Embedding embedding(
-        weights.matrix("model.embed_tokens.weight", {c.sizes.vocab_size, c.sizes.hidden_size}),
+        weights.matrix(names.body + "embed_tokens.weight", {c.sizes.vocab_size, c.sizes.hidden_size}),
         std::sqrt(static_cast<double>(c.sizes.hidden_size)));
-    return std::make_unique<Gemma>(c, weights, embedding);
+    return std::make_unique<Gemma>(c, weights, names, embedding);
 }
 
 Description describe_gemma2(const hub::ModelConfig& config) {
@@ -226,16 +267,26 @@ Description describe_gemma2(const hub::ModelConfig& config) {
 Description describe_gemma3(const hub::ModelConfig& config) {
     return describe_gemma(read_gemma3(config));
 }
+Description describe_gemma3_beside_images(const hub::ModelConfig& config) {
+    return describe_gemma(read_gemma3_beside_images(config));
+}
 std::unique_ptr<CausalLM> build_gemma2(const hub::ModelConfig& config, const nn::WeightReader& weights) {
     return build_gemma(read_gemma2(config), weights);
 }
 std::unique_ptr<CausalLM> build_gemma3(const hub::ModelConfig& config, const nn::WeightReader& weights) {
     return build_gemma(read_gemma3(config), weights);
 }
+std::unique_ptr<CausalLM> build_gemma3_beside_images(const hub::ModelConfig& config,
+                                                     const nn::WeightReader& weights) {
+    return build_gemma(read_gemma3_beside_images(config), weights, names_beside_images(weights));
+}
 
 }  // namespace
 
 const Family kGemma2{.architecture = "Gemma2ForCausalLM", .describe = describe_gemma2, .build = build_gemma2};
 const Family kGemma3{.architecture = "Gemma3ForCausalLM", .describe = describe_gemma3, .build = build_gemma3};
+const Family kGemma3BesideImages{.architecture = "Gemma3ForConditionalGeneration",
+                                 .describe = describe_gemma3_beside_images,
+                                 .build = build_gemma3_beside_images};
 
 }  // namespace memcap::models::families

@@ -124,7 +124,7 @@ class Gpt2 final : public Decoder {
         const std::int64_t inner = config_.sizes.intermediate_size;
         // transformers' Conv1D keeps [inputs, outputs].
         const auto linear = [&](const char* name, std::int64_t rows, std::int64_t columns) {
-            return nn::Linear(weights.matrix(scope + name + ".weight", {columns, rows}).t().contiguous(),
+            return nn::Linear(weights.matrix(scope + name + ".weight", {columns, rows}).t(),
                               weights.vector(scope + name + ".bias", rows), weights.mode());
         };
         return {.attention_norm = read_norm(weights, scope + "ln_1", width),

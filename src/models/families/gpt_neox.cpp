@@ -22,22 +22,6 @@ struct GptNeoXConfig {
     nn::RotaryConfig rotary;
 };
 
-/// Under the names of GPT-NeoX until transformers 4, and rope_parameters since.
-nn::RotaryConfig read_neox_rotary(const hub::ModelConfig& config, std::int32_t head_dim) {
-    nn::RotaryConfig rotary{.head_width = head_dim,
-                            .theta = config.number("rotary_emb_base", 10000.0),
-                            .linear_factor = 1.0,
-                            .llama3 = {}};
-    double share = config.number("rotary_pct", 0.25);
-    const char* key = config.has("rope_scaling") ? "rope_scaling" : "rope_parameters";
-    if (const auto scaling = config.object(key)) {
-        read_rotary_scaling(*scaling, rotary);
-        share = scaling->number("partial_rotary_factor", share);
-    }
-    rotary.head_width = rotated_width(config, head_dim, share, "rotary_pct");
-    return rotary;
-}
-
 GptNeoXConfig read_config(const hub::ModelConfig& config) {
     // A rope_theta beside these is written by some versions, and read by none for this family.
     config.allow_only({"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
@@ -59,7 +43,8 @@ GptNeoXConfig read_config(const hub::ModelConfig& config) {
     c.attention_bias = Bias{config.boolean("attention_bias", true)};
     c.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
     c.hidden_act = read_activation(config, "hidden_act", "gelu");
-    c.rotary = read_neox_rotary(config, c.sizes.head_dim);
+    c.rotary = read_rotary(config, c.sizes.head_dim,
+                           {.theta = "rotary_emb_base", .share = "rotary_pct", .default_share = 0.25});
     return c;
 }
 

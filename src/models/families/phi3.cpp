@@ -16,22 +16,6 @@ struct Phi3Config {
     nn::RotaryConfig rotary;
 };
 
-/// Of the Llama line, this family alone rotates a part of each head.
-nn::RotaryConfig read_phi3_rotary(const hub::ModelConfig& config, std::int32_t head_dim) {
-    nn::RotaryConfig rotary{.head_width = head_dim,
-                            .theta = config.number("rope_theta", 10000.0),
-                            .linear_factor = 1.0,
-                            .llama3 = {}};
-    double share = config.number("partial_rotary_factor", 1.0);
-    const char* key = config.has("rope_scaling") ? "rope_scaling" : "rope_parameters";
-    if (const auto scaling = config.object(key)) {
-        read_rotary_scaling(*scaling, rotary);
-        share = scaling->number("partial_rotary_factor", share);
-    }
-    rotary.head_width = rotated_width(config, head_dim, share, "partial_rotary_factor");
-    return rotary;
-}
-
 Phi3Config read_config(const hub::ModelConfig& config) {
     // original_max_position_embeddings belongs to a scaling that is refused; attention_bias is read by no
     // version.
@@ -47,7 +31,8 @@ Phi3Config read_config(const hub::ModelConfig& config) {
                                             .max_position_embeddings = 4096});
     return {.common = read_pre_norm_config(config, sizes, 1e-5, false),
             .sliding_window = config.has("sliding_window") ? config.size("sliding_window") : 0,
-            .rotary = read_phi3_rotary(config, sizes.head_dim)};
+            // Of the Llama line, this family alone may rotate a part of each head.
+            .rotary = read_rotary(config, sizes.head_dim, {.share = "partial_rotary_factor"})};
 }
 
 Description describe(const hub::ModelConfig& config) {

@@ -56,7 +56,7 @@ class Qwen3 final : public PreNormDecoder {
                          }),
           windows_(c.windows),
           rotary_(c.rotary, c.common.sizes.max_position_embeddings, weights.device()),
-          head_norms_(read_head_norms(weights, c.common.sizes)) {}
+          head_norms_(read_head_norms(weights, "model.", c.common.sizes)) {}
 
   private:
     at::Tensor attention(std::size_t index, const GroupedAttention& attention,

@@ -60,7 +60,7 @@ SmolLM3Config read_config(const hub::ModelConfig& config) {
             .mlp_bias = Bias{config.boolean("mlp_bias", false)},
             .rotates = rotates,
             .windows = read_windows(config, rotates),
-            .rotary = read_rotary(config, sizes.head_dim, 2e6)};
+            .rotary = read_rotary(config, sizes.head_dim, {.default_theta = 2e6})};
 }
 
 Description describe(const hub::ModelConfig& config) {

@@ -51,6 +51,7 @@ def qwen2() -> Variant:
         },
         moves=(
             *edits(rms_norm_eps=0.03, rope_theta=300.0, num_hidden_layers=1, use_sliding_window=True),
+            Change("rope_theta left out", {"rope_theta": None}),
             Change("max_window_layers", sliding | {"max_window_layers": 0}),
             Change("sliding_window", sliding | {"sliding_window": 4}),
             Change("layer_types", sliding | {"layer_types": ["sliding_attention", "full_attention"]}),

@@ -56,6 +56,8 @@ def smollm3() -> Variant:
         },
         moves=(
             *edits(rms_norm_eps=0.03, rope_theta=300.0, no_rope_layers=[1, 1, 0]),
+            # Rotation everywhere makes the default visible, which is close to the first base.
+            Change("rope_theta left out", {"rope_theta": None, "no_rope_layers": [1, 1, 1]}),
             Change("no_rope_layer_interval", {"no_rope_layers": None, "no_rope_layer_interval": 3}),
             Change("no_rope_layer_interval.default", {"no_rope_layers": None, "no_rope_layer_interval": None}),
             Change("use_sliding_window", sliding | {"layer_types": None}),
