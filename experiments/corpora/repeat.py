@@ -90,7 +90,8 @@ def main(arguments=None):
         words = read_utf8(options.vocabulary).split()
         if not words:
             raise Refusal(f"{options.vocabulary}: it has no words")
-        texts = Texts(helper.Tokenizers().get(str(options.tokenizer)), words, options.template_tokens)
+        tokenizer, _ = helper.Tokenizers().get(str(options.tokenizer))
+        texts = Texts(tokenizer, words, options.template_tokens)
         for length in options.lengths:
             path = options.out / f"repeat-{length}.csv"
             # Each length from the seed anew: asking for another one leaves the rest as they are.

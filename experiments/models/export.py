@@ -52,7 +52,6 @@ def config_of(model: LanguageModel, end_id: int) -> dict:
         "bos_token_id": end_id,
         "eos_token_id": end_id,
         "initializer_range": 0.02,
-        "max_position_embeddings": MAX_POSITIONS,
         "tie_word_embeddings": model.tied,
         "torch_dtype": "bfloat16",
         "use_cache": True,

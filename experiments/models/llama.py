@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from language_model import HEAD_WIDTH, NORM_EPSILON, ROPE_THETA, LanguageModel, Rotary, attend, scaled_normal
+from language_model import HEAD_WIDTH, MAX_POSITIONS, NORM_EPSILON, ROPE_THETA, LanguageModel, Rotary, attend, scaled_normal
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class LlamaModel(LanguageModel):
             "hidden_act": "silu",
             "hidden_size": sizes.width,
             "intermediate_size": sizes.ffn,
+            "max_position_embeddings": MAX_POSITIONS,
             "mlp_bias": False,
             "model_type": "llama",
             "num_attention_heads": sizes.heads,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from language_model import HEAD_WIDTH, NORM_EPSILON, ROPE_THETA, LanguageModel, Rotary, attend, scaled_normal
+from language_model import HEAD_WIDTH, MAX_POSITIONS, NORM_EPSILON, ROPE_THETA, LanguageModel, Rotary, attend, scaled_normal
 
 ROTATED_SHARE = 0.25
 
@@ -95,6 +95,7 @@ class NeoxModel(LanguageModel):
             "hidden_size": sizes.width,
             "intermediate_size": sizes.ffn,
             "layer_norm_eps": NORM_EPSILON,
+            "max_position_embeddings": MAX_POSITIONS,
             "model_type": "gpt_neox",
             "num_attention_heads": sizes.heads,
             "num_hidden_layers": sizes.layers,

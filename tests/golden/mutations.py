@@ -106,7 +106,7 @@ def prepare(folder):
         for name in filter(None, listed.split("\0")):
             if (ROOT / name).is_file():
                 (sources / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, sources / name)
+                shutil.copy(ROOT / name, sources / name)
     (sources / ".venv").unlink(missing_ok=True)
     (sources / ".venv").symlink_to(ROOT / ".venv")
     subprocess.run(["cmake", "-G", "Ninja", "-S", str(sources), "-B", str(folder / "build"), "-DCMAKE_BUILD_TYPE=Release"],
