@@ -19,6 +19,7 @@
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/base/host.hpp"
 #include "memcap/base/log.hpp"
 #include "memcap/config/load.hpp"
 #include "memcap/mpi/session.hpp"
@@ -86,7 +87,7 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
 
 Rank join_ranks() {
     Rank self;
-    self.host = store::host_name();
+    self.host = host_name();
     if (mpi::Session::launched_by_mpi()) {
         self.session = std::make_unique<mpi::Session>();
         self.rank = self.session->rank();

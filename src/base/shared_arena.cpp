@@ -22,6 +22,7 @@
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/files.hpp"
 #include "memcap/base/hash.hpp"
+#include "memcap/base/host.hpp"
 
 namespace memcap {
 
@@ -107,7 +108,8 @@ std::shared_ptr<SharedArena> SharedArena::open(const std::string& key, std::size
     std::error_code problem;
     auto folder = std::filesystem::temp_directory_path(problem);
     if (problem) folder = "/tmp";
-    const std::string name = sha256_hex(as_bytes(key)).substr(0, 24);
+    // The folder may be one that nodes share; locks and processes are of one node.
+    const std::string name = sha256_hex(as_bytes(key + " on " + host_name())).substr(0, 24);
     arena->key_ = key;
     arena->register_path_ = folder / fmt::format("memcap-{}-{}", ::geteuid(), name);
     arena->register_ = open_locked(arena->register_path_, arena->why_alone_);

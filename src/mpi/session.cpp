@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <array>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +14,7 @@
 
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/base/host.hpp"
 #include "mpi/c_api.hpp"
 #include "mpi/mpi_transport.hpp"
 
@@ -38,11 +38,6 @@ long launched_size() {
         if (const auto size = environment_number(name)) return *size;
     }
     return 1;
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 /// Sleeps until all ranks have come here: MPI_Finalize would keep a core busy while rank 0 still writes

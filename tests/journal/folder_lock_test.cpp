@@ -1,5 +1,6 @@
 // The lock of a run folder: one holder, stale ones are taken over, others are named.
 #include "memcap/store/journal/folder_lock.hpp"
+#include "memcap/base/host.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

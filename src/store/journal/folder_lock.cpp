@@ -17,6 +17,7 @@
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/base/host.hpp"
 #include "memcap/base/log.hpp"
 
 namespace memcap::store {
@@ -169,12 +170,6 @@ std::optional<LockOwner> read_lock(const std::filesystem::path& file) {
     auto owner = read_owner(descriptor);
     ::close(descriptor);
     return owner;
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    ::gethostname(name.data(), name.size() - 1);
-    return name.data();
 }
 
 }  // namespace memcap::store

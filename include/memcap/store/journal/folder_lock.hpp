@@ -47,7 +47,4 @@ class FolderLock {
 /// Who holds the lock, if there is a lock file that can be read. Takes no lock.
 std::optional<LockOwner> read_lock(const std::filesystem::path& file);
 
-/// The name of this host.
-std::string host_name();
-
 }  // namespace memcap::store
