@@ -175,6 +175,8 @@ def models_table(models: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     for column in columns:
         if pd.api.types.is_numeric_dtype(shown[column]):
             shown[column] = shown[column].map(lambda value: number(value, 0))
+    if "context_tokens" in columns:
+        shown["context_tokens"] = shown["context_tokens"].replace("0", "no limit")
     return shown.rename(columns=titles).reset_index(drop=True)
 
 

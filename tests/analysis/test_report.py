@@ -105,6 +105,11 @@ class Tables(unittest.TestCase):
                          [["Llama-3.2-1B", "1", "9", "512"], ["Llama-3.2-1B", "2", "≥ 9", "1,024"]])
         self.assertEqual(shown["paper's "].iloc[0], "426.2 ± 79.2")
 
+    def test_a_model_that_takes_any_length_has_no_context_limit(self):
+        models = pd.DataFrame({"name": ["short", "any"], "context_tokens": [2048, 0]})
+        shown = tables.models_table(models, ["short", "any"])
+        self.assertEqual(list(shown["Context, tokens"]), ["2,048", "no limit"])
+
     def test_labels_name_only_what_varies(self):
         self.assertEqual([s.label for s in tables.settings(frame(trial(5, 4)))], ["c"])
         both = frame(trial(5, 4), trial(5, 4, protocol="hot", prefix=64))
