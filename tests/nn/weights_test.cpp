@@ -2,6 +2,7 @@
 #include "memcap/nn/weights.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,6 +43,9 @@ class WeightReaderTest : public ::testing::Test {
   protected:
     WeightReaderTest() {
         ::setenv("TMPDIR", temporary_.path().c_str(), 1);
+        // The processes forked below have none of their parent's other threads, and would wait for them for
+        // ever.
+        at::set_num_threads(1);
         at::manual_seed(5);
         a_ = at::randn({300, 257});
         b_ = at::randn({100, 257}) * 1e-3;
