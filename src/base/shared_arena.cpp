@@ -104,7 +104,7 @@ int open_locked(const std::string& path, std::string& why) {
 }  // namespace
 
 std::shared_ptr<SharedArena> SharedArena::open(const std::string& key, std::size_t most_bytes) {
-    const std::shared_ptr<SharedArena> arena(new SharedArena());
+    std::shared_ptr<SharedArena> arena(new SharedArena());
     std::error_code problem;
     auto folder = std::filesystem::temp_directory_path(problem);
     if (problem) folder = "/tmp";
