@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("benchmarks", "cmake", "include", "src", "tests")
+FOLDERS = ("benchmarks", "cmake", "experiments", "include", "src", "tests")
 SUFFIXES = (".cpp", ".hpp", ".h", ".cu", ".cuh")
 # The layout that one version makes is not that of another.
 CLANG_FORMAT = "clang-format-14"

@@ -261,6 +261,19 @@ TEST_F(Journal, StatusCountsWhatTheLastPlanAsksFor) {
     EXPECT_FALSE(status.owner);
 }
 
+TEST_F(Journal, ARunHasARateFromItsFirstResultOn) {
+    auto writer = write();
+    tables.launches.back().started_utc = "2026-11-23T10:00:00Z";
+    writer.append(tables);
+    for (std::size_t row = 0; row < 3; ++row) {
+        record::TrialRecord finished = sample_record(tables.rows[row]);
+        finished.finished_utc = "2026-11-23T10:00:00Z";
+        writer.append(finished);
+    }
+    // Times have whole seconds: three results within the first one are three a second, not an unknown rate.
+    EXPECT_DOUBLE_EQ(read_status(folder).rate_per_s(), 3.0);
+}
+
 TEST_F(Journal, StatusOfAFolderWithoutARunIsAnError) {
     EXPECT_THROW(read_status(RunFolder(place / "nothing")), StoreError);
 }

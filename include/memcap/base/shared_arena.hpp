@@ -13,8 +13,8 @@ namespace memcap {
 
 /// Named regions of anonymous memory. The first process that opens a key is its maker and fills it, while the
 /// others that open the same key wait; then all map the same pages, sealed against any change. The memory
-/// goes with the last process that holds it, however that ends: nothing is left behind but an empty file of
-/// some bytes in the folder for temporary files. If the maker ends before publish(), the next one that waits
+/// goes with the last process that holds it, however that ends: nothing is left behind but a file of some
+/// bytes in the folder for temporary files. If the maker ends before publish(), the next one that waits
 /// is the maker. Processes of other users and other nodes share nothing.
 class SharedArena {
   public:

@@ -1,6 +1,7 @@
 // Counting a run's trials from its journal.
 #include "memcap/store/journal/run_status.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <unordered_set>
 
@@ -61,7 +62,8 @@ RunStatus read_status(const RunFolder& folder) {
     }
     status.planned = planned.size();
     if (const auto started = seconds_of(status.started_utc); started > 0 && status.done_in_launch > 0) {
-        status.elapsed_in_launch_s = static_cast<double>(seconds_of(status.last_result_utc) - started);
+        status.elapsed_in_launch_s =
+            std::max(1.0, static_cast<double>(seconds_of(status.last_result_utc) - started));
     }
     status.owner = read_lock(folder.lock_file());
     status.damaged_bytes = state.report().damaged_bytes;

@@ -22,8 +22,9 @@ struct RunStatus {
     std::string ended_utc;    ///< of the last launch; empty while it runs, or if it died
     std::string last_result_utc;
     std::uint64_t done_in_launch = 0;  ///< trials that the last launch has finished
-    double elapsed_in_launch_s = 0.0;  ///< from its start to its last result
-    std::optional<LockOwner> owner;    ///< who holds the folder now
+    double elapsed_in_launch_s =
+        0.0;  ///< from its start to its last result, at least 1: times have whole seconds
+    std::optional<LockOwner> owner;  ///< who holds the folder now
     std::uint64_t damaged_bytes = 0;
 
     std::uint64_t open() const { return planned - done - failed; }
