@@ -15,6 +15,11 @@ if(TorchWheel_FOUND AND NOT TARGET torch::wheel)
   target_include_directories(torch::wheel SYSTEM INTERFACE
     ${TorchWheel_ROOT}/include ${TorchWheel_ROOT}/include/torch/csrc/api/include)
   target_link_libraries(torch::wheel INTERFACE ${TorchWheel_CPU} ${TorchWheel_C10})
+  # at::parallel_for is a template that stays serial in code compiled without OpenMP; the wheel's own run time
+  # serves both, since two of them in one process would fight for the cores.
+  find_library(TorchWheel_OPENMP NAMES libgomp.so.1 PATHS ${TorchWheel_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
+  target_compile_options(torch::wheel INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+  target_link_libraries(torch::wheel INTERFACE ${TorchWheel_OPENMP})
   # The wheel's own libraries (OpenMP, CUDA run time, CUPTI) are found at run time by these paths.
   set(TorchWheel_RPATH ${TorchWheel_ROOT}/lib)
   file(GLOB TorchWheel_NVIDIA ${TorchWheel_SITE}/nvidia/*/lib)

@@ -31,6 +31,28 @@ function(memcap_layer name)
   endif()
 endfunction()
 
+# memcap_kernels(TARGET FOLDER) compiles the kernels of a folder once per instruction set into the target.
+function(memcap_kernels target folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp)
+  set(isas plain:4:)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND isas v3:8:-march=x86-64-v3 v4:16:-march=x86-64-v4)
+  endif()
+  foreach(isa ${isas})
+    string(REPLACE ":" ";" parts ${isa})
+    list(GET parts 0 name)
+    list(GET parts 1 floats)
+    list(GET parts 2 flags)
+    add_library(${target}_${name} OBJECT ${sources})
+    # Vectors wider than what the flags of other files allow are passed to no other file.
+    target_compile_options(${target}_${name} PRIVATE ${flags} -Wno-psabi)
+    target_compile_definitions(${target}_${name} PRIVATE MEMCAP_ISA=${name} MEMCAP_ISA_FLOATS=${floats})
+    target_include_directories(${target}_${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+    target_link_libraries(${target}_${name} PRIVATE memcap_flags)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${name}>)
+  endforeach()
+endfunction()
+
 # One precompiled header serves all torch targets: the first target builds it, the others reuse it.
 function(memcap_torch_precompiled_header target)
   get_property(owner GLOBAL PROPERTY MEMCAP_TORCH_PCH_OWNER)

@@ -1,10 +1,13 @@
-// Non-linearities, gates and their gradients.
+// Autograd nodes of the non-linearities and their gates.
 #include "memcap/nn/activation.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "memcap/base/contracts.hpp"
+#include <algorithm>
+
+#include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
 
@@ -13,79 +16,73 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor value_of(const at::Tensor& x, Activation kind) {
-    switch (kind) {
-        case Activation::silu:
-            return at::silu(x);
-        case Activation::relu:
-            return at::relu(x);
-        case Activation::gelu:
-            return at::gelu(x);
-        case Activation::gelu_tanh:
-            return at::gelu(x, "tanh");
-    }
-    MEMCAP_EXPECT(false);
+enum class Gate : bool { absent, present };
+
+/// Runs `kernel` over the rows of a task that describes all of them.
+void over_rows(void (*kernel)(const kernels::ActivationTask&), const kernels::ActivationTask& all,
+               std::int64_t input_step, std::int64_t gradient_step, std::int64_t result_step) {
+    constexpr std::int64_t kGrainElements = 8'192;
+    const std::int64_t grain = std::max<std::int64_t>(1, kGrainElements / all.width);
+    at::parallel_for(0, all.rows, grain, [&](std::int64_t first, std::int64_t last) {
+        kernels::ActivationTask some = all;
+        some.rows = last - first;
+        some.x += first * input_step;
+        if (some.gradient != nullptr) some.gradient += first * gradient_step;
+        some.result += first * result_step;
+        kernel(some);
+    });
 }
 
-/// gradient * f'(x)
-at::Tensor gradient_of(const at::Tensor& gradient, const at::Tensor& x, Activation kind) {
-    switch (kind) {
-        case Activation::silu:
-            return at::silu_backward(gradient, x);
-        case Activation::relu:
-            return at::threshold_backward(gradient, x, 0);
-        case Activation::gelu:
-            return at::gelu_backward(gradient, x);
-        case Activation::gelu_tanh:
-            return at::gelu_backward(gradient, x, "tanh");
-    }
-    MEMCAP_EXPECT(false);
-}
-
-Activation kind_of(AutogradContext* context) {
-    return static_cast<Activation>(context->saved_data["kind"].toInt());
-}
-
-struct ActivateFunction : torch::autograd::Function<ActivateFunction> {
-    static at::Tensor forward(AutogradContext* context, const at::Tensor& x, std::int64_t kind) {
+/// x: [..., M], or with a gate [..., 2 M].
+struct ActivationFunction : torch::autograd::Function<ActivationFunction> {
+    static at::Tensor forward(AutogradContext* context, const at::Tensor& given, Activation kind, Gate gate) {
+        const at::Tensor x = given.contiguous();
+        const bool gated = gate == Gate::present;
+        std::vector<std::int64_t> shape = x.sizes().vec();
+        if (gated) shape.back() /= 2;
+        const at::Tensor y = at::empty(shape, x.options());
+        const std::int64_t width = shape.back();
+        over_rows(kernels::cpu_kernels().activation_forward,
+                  {.kind = kind,
+                   .gated = gated,
+                   .rows = y.numel() / width,
+                   .width = width,
+                   .x = x.const_data_ptr<float>(),
+                   .gradient = nullptr,
+                   .result = y.mutable_data_ptr<float>()},
+                  x.size(-1), 0, width);
         context->save_for_backward({x});
-        context->saved_data["kind"] = kind;
-        return value_of(x, static_cast<Activation>(kind));
+        context->saved_data["kind"] = static_cast<std::int64_t>(kind);
+        context->saved_data["gated"] = gated;
+        return y;
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
-        return {gradient_of(gradients[0], context->get_saved_variables()[0], kind_of(context)), {}};
-    }
-};
-
-struct GatedFunction : torch::autograd::Function<GatedFunction> {
-    static at::Tensor forward(AutogradContext* context, const at::Tensor& gate_up, std::int64_t kind) {
-        context->save_for_backward({gate_up});
-        context->saved_data["kind"] = kind;
-        const auto halves = gate_up.chunk(2, -1);
-        return value_of(halves[0], static_cast<Activation>(kind)).mul_(halves[1]);
-    }
-
-    static variable_list backward(AutogradContext* context, variable_list gradients) {
-        const Activation kind = kind_of(context);
-        const at::Tensor gate_up = context->get_saved_variables()[0];
-        const auto halves = gate_up.chunk(2, -1);
-        at::Tensor gradient = at::empty_like(gate_up);
-        auto parts = gradient.chunk(2, -1);
-        parts[0].copy_(gradient_of(gradients[0].mul(halves[1]), halves[0], kind));
-        at::mul_out(parts[1], gradients[0], value_of(halves[0], kind));
-        return {gradient, {}};
+        const at::Tensor x = context->get_saved_variables()[0];
+        const at::Tensor gradient = gradients[0].contiguous();
+        const at::Tensor gradient_x = at::empty_like(x);
+        const std::int64_t width = gradient.size(-1);
+        over_rows(kernels::cpu_kernels().activation_backward,
+                  {.kind = static_cast<Activation>(context->saved_data["kind"].toInt()),
+                   .gated = context->saved_data["gated"].toBool(),
+                   .rows = gradient.numel() / width,
+                   .width = width,
+                   .x = x.const_data_ptr<float>(),
+                   .gradient = gradient.const_data_ptr<float>(),
+                   .result = gradient_x.mutable_data_ptr<float>()},
+                  x.size(-1), width, x.size(-1));
+        return {gradient_x, {}, {}};
     }
 };
 
 }  // namespace
 
 at::Tensor activate(const at::Tensor& x, Activation kind) {
-    return ActivateFunction::apply(x, static_cast<std::int64_t>(kind));
+    return ActivationFunction::apply(x, kind, Gate::absent);
 }
 
 at::Tensor gated(const at::Tensor& gate_up, Activation kind) {
-    return GatedFunction::apply(gate_up, static_cast<std::int64_t>(kind));
+    return ActivationFunction::apply(gate_up, kind, Gate::present);
 }
 
 at::Tensor clip(const at::Tensor& x, double lowest, double highest) {

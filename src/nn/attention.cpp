@@ -1,14 +1,131 @@
-// Attention on libtorch's operations, which bring their own backward.
+// Attention: own loops for float32 on a CPU, libtorch's fused operation for the rest.
 #include "memcap/nn/attention.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <limits>
 #include <optional>
+#include <tuple>
+#include <utility>
+
+#include "memcap/base/contracts.hpp"
+#include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
 
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// Everything but the projections that a node needs; the tables keep what they were when it was made.
+struct HeadsPlan {
+    HeadLayout layout;
+    AttentionOptions options;
+    at::Tensor cosine;  ///< [T, rotated / 2], or undefined
+    at::Tensor sine;
+};
+
+struct KeptPlan : torch::CustomClassHolder {
+    explicit KeptPlan(HeadsPlan kept) : plan(std::move(kept)) {}
+    HeadsPlan plan;
+};
+
+/// One key/value head of one slot as a task of the kernel; `index` counts heads within slots.
+kernels::AttentionTask task_of(const HeadsPlan& plan, const at::Tensor& projected, const at::Tensor& log_sum,
+                               std::int64_t index) {
+    const HeadLayout& layout = plan.layout;
+    const std::int64_t positions = projected.size(1);
+    const std::int64_t slot = index / layout.key_heads;
+    const std::int64_t head = index % layout.key_heads;
+    const std::int64_t shared_by = layout.query_heads / layout.key_heads;
+    const std::int64_t first_query = head * shared_by;
+    const float* row = projected.const_data_ptr<float>() + slot * positions * layout.width();
+    kernels::AttentionTask task{
+        .positions = positions,
+        .query_heads = shared_by,
+        .head_width = layout.head_width,
+        .position_stride = layout.width(),
+        .query_stride = layout.query_stride,
+        .query = row + first_query * layout.query_stride,
+        .key = row + layout.key_first + head * layout.key_stride,
+        .value = row + layout.value_first + head * layout.key_stride,
+        .scale = static_cast<float>(plan.options.scale),
+        .window = plan.options.window,
+        .soft_cap = static_cast<float>(plan.options.soft_cap),
+        .mixed_stride = layout.query_heads * layout.head_width,
+        .log_sum = log_sum.mutable_data_ptr<float>() + (slot * layout.query_heads + first_query) * positions};
+    if (plan.cosine.defined()) {
+        task.cosine = plan.cosine.const_data_ptr<float>();
+        task.sine = plan.sine.const_data_ptr<float>();
+        task.rotated = 2 * plan.cosine.size(1);
+    }
+    return task;
+}
+
+/// Where the mixed values of a task's query heads begin in [B, T, H * d].
+std::int64_t mixed_offset(const HeadLayout& layout, std::int64_t positions, std::int64_t index) {
+    const std::int64_t slot = index / layout.key_heads;
+    const std::int64_t first_query = index % layout.key_heads * (layout.query_heads / layout.key_heads);
+    return (slot * positions * layout.query_heads + first_query) * layout.head_width;
+}
+
+/// Runs body(index, scratch) for each key/value head of each slot.
+template <class Body>
+void for_each_head(const HeadLayout& layout, const at::Tensor& projected, const Body& body) {
+    const std::int64_t scratch_floats =
+        kernels::cpu_kernels().attention_scratch_floats(projected.size(1), layout.head_width);
+    at::parallel_for(0, projected.size(0) * layout.key_heads, 1, [&](std::int64_t first, std::int64_t last) {
+        const at::Tensor scratch = at::empty({scratch_floats}, at::kFloat);
+        for (std::int64_t i = first; i < last; ++i) body(i, scratch.mutable_data_ptr<float>());
+    });
+}
+
+struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
+    static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const HeadsPlan& plan) {
+        const at::Tensor projected = given.contiguous();
+        const HeadLayout& layout = plan.layout;
+        const std::int64_t positions = projected.size(1);
+        const at::Tensor mixed = at::empty(
+            {projected.size(0), positions, layout.query_heads * layout.head_width}, projected.options());
+        const at::Tensor log_sum =
+            at::empty({projected.size(0), layout.query_heads, positions}, projected.options());
+        for_each_head(layout, projected, [&](std::int64_t index, float* scratch) {
+            kernels::AttentionTask task = task_of(plan, projected, log_sum, index);
+            task.mixed = mixed.mutable_data_ptr<float>() + mixed_offset(layout, positions, index);
+            task.scratch = scratch;
+            kernels::cpu_kernels().attention_forward(task);
+        });
+        context->save_for_backward({projected, log_sum});
+        context->saved_data["plan"] = at::IValue::make_capsule(c10::make_intrusive<KeptPlan>(plan));
+        return mixed;
+    }
+
+    static variable_list backward(AutogradContext* context, variable_list gradients) {
+        const auto saved = context->get_saved_variables();
+        const auto kept = context->saved_data["plan"].toCapsule();
+        const HeadsPlan& plan = static_cast<const KeptPlan&>(*kept).plan;
+        const HeadLayout& layout = plan.layout;
+        const at::Tensor& projected = saved[0];
+        const std::int64_t positions = projected.size(1);
+        const at::Tensor gradient = gradients[0].contiguous();
+        const at::Tensor gradient_projected = at::empty_like(projected);
+        for_each_head(layout, projected, [&](std::int64_t index, float* scratch) {
+            kernels::AttentionTask task = task_of(plan, projected, saved[1], index);
+            float* to = gradient_projected.mutable_data_ptr<float>();
+            const float* from = projected.const_data_ptr<float>();
+            task.gradient_query = to + (task.query - from);
+            task.gradient_key = to + (task.key - from);
+            task.gradient_value = to + (task.value - from);
+            task.gradient = gradient.const_data_ptr<float>() + mixed_offset(layout, positions, index);
+            task.scratch = scratch;
+            kernels::cpu_kernels().attention_backward(task);
+        });
+        return {gradient_projected, {}};
+    }
+};
 
 /// [T, T] bool: which keys (columns) a query (row) sees.
 at::Tensor visible(std::int64_t positions, std::int64_t window, at::Device device) {
@@ -34,24 +151,64 @@ at::Tensor capped_attention(const at::Tensor& q, const at::Tensor& k, const at::
     return at::matmul(mode.factor(shares), for_queries(v));
 }
 
-}  // namespace
-
-at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const AttentionOptions& options, const ProductMode& mode) {
+/// Attention whose products have other factors than float32, or another device than a CPU.
+at::Tensor library_attention(const at::Tensor& projected, const HeadLayout& layout, const RotaryTable* rotary,
+                             const AttentionOptions& options, const ProductMode& mode) {
+    const auto heads = [&](std::int64_t first, std::int64_t stride, std::int64_t count) {
+        if (stride == layout.head_width)
+            return projected.narrow(-1, first, count * stride).unflatten(-1, {count, stride});
+        return projected.unflatten(-1, {count, stride}).narrow(-1, first, layout.head_width);
+    };
+    const auto rotated = [rotary](const at::Tensor& x) { return rotary == nullptr ? x : rotary->rotate(x); };
     const auto heads_first = [&mode](const at::Tensor& x) { return mode.factor(x).transpose(1, 2); };
-    const std::int64_t positions = q.size(1);
+    const at::Tensor q = heads_first(rotated(heads(0, layout.query_stride, layout.query_heads)));
+    const at::Tensor k = heads_first(rotated(heads(layout.key_first, layout.key_stride, layout.key_heads)));
+    const at::Tensor v = heads_first(heads(layout.value_first, layout.key_stride, layout.key_heads));
+    const std::int64_t positions = projected.size(1);
     at::Tensor mixed;
     if (options.soft_cap > 0) {
-        mixed = capped_attention(heads_first(q), heads_first(k), heads_first(v), options, mode);
+        mixed = capped_attention(q, k, v, options, mode);
     } else {
         const bool windowed = options.window > 0 && options.window < positions;
-        const auto mask = windowed ? std::optional<at::Tensor>(visible(positions, options.window, q.device()))
-                                   : std::nullopt;
-        mixed = at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v), mask,
-                                                 /*dropout_p=*/0.0, /*is_causal=*/!windowed, options.scale,
-                                                 /*enable_gqa=*/q.size(2) != k.size(2));
+        const auto mask =
+            windowed ? std::optional(visible(positions, options.window, projected.device())) : std::nullopt;
+        mixed = at::scaled_dot_product_attention(q, k, v, mask, /*dropout_p=*/0.0, /*is_causal=*/!windowed,
+                                                 options.scale,
+                                                 /*enable_gqa=*/layout.query_heads != layout.key_heads);
     }
     return mixed.transpose(1, 2).flatten(2).to(at::kFloat);
+}
+
+}  // namespace
+
+HeadLayout HeadLayout::stacked(std::int64_t query_heads, std::int64_t key_heads, std::int64_t head_width) {
+    return {.query_heads = query_heads,
+            .key_heads = key_heads,
+            .head_width = head_width,
+            .query_stride = head_width,
+            .key_first = query_heads * head_width,
+            .key_stride = head_width,
+            .value_first = (query_heads + key_heads) * head_width};
+}
+
+HeadLayout HeadLayout::interleaved(std::int64_t heads, std::int64_t head_width) {
+    return {.query_heads = heads,
+            .key_heads = heads,
+            .head_width = head_width,
+            .query_stride = 3 * head_width,
+            .key_first = head_width,
+            .key_stride = 3 * head_width,
+            .value_first = 2 * head_width};
+}
+
+at::Tensor causal_attention(const at::Tensor& projected, const HeadLayout& layout, const RotaryTable* rotary,
+                            const AttentionOptions& options, const ProductMode& mode) {
+    MEMCAP_EXPECT(projected.dim() == 3 && projected.size(2) == layout.width());
+    if (!projected.is_cpu() || mode.rounded != at::kFloat)
+        return library_attention(projected, layout, rotary, options, mode);
+    HeadsPlan plan{.layout = layout, .options = options, .cosine = {}, .sine = {}};
+    if (rotary != nullptr) std::tie(plan.cosine, plan.sine) = rotary->tables(projected.size(1));
+    return AttentionFunction::apply(projected, plan);
 }
 
 }  // namespace memcap::nn

@@ -2,17 +2,30 @@
 #include "memcap/nn/head_loss.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 
 #include "memcap/base/contracts.hpp"
+#include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
 
 namespace {
-/// Logits of a chunk stay within 64 MiB.
-constexpr std::int64_t kChunkLogits = std::int64_t{1} << 24;
+/// Rows whose logits exist at once: these fit the second cache of each thread's core, but products of fewer
+/// rows than kFewestRows read the weights too often.
+std::int64_t chunk_rows(std::int64_t vocabulary) {
+    constexpr std::int64_t kCachedLogits = 262'144;
+    constexpr std::int64_t kFewestRows = 256;
+    return at::get_num_threads() * std::max(kFewestRows, kCachedLogits / vocabulary);
+}
+
+/// Rows that are worth a thread of their own.
+std::int64_t grain_rows(std::int64_t vocabulary) {
+    constexpr std::int64_t kGrainLogits = 16'384;
+    return std::max<std::int64_t>(1, kGrainLogits / vocabulary);
+}
 }  // namespace
 
 at::Tensor Head::logits(const at::Tensor& hidden) const {
@@ -32,28 +45,25 @@ HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor&
                   .gradient = {}};
     if (gradient == Gradient::compute) loss.gradient = at::empty(hidden.sizes(), hidden.options());
 
-    const std::int64_t chunk = std::max<std::int64_t>(1, kChunkLogits / head.linear.weight().size(0));
+    const std::int64_t vocabulary = head.linear.weight().size(0);
+    const std::int64_t chunk = chunk_rows(vocabulary);
     for (std::int64_t first = 0; first < rows; first += chunk) {
         const std::int64_t count = std::min(chunk, rows - first);
-        const at::Tensor wanted = target.narrow(0, first, count).unsqueeze(1);
-        at::Tensor logits = head.logits(hidden.narrow(0, first, count));
-        const auto [largest, best] = logits.max(1, true);
-        loss.correct.narrow(0, first, count).copy_(best.eq(wanted).squeeze(1));
-        // d(capped logit) / d(logit) = 1 - tanh^2
-        const at::Tensor slope = head.soft_cap != 0 && gradient == Gradient::compute
-                                     ? logits.div(head.soft_cap).square_().neg_().add_(1.0)
-                                     : at::Tensor();
-        logits.sub_(largest);
-        const at::Tensor wanted_logit = logits.gather(1, wanted);
-        logits.exp_();
-        const at::Tensor total = logits.sum(1, true);
-        loss.nll_nats.narrow(0, first, count).copy_(total.log().sub_(wanted_logit).squeeze(1));
-        if (gradient == Gradient::omit) continue;
-        const at::Tensor row_weight = weight.narrow(0, first, count).unsqueeze(1);
-        logits.mul_(row_weight.div(total));
-        logits.scatter_add_(1, wanted, row_weight.neg());
-        if (slope.defined()) logits.mul_(slope);
-        loss.gradient.narrow(0, first, count).copy_(head.linear.transposed(logits));
+        const at::Tensor logits = head.linear(hidden.narrow(0, first, count));
+        at::parallel_for(0, count, grain_rows(vocabulary), [&](std::int64_t begin, std::int64_t end) {
+            kernels::cpu_kernels().head_rows(
+                {.rows = end - begin,
+                 .vocabulary = vocabulary,
+                 .logits = logits.mutable_data_ptr<float>() + begin * vocabulary,
+                 .target = target.const_data_ptr<std::int64_t>() + first + begin,
+                 .weight =
+                     gradient == Gradient::compute ? weight.const_data_ptr<float>() + first + begin : nullptr,
+                 .soft_cap = static_cast<float>(head.soft_cap),
+                 .nll_nats = loss.nll_nats.mutable_data_ptr<float>() + first + begin,
+                 .correct = loss.correct.mutable_data_ptr<bool>() + first + begin});
+        });
+        if (gradient == Gradient::compute)
+            loss.gradient.narrow(0, first, count).copy_(head.linear.transposed(logits));
     }
     return loss;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "memcap/base/contracts.hpp"
+#include "nn/detail/cpu_product.hpp"
 
 namespace memcap::nn {
 
@@ -52,7 +53,12 @@ const at::Tensor& Linear::weight() const {
 at::Tensor Linear::forward(const at::Tensor& x) const {
     const at::Tensor factor = mode_.factor(x);
     at::Tensor y;
-    if (parts_.size() == 1) {
+    if (parts_.size() == 1 && x.is_cpu()) {
+        const bool adds_bias = mode_.multiplied == at::kFloat;
+        y = detail::cpu_product(factor, parts_.front(), adds_bias ? bias_ : at::Tensor());
+        if (adds_bias) return y;
+        y = y.to(at::kFloat);
+    } else if (parts_.size() == 1) {
         y = at::matmul(factor, parts_.front().t()).to(at::kFloat);
     } else {
         const at::Tensor rows = factor.flatten(0, -2);
@@ -77,6 +83,8 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
 
 at::Tensor Linear::transposed(const at::Tensor& x) const {
     const at::Tensor factor = mode_.factor(x);
+    if (parts_.size() == 1 && x.is_cpu())
+        return detail::cpu_product(factor, parts_.front().t(), {}).to(at::kFloat);
     if (parts_.size() == 1) return at::matmul(factor, parts_.front()).to(at::kFloat);
     at::Tensor sum;
     std::int64_t first = 0;

@@ -1,10 +1,15 @@
-// Forward and input gradient of the normalisations.
+// Autograd nodes of the normalisations and of sums that are normalised.
 #include "memcap/nn/norm.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <optional>
+
+#include "memcap/base/contracts.hpp"
+#include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
 
@@ -13,60 +18,126 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
-    static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                              double epsilon) {
-        const at::Tensor inverse_rms = x.square().mean(-1, true).add_(epsilon).rsqrt_();
-        context->save_for_backward({x, inverse_rms});
-        context->saved_data["weight"] = weight;
-        return x.mul(inverse_rms).mul_(weight);
+enum class Centre : bool { keep, remove };
+
+/// Rows that are worth a thread of their own.
+std::int64_t grain_rows(std::int64_t width) {
+    constexpr std::int64_t kGrainElements = 16'384;
+    return std::max<std::int64_t>(1, kGrainElements / width);
+}
+
+const float* data_or_null(const at::Tensor& tensor) {
+    return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
+}
+
+/// A weight of more than one row repeats over the rows of x.
+std::int64_t rows_of(const at::Tensor& weight) {
+    return weight.defined() ? weight.numel() / weight.size(-1) : 1;
+}
+
+/// The frozen side of a normalisation, kept by the node without being an input of it.
+struct Scales {
+    at::Tensor weight;
+    at::Tensor bias;
+};
+
+/// Inputs: x and, if there is one, what is added to it. Outputs: the normalised rows, and then the sum.
+struct NormFunction : torch::autograd::Function<NormFunction> {
+    static variable_list forward(AutogradContext* context, const at::Tensor& given,
+                                 const std::optional<at::Tensor>& given_added, const Scales& scales,
+                                 double epsilon, Centre centre) {
+        const at::Tensor x = given.contiguous();
+        const at::Tensor added = given_added ? given_added->contiguous() : at::Tensor();
+        const std::int64_t width = x.size(-1);
+        const std::int64_t rows = x.numel() / width;
+        const at::Tensor sum = added.defined() ? at::empty_like(x) : at::Tensor();
+        const at::Tensor y = at::empty_like(x);
+        const at::Tensor mean = centre == Centre::remove ? at::empty({rows}, x.options()) : at::Tensor();
+        const at::Tensor inverse = at::empty({rows}, x.options());
+        at::parallel_for(0, rows, grain_rows(width), [&](std::int64_t first, std::int64_t last) {
+            const std::int64_t offset = first * width;
+            kernels::cpu_kernels().norm_forward(
+                {.rows = last - first,
+                 .width = width,
+                 .x = x.const_data_ptr<float>() + offset,
+                 .added = added.defined() ? added.const_data_ptr<float>() + offset : nullptr,
+                 .weight = data_or_null(scales.weight),
+                 .weight_rows = rows_of(scales.weight),
+                 .first_row = first,
+                 .bias = data_or_null(scales.bias),
+                 .epsilon = epsilon,
+                 .sum = sum.defined() ? sum.mutable_data_ptr<float>() + offset : nullptr,
+                 .y = y.mutable_data_ptr<float>() + offset,
+                 .mean = mean.defined() ? mean.mutable_data_ptr<float>() + first : nullptr,
+                 .inverse = inverse.mutable_data_ptr<float>() + first});
+        });
+        context->set_materialize_grads(false);
+        context->save_for_backward({sum.defined() ? sum : x, mean, inverse});
+        context->saved_data["weight"] = scales.weight;
+        if (sum.defined()) return {y, sum};
+        return {y};
     }
 
-    // With n = x r and h = w g: dx = r (h - n mean(h n)).
     static variable_list backward(AutogradContext* context, variable_list gradients) {
         const auto saved = context->get_saved_variables();
-        const at::Tensor& inverse_rms = saved[1];
-        const at::Tensor normalised = saved[0].mul(inverse_rms);
-        at::Tensor scaled = gradients[0].mul(context->saved_data["weight"].toTensor());
-        const at::Tensor projection = scaled.mul(normalised).mean(-1, true);
-        return {scaled.addcmul_(normalised, projection, -1).mul_(inverse_rms), {}, {}};
+        const at::Tensor& x = saved[0];
+        const at::Tensor weight = context->saved_data["weight"].toTensor();
+        const at::Tensor through_sum =
+            gradients.size() > 1 && gradients[1].defined() ? gradients[1].contiguous() : at::Tensor();
+        const bool was_sum = gradients.size() > 1;
+        if (!gradients[0].defined()) return {through_sum, was_sum ? through_sum : at::Tensor(), {}, {}, {}};
+        const at::Tensor gradient = gradients[0].contiguous();
+        const std::int64_t width = x.size(-1);
+        const at::Tensor gradient_x = at::empty_like(x);
+        at::parallel_for(0, x.numel() / width, grain_rows(width), [&](std::int64_t first, std::int64_t last) {
+            const std::int64_t offset = first * width;
+            kernels::cpu_kernels().norm_backward(
+                {.rows = last - first,
+                 .width = width,
+                 .x = x.const_data_ptr<float>() + offset,
+                 .weight = data_or_null(weight),
+                 .weight_rows = rows_of(weight),
+                 .first_row = first,
+                 .mean = saved[1].defined() ? saved[1].const_data_ptr<float>() + first : nullptr,
+                 .inverse = saved[2].const_data_ptr<float>() + first,
+                 .gradient = gradient.const_data_ptr<float>() + offset,
+                 .gradient_sum =
+                     through_sum.defined() ? through_sum.const_data_ptr<float>() + offset : nullptr,
+                 .gradient_x = gradient_x.mutable_data_ptr<float>() + offset});
+        });
+        return {gradient_x, was_sum ? gradient_x : at::Tensor(), {}, {}, {}};
     }
 };
 
-struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
-    static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
-                              const std::optional<at::Tensor>& weight, const std::optional<at::Tensor>& bias,
-                              double epsilon) {
-        auto [y, mean, inverse_std] = at::native_layer_norm(x, {x.size(-1)}, weight, bias, epsilon);
-        context->save_for_backward({x, mean, inverse_std});
-        if (weight) context->saved_data["weight"] = *weight;
-        return y;
-    }
+at::Tensor normalised(const at::Tensor& x, const Scales& scales, double epsilon, Centre centre) {
+    return NormFunction::apply(x, std::nullopt, scales, epsilon, centre)[0];
+}
 
-    static variable_list backward(AutogradContext* context, variable_list gradients) {
-        const auto saved = context->get_saved_variables();
-        std::optional<at::Tensor> weight;
-        if (const auto kept = context->saved_data.find("weight"); kept != context->saved_data.end())
-            weight = kept->second.toTensor();
-        const auto found =
-            at::native_layer_norm_backward(gradients[0].contiguous(), saved[0], {saved[0].size(-1)}, saved[1],
-                                           saved[2], weight, std::nullopt, {true, false, false});
-        return {std::get<0>(found), {}, {}, {}};
-    }
-};
-
-std::optional<at::Tensor> if_defined(const at::Tensor& tensor) {
-    return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
+SumAndNorm sum_and_norm(const at::Tensor& x, const at::Tensor& added, const Scales& scales, double epsilon,
+                        Centre centre) {
+    MEMCAP_EXPECT(x.sizes() == added.sizes());
+    auto results = NormFunction::apply(x, std::optional(added), scales, epsilon, centre);
+    return {.sum = std::move(results[1]), .normalised = std::move(results[0])};
 }
 
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
-    return RmsNormFunction::apply(x, weight, epsilon);
+    return normalised(x, {weight, {}}, epsilon, Centre::keep);
 }
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon) {
-    return LayerNormFunction::apply(x, if_defined(weight), if_defined(bias), epsilon);
+    return normalised(x, {weight, bias}, epsilon, Centre::remove);
+}
+
+SumAndNorm add_rms_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight,
+                        double epsilon) {
+    return sum_and_norm(x, added, {weight, {}}, epsilon, Centre::keep);
+}
+
+SumAndNorm add_layer_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight,
+                          const at::Tensor& bias, double epsilon) {
+    return sum_and_norm(x, added, {weight, bias}, epsilon, Centre::remove);
 }
 
 }  // namespace memcap::nn

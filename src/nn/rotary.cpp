@@ -81,6 +81,12 @@ void RotaryTable::reach(std::int64_t positions) const {
     sine_ = angle.sin().to(device_);
 }
 
+std::pair<at::Tensor, at::Tensor> RotaryTable::tables(std::int64_t positions) const {
+    MEMCAP_EXPECT(positions <= positions_);
+    reach(positions);
+    return {cosine_, sine_};
+}
+
 at::Tensor RotaryTable::rotate(const at::Tensor& x) const {
     MEMCAP_EXPECT(x.dim() == 4 && x.size(1) <= positions_ && x.size(3) >= 2 * frequency_.size(0));
     reach(x.size(1));

@@ -94,6 +94,48 @@ TEST_F(Operations, RmsNormFollowsItsFormula) {
                 at::randn({3, 4, 6}));
 }
 
+TEST_F(Operations, ASumThatIsNormalisedPassesBothGradientsOn) {
+    constexpr double kEpsilon = 0.05;
+    for (const std::int64_t width : {5, 16, 70}) {
+        const at::Tensor weight = at::randn({width});
+        const at::Tensor bias = at::randn({width});
+        const at::Tensor added = at::randn({3, 4, width});
+        const at::Tensor wide = added.to(at::kDouble);
+        const auto join = [](const SumAndNorm& both) { return both.normalised * both.sum; };
+        expect_like([&](const at::Tensor& x) { return join(add_rms_norm(x, added, weight, kEpsilon)); },
+                    [&](const at::Tensor& x) {
+                        const at::Tensor sum = x + wide;
+                        return sum / (sum.square().mean(-1, true) + kEpsilon).sqrt() *
+                               weight.to(at::kDouble) * sum;
+                    },
+                    at::randn({3, 4, width}));
+        expect_like(
+            [&](const at::Tensor& x) { return join(add_layer_norm(added, x, weight, bias, kEpsilon)); },
+            [&](const at::Tensor& x) {
+                const at::Tensor sum = x + wide;
+                const at::Tensor centred = sum - sum.mean(-1, true);
+                return (centred / (centred.square().mean(-1, true) + kEpsilon).sqrt() *
+                            weight.to(at::kDouble) +
+                        bias.to(at::kDouble)) *
+                       sum;
+            },
+            at::randn({3, 4, width}));
+        // Where only one of the two is used, its gradient alone passes.
+        const at::Tensor x = at::randn({3, 4, width}).requires_grad_(true);
+        const auto both = add_rms_norm(x, added, weight, kEpsilon);
+        EXPECT_TRUE(at::equal(torch::autograd::grad({both.sum}, {x}, {added})[0], added));
+    }
+}
+
+TEST_F(Operations, NormWeightsOfSeveralRowsRepeat) {
+    const at::Tensor weight = at::randn({3, 6});
+    expect_like([&](const at::Tensor& x) { return rms_norm(x, weight, 0.05); },
+                [&](const at::Tensor& x) {
+                    return x / (x.square().mean(-1, true) + 0.05).sqrt() * weight.to(at::kDouble);
+                },
+                at::randn({3, 4, 3, 6}));
+}
+
 /// The activations by their definitions.
 at::Tensor plain_activation(const at::Tensor& x, Activation kind) {
     switch (kind) {
@@ -112,13 +154,14 @@ at::Tensor plain_activation(const at::Tensor& x, Activation kind) {
 TEST_F(Operations, ActivationsAndTheirGatesFollowTheirFormulas) {
     for (const auto kind : {Activation::silu, Activation::relu, Activation::gelu, Activation::gelu_tanh}) {
         expect_like([kind](const at::Tensor& x) { return activate(x, kind); },
-                    [kind](const at::Tensor& x) { return plain_activation(x, kind); }, at::randn({3, 4, 10}));
+                    [kind](const at::Tensor& x) { return plain_activation(x, kind); },
+                    at::randn({3, 4, 10}) * 3);
         expect_like([kind](const at::Tensor& x) { return gated(x, kind); },
                     [kind](const at::Tensor& x) {
                         const auto halves = x.chunk(2, -1);
                         return plain_activation(halves[0], kind) * halves[1];
                     },
-                    at::randn({3, 4, 10}));
+                    at::randn({3, 4, 74}) * 3);
     }
 }
 
@@ -153,37 +196,55 @@ TEST_F(Operations, EmbeddingIsScaledAndSoIsItsSpread) {
     EXPECT_NEAR(embedding.standard_deviation(), (weight.to(at::kDouble) * 3).std().item<double>(), 1e-5);
 }
 
+/// The first `width` elements of each head of x [B, T, H, d] turned pair by pair, halves paired.
+at::Tensor plain_rotation(const at::Tensor& x, std::int64_t width, double theta) {
+    std::vector<at::Tensor> positions;
+    for (std::int64_t t = 0; t < x.size(1); ++t) {
+        std::vector<at::Tensor> elements;
+        for (std::int64_t i = 0; i < x.size(3); ++i) elements.push_back(x.select(1, t).select(-1, i));
+        const std::vector<at::Tensor> given = elements;
+        for (std::int64_t i = 0; i < width / 2; ++i) {
+            const double angle = static_cast<double>(t) *
+                                 std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+            const at::Tensor& a = given[static_cast<std::size_t>(i)];
+            const at::Tensor& b = given[static_cast<std::size_t>(i + width / 2)];
+            elements[static_cast<std::size_t>(i)] = a * std::cos(angle) - b * std::sin(angle);
+            elements[static_cast<std::size_t>(i + width / 2)] = b * std::cos(angle) + a * std::sin(angle);
+        }
+        positions.push_back(at::stack(elements, -1));
+    }
+    return at::stack(positions, 1);
+}
+
 TEST_F(Operations, RotaryTurnsPairsByPositionTimesFrequency) {
     constexpr std::int32_t kWidth = 6;
     constexpr double kTheta = 100.0;
     const RotaryTable table({.head_width = kWidth, .theta = kTheta, .linear_factor = 1.0, .llama3 = {}}, 16,
                             at::kCPU);
     expect_like([&](const at::Tensor& x) { return table.rotate(x); },
-                [&](const at::Tensor& x) {
-                    std::vector<at::Tensor> positions;
-                    for (std::int64_t t = 0; t < x.size(1); ++t) {
-                        std::vector<at::Tensor> elements(kWidth);
-                        for (std::int64_t i = 0; i < kWidth / 2; ++i) {
-                            const double angle = static_cast<double>(t) *
-                                                 std::pow(kTheta, -2.0 * static_cast<double>(i) / kWidth);
-                            const at::Tensor a = x.select(1, t).select(-1, i);
-                            const at::Tensor b = x.select(1, t).select(-1, i + kWidth / 2);
-                            elements[static_cast<std::size_t>(i)] = a * std::cos(angle) - b * std::sin(angle);
-                            elements[static_cast<std::size_t>(i + kWidth / 2)] =
-                                b * std::cos(angle) + a * std::sin(angle);
-                        }
-                        positions.push_back(at::stack(elements, -1));
-                    }
-                    return at::stack(positions, 1);
-                },
+                [&](const at::Tensor& x) { return plain_rotation(x, kWidth, kTheta); },
                 at::randn({2, 9, 3, kWidth}));
 }
 
-/// Attention as its definition says, in double; query head h uses key head h / share.
-at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                           const AttentionOptions& options) {
-    const std::int64_t share = q.size(2) / k.size(2);
-    const std::int64_t positions = q.size(1);
+/// Attention as its definition says, in double; query head h uses key head h / share. `rotate` acts on a
+/// query or key head [B, T, 1, d].
+at::Tensor plain_attention(const at::Tensor& projected, const HeadLayout& layout,
+                           const AttentionOptions& options,
+                           const std::function<at::Tensor(const at::Tensor&)>& rotate = {}) {
+    const std::int64_t share = layout.query_heads / layout.key_heads;
+    const std::int64_t positions = projected.size(1);
+    const auto heads = [&](std::int64_t first, std::int64_t stride, std::int64_t count, bool rotated) {
+        std::vector<at::Tensor> all;
+        for (std::int64_t head = 0; head < count; ++head) {
+            const at::Tensor own =
+                projected.narrow(-1, first + head * stride, layout.head_width).unsqueeze(2);
+            all.push_back(rotated && rotate ? rotate(own) : own);
+        }
+        return at::cat(all, 2);
+    };
+    const at::Tensor q = heads(0, layout.query_stride, layout.query_heads, true);
+    const at::Tensor k = heads(layout.key_first, layout.key_stride, layout.key_heads, true);
+    const at::Tensor v = heads(layout.value_first, layout.key_stride, layout.key_heads, false);
     const auto wide = [share](const at::Tensor& x) {
         return x.to(at::kDouble).repeat_interleave(share, 2).transpose(1, 2);
     };
@@ -249,25 +310,61 @@ TEST_F(Operations, RotaryGradientOutlivesTheGrowthOfItsTable) {
 }
 
 TEST_F(Operations, CausalAttentionSharesKeysAmongGroupsOfQueriesInItsWindowAndUnderItsCap) {
-    const at::Tensor k = at::randn({2, 7, 2, 8});
-    const at::Tensor v = at::randn({2, 7, 2, 8});
-    for (const std::int64_t window : {0, 2, 3, 7, 20}) {
-        for (const double soft_cap : {0.0, 0.5}) {
-            const AttentionOptions options{.scale = 0.4, .window = window, .soft_cap = soft_cap};
-            expect_like([&](const at::Tensor& q) { return causal_attention(q, k, v, options, {}); },
-                        [&](const at::Tensor& q) { return plain_attention(q, k, v, options); },
-                        at::randn({2, 7, 4, 8}));
+    // Lengths and widths that fill no register, one register, one block of rows, and several of each.
+    for (const std::int64_t positions : {1, 7, 33, 70}) {
+        for (const std::int64_t width : {6, 16, 40}) {
+            const HeadLayout layout = HeadLayout::stacked(4, 2, width);
+            for (const std::int64_t window : {0, 2, 7, 40}) {
+                for (const double soft_cap : {0.0, 0.5}) {
+                    const AttentionOptions options{.scale = 0.4, .window = window, .soft_cap = soft_cap};
+                    expect_like(
+                        [&](const at::Tensor& x) {
+                            return causal_attention(x, layout, nullptr, options, {});
+                        },
+                        [&](const at::Tensor& x) { return plain_attention(x, layout, options); },
+                        at::randn({2, positions, layout.width()}));
+                }
+            }
+        }
+    }
+}
+
+TEST_F(Operations, CausalAttentionRotatesQueriesAndKeysOfEitherLayout) {
+    for (const std::int32_t rotated : {4, 12}) {
+        const RotaryTable table({.head_width = rotated, .theta = 100.0, .linear_factor = 1.0, .llama3 = {}},
+                                64, at::kCPU);
+        const auto rotate = [&](const at::Tensor& x) { return plain_rotation(x, rotated, 100.0); };
+        const AttentionOptions options{.scale = 0.3, .window = 0, .soft_cap = 0.0};
+        for (const auto& layout : {HeadLayout::stacked(6, 2, 12), HeadLayout::interleaved(3, 12)}) {
+            expect_like([&](const at::Tensor& x) { return causal_attention(x, layout, &table, options, {}); },
+                        [&](const at::Tensor& x) { return plain_attention(x, layout, options, rotate); },
+                        at::randn({2, 30, layout.width()}));
         }
     }
 }
 
 TEST_F(Operations, PadsBehindAPositionDoNotReachIt) {
-    at::Tensor q = at::randn({1, 6, 2, 8});
-    at::Tensor k = at::randn({1, 6, 2, 8});
-    at::Tensor v = at::randn({1, 6, 2, 8});
-    const at::Tensor before = causal_attention(q, k, v, {.scale = 1.0}, {}).narrow(1, 0, 4).clone();
-    for (at::Tensor* x : {&q, &k, &v}) x->narrow(1, 4, 2).fill_(1e3);
-    EXPECT_TRUE(at::equal(before, causal_attention(q, k, v, {.scale = 1.0}, {}).narrow(1, 0, 4)));
+    const HeadLayout layout = HeadLayout::stacked(2, 2, 8);
+    at::Tensor projected = at::randn({1, 6, layout.width()});
+    const auto first_four = [&] {
+        return causal_attention(projected, layout, nullptr, {.scale = 1.0}, {}).narrow(1, 0, 4).clone();
+    };
+    const at::Tensor before = first_four();
+    projected.narrow(1, 4, 2).fill_(1e3);
+    EXPECT_TRUE(at::equal(before, first_four()));
+}
+
+TEST_F(Operations, ASlotWithoutNumbersLeavesItsNeighbours) {
+    const HeadLayout layout = HeadLayout::stacked(2, 1, 8);
+    const at::Tensor projected = at::randn({3, 20, layout.width()});
+    const auto mixed = [&] { return causal_attention(projected, layout, nullptr, {.scale = 1.0}, {}); };
+    const at::Tensor before = mixed();
+    projected[1][3].fill_(NAN);
+    projected[1][5].fill_(INFINITY);
+    const at::Tensor after = mixed();
+    EXPECT_TRUE(at::equal(before[0], after[0]));
+    EXPECT_TRUE(at::equal(before[2], after[2]));
+    EXPECT_TRUE(after[1].narrow(0, 3, 17).isnan().all().item<bool>());
 }
 
 /// Head loss against log_softmax in double.

@@ -3,13 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
+#include "memcap/nn/activation_kind.hpp"
 
 namespace memcap::nn {
-
-/// gelu: x Phi(x); gelu_tanh: its tanh approximation (`gelu_new`, `gelu_pytorch_tanh` in transformers
-/// activations.py).
-enum class Activation : std::uint8_t { silu, relu, gelu, gelu_tanh };
 
 /// f(x) element by element; only x is kept for the backward.
 at::Tensor activate(const at::Tensor& x, Activation kind);

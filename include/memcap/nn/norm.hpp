@@ -13,4 +13,16 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilo
 /// mean of squares. x [..., D]; weight and bias [D], either of them undefined for none.
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon);
 
+/// A residual stream after something was added to it, and its normalised form.
+struct SumAndNorm {
+    at::Tensor sum;
+    at::Tensor normalised;
+};
+
+/// x + added and its rms_norm / layer_norm in one pass; both of one shape.
+SumAndNorm add_rms_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight,
+                        double epsilon);
+SumAndNorm add_layer_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight,
+                          const at::Tensor& bias, double epsilon);
+
 }  // namespace memcap::nn

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 namespace memcap::nn {
 
@@ -35,6 +36,9 @@ class RotaryTable {
     /// Rotates x [B, T, H, d] float32, position = index in T. The first head_width elements of each head are
     /// rotated, their halves paired (rotate_half); the rest stays.
     at::Tensor rotate(const at::Tensor& x) const;
+    /// Cosines and sines [rows, head_width / 2] of at least so many positions, for code that rotates by
+    /// itself.
+    std::pair<at::Tensor, at::Tensor> tables(std::int64_t positions) const;
     /// Positions that the tables hold now.
     std::int64_t table_positions() const { return cosine_.defined() ? cosine_.size(0) : 0; }
 

@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include "memcap/nn/norm.hpp"
+
 namespace memcap::models::families {
 
 nn::Linear read_linear(const nn::WeightReader& weights, const std::string& scope,
@@ -35,9 +37,8 @@ Norm read_norm(const nn::WeightReader& weights, const std::string& name, std::in
 GroupedAttention::GroupedAttention(nn::Linear query_key_value, nn::Linear output, const Sizes& sizes)
     : query_key_value_(std::move(query_key_value)),
       output_(std::move(output)),
-      query_heads_(sizes.num_attention_heads),
-      key_heads_(sizes.num_key_value_heads),
-      head_width_(sizes.head_dim) {}
+      layout_(nn::HeadLayout::stacked(sizes.num_attention_heads, sizes.num_key_value_heads, sizes.head_dim)) {
+}
 
 GroupedAttention::GroupedAttention(const nn::WeightReader& weights, const std::string& layer_scope,
                                    const Sizes& sizes, Bias query_key_value_bias, Bias output_bias)
@@ -49,16 +50,19 @@ GroupedAttention::GroupedAttention(const nn::WeightReader& weights, const std::s
                       output_bias),
           sizes) {}
 
-Heads GroupedAttention::split(const at::Tensor& projected) const {
-    const std::int64_t both = query_heads_ + key_heads_;
-    const at::Tensor heads_BTHd = projected.unflatten(-1, {both + key_heads_, head_width_});
-    return {.query_key = heads_BTHd.narrow(2, 0, both), .value = heads_BTHd.narrow(2, both, key_heads_)};
+at::Tensor GroupedAttention::normalise_heads(const at::Tensor& projected, const at::Tensor& weight,
+                                             double epsilon) const {
+    const std::int64_t heads = layout_.query_heads + layout_.key_heads;
+    const at::Tensor query_key = projected.narrow(-1, 0, layout_.value_first);
+    const at::Tensor normed =
+        nn::rms_norm(query_key.unflatten(-1, {heads, layout_.head_width}), weight, epsilon).flatten(-2);
+    const at::Tensor value = projected.narrow(-1, layout_.value_first, layout_.width() - layout_.value_first);
+    return at::cat({normed, value}, -1);
 }
 
-at::Tensor GroupedAttention::attend(const Heads& heads, const nn::AttentionOptions& options) const {
-    return output_(nn::causal_attention(heads.query_key.narrow(2, 0, query_heads_),
-                                        heads.query_key.narrow(2, query_heads_, key_heads_), heads.value,
-                                        options, output_.mode()));
+at::Tensor GroupedAttention::attend(const at::Tensor& projected, const nn::RotaryTable* rotary,
+                                    const nn::AttentionOptions& options) const {
+    return output_(nn::causal_attention(projected, layout_, rotary, options, output_.mode()));
 }
 
 std::int64_t GroupedAttention::parameters(const Sizes& sizes, Bias query_key_value_bias, Bias output_bias) {

@@ -63,13 +63,6 @@ struct Norm {
 /// name + ".weight" and name + ".bias".
 Norm read_norm(const nn::WeightReader& weights, const std::string& name, std::int64_t width);
 
-/// Heads of one layer at all positions. Queries and keys lie side by side, so that what both need is done at
-/// once.
-struct Heads {
-    at::Tensor query_key;  ///< [B, T, H + G, d]
-    at::Tensor value;      ///< [B, T, G, d]
-};
-
 /// Attention of the Llama line: q_proj, k_proj, v_proj and o_proj under `self_attn.`, grouped keys.
 class GroupedAttention {
   public:
@@ -78,21 +71,20 @@ class GroupedAttention {
     /// From projections that the caller has read: rows of queries, keys and values in this order.
     GroupedAttention(nn::Linear query_key_value, nn::Linear output, const Sizes& sizes);
 
-    /// x [B, T, D] -> [B, T, (H + 2 G) d]
+    /// x [B, T, D] -> [B, T, (H + 2 G) d]: all queries, all keys, all values
     at::Tensor project(const at::Tensor& x_BTD) const { return query_key_value_(x_BTD); }
-    /// What project() gave, cut into heads.
-    Heads split(const at::Tensor& projected) const;
-    /// [B, T, D] from rotated heads.
-    at::Tensor attend(const Heads& heads, const nn::AttentionOptions& options) const;
+    /// What project() gave, with an RMSNorm of each query and key head; weight [H + G, d].
+    at::Tensor normalise_heads(const at::Tensor& projected, const at::Tensor& weight, double epsilon) const;
+    /// [B, T, D] from what project() gave; `rotary` may be null.
+    at::Tensor attend(const at::Tensor& projected, const nn::RotaryTable* rotary,
+                      const nn::AttentionOptions& options) const;
 
     static std::int64_t parameters(const Sizes& sizes, Bias query_key_value_bias, Bias output_bias);
 
   private:
     nn::Linear query_key_value_;
     nn::Linear output_;
-    std::int64_t query_heads_;
-    std::int64_t key_heads_;
-    std::int64_t head_width_;
+    nn::HeadLayout layout_;
 };
 
 /// self_attn.q_norm and k_norm [d] of each layer in `body` ("model."), repeated for the heads they belong to:

@@ -237,12 +237,13 @@ class Gemma final : public Decoder {
     at::Tensor attention(std::size_t index, const at::Tensor& normed_BTD) const {
         const Layer& layer = layers_[index];
         const bool slides = config_.slides[index];
-        Heads heads = layer.attention.split(layer.attention.project(normed_BTD));
-        if (config_.normalises_heads) heads.query_key = normed(heads.query_key, layer.head_norm);
-        heads.query_key = (slides ? local_rotary_ : global_rotary_).rotate(heads.query_key);
-        return layer.attention.attend(heads, {.scale = 1.0 / std::sqrt(config_.query_pre_attn_scalar),
-                                              .window = slides ? config_.sliding_window : 0,
-                                              .soft_cap = config_.attn_logit_softcapping});
+        at::Tensor projected = layer.attention.project(normed_BTD);
+        if (config_.normalises_heads)
+            projected = layer.attention.normalise_heads(projected, layer.head_norm, config_.rms_norm_eps);
+        return layer.attention.attend(projected, slides ? &local_rotary_ : &global_rotary_,
+                                      {.scale = 1.0 / std::sqrt(config_.query_pre_attn_scalar),
+                                       .window = slides ? config_.sliding_window : 0,
+                                       .soft_cap = config_.attn_logit_softcapping});
     }
 
     GemmaConfig config_;

@@ -142,13 +142,11 @@ class Gpt2 final : public Decoder {
     at::Tensor attention(std::size_t index, const at::Tensor& normed_BTD) const {
         const Layer& layer = layers_[index];
         const std::int64_t heads = config_.sizes.num_attention_heads;
-        const at::Tensor all_BTHd =
-            layer.query_key_value(normed_BTD).unflatten(-1, {3 * heads, config_.sizes.head_dim});
         double scale = config_.scale_attn_weights ? inverse_root(config_.sizes.head_dim) : 1.0;
         if (config_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(index + 1);
         return layer.output(nn::causal_attention(
-            all_BTHd.narrow(2, 0, heads), all_BTHd.narrow(2, heads, heads),
-            all_BTHd.narrow(2, 2 * heads, heads), {.scale = scale}, layer.output.mode()));
+            layer.query_key_value(normed_BTD), nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim),
+            nullptr, {.scale = scale}, layer.output.mode()));
     }
 
     at::Tensor mlp(const Layer& layer, const at::Tensor& normed_BTD) const {

@@ -119,13 +119,10 @@ class GptNeoX final : public Decoder {
     }
 
     at::Tensor attention(const Layer& layer, const at::Tensor& normed_BTD) const {
-        const std::int64_t width = config_.sizes.head_dim;
-        const at::Tensor heads_BTHd =
-            layer.query_key_value(normed_BTD).unflatten(-1, {config_.sizes.num_attention_heads, 3 * width});
-        const auto part = [&](std::int64_t index) { return heads_BTHd.narrow(-1, index * width, width); };
-        return layer.dense(nn::causal_attention(rotary_.rotate(part(0)), rotary_.rotate(part(1)), part(2),
-                                                {.scale = inverse_root(config_.sizes.head_dim)},
-                                                layer.dense.mode()));
+        return layer.dense(nn::causal_attention(
+            layer.query_key_value(normed_BTD),
+            nn::HeadLayout::interleaved(config_.sizes.num_attention_heads, config_.sizes.head_dim), &rotary_,
+            {.scale = inverse_root(config_.sizes.head_dim)}, layer.dense.mode()));
     }
 
     at::Tensor mlp(const Layer& layer, const at::Tensor& normed_BTD) const {

@@ -60,9 +60,7 @@ class Mistral final : public PreNormDecoder {
   private:
     at::Tensor attention(std::size_t /*index*/, const GroupedAttention& attention,
                          const at::Tensor& normed_BTD) const override {
-        Heads heads = attention.split(attention.project(normed_BTD));
-        heads.query_key = rotary_.rotate(heads.query_key);
-        return attention.attend(heads,
+        return attention.attend(attention.project(normed_BTD), &rotary_,
                                 {.scale = inverse_root(config().sizes.head_dim), .window = sliding_window_});
     }
 

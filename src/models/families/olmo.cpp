@@ -89,10 +89,9 @@ class Olmo final : public Decoder {
     static at::Tensor normed(const at::Tensor& x) { return nn::layer_norm(x, {}, {}, kNormEpsilon); }
 
     at::Tensor attention(const GroupedAttention& attention, const at::Tensor& normed_BTD) const {
-        Heads heads =
-            attention.split(nn::clip(attention.project(normed_BTD), -config_.clip_qkv, config_.clip_qkv));
-        heads.query_key = rotary_.rotate(heads.query_key);
-        return attention.attend(heads, {.scale = inverse_root(config_.sizes.head_dim)});
+        const at::Tensor projected =
+            nn::clip(attention.project(normed_BTD), -config_.clip_qkv, config_.clip_qkv);
+        return attention.attend(projected, &rotary_, {.scale = inverse_root(config_.sizes.head_dim)});
     }
 
     OlmoConfig config_;

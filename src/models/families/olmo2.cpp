@@ -101,12 +101,11 @@ class Olmo2 final : public Decoder {
         const auto normed = [&](std::int64_t start, std::int64_t width, const at::Tensor& weight) {
             return nn::rms_norm(projected.narrow(-1, start, width), weight, config_.rms_norm_eps);
         };
-        Heads heads = layer.attention.split(
+        const at::Tensor heads =
             at::cat({normed(0, query, layer.query_norm), normed(query, key, layer.key_norm),
                      projected.narrow(-1, query + key, key)},
-                    -1));
-        heads.query_key = rotary_.rotate(heads.query_key);
-        return layer.attention.attend(heads, {.scale = inverse_root(config_.sizes.head_dim)});
+                    -1);
+        return layer.attention.attend(heads, &rotary_, {.scale = inverse_root(config_.sizes.head_dim)});
     }
 
     Olmo2Config config_;

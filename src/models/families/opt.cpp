@@ -157,12 +157,9 @@ class Opt final : public Decoder {
 
     at::Tensor attention(const Layer& layer, const at::Tensor& x_BTD) const {
         const std::int64_t heads = config_.sizes.num_attention_heads;
-        const at::Tensor all_BTHd =
-            layer.query_key_value(x_BTD).unflatten(-1, {3 * heads, config_.sizes.head_dim});
-        return layer.output(
-            nn::causal_attention(all_BTHd.narrow(2, 0, heads), all_BTHd.narrow(2, heads, heads),
-                                 all_BTHd.narrow(2, 2 * heads, heads),
-                                 {.scale = inverse_root(config_.sizes.head_dim)}, layer.output.mode()));
+        return layer.output(nn::causal_attention(
+            layer.query_key_value(x_BTD), nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim),
+            nullptr, {.scale = inverse_root(config_.sizes.head_dim)}, layer.output.mode()));
     }
 
     at::Tensor mlp(const Layer& layer, const at::Tensor& x_BTD) const {

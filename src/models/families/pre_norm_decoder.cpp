@@ -52,13 +52,15 @@ PreNormDecoder::PreNormDecoder(const PreNormConfig& config, Description descript
 
 at::Tensor PreNormDecoder::hidden(const at::Tensor& input_BTE) const {
     const double epsilon = config_.rms_norm_eps;
-    at::Tensor x_BTD = input_BTE;
+    nn::SumAndNorm x{input_BTE, nn::rms_norm(input_BTE, layers_.front().input_norm, epsilon)};
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         const Layer& layer = layers_[i];
-        x_BTD = x_BTD + attention(i, layer.parts.attention, nn::rms_norm(x_BTD, layer.input_norm, epsilon));
-        x_BTD = x_BTD + layer.parts.mlp(nn::rms_norm(x_BTD, layer.post_attention_norm, epsilon));
+        const at::Tensor& next_norm = i + 1 < layers_.size() ? layers_[i + 1].input_norm : final_norm_;
+        x = nn::add_rms_norm(x.sum, attention(i, layer.parts.attention, x.normalised),
+                             layer.post_attention_norm, epsilon);
+        x = nn::add_rms_norm(x.sum, layer.parts.mlp(x.normalised), next_norm, epsilon);
     }
-    return nn::rms_norm(x_BTD, final_norm_, epsilon);
+    return x.normalised;
 }
 
 }  // namespace memcap::models::families

@@ -61,10 +61,9 @@ class Qwen3 final : public PreNormDecoder {
   private:
     at::Tensor attention(std::size_t index, const GroupedAttention& attention,
                          const at::Tensor& normed_BTD) const override {
-        Heads heads = attention.split(attention.project(normed_BTD));
-        heads.query_key =
-            rotary_.rotate(nn::rms_norm(heads.query_key, head_norms_[index], config().rms_norm_eps));
-        return attention.attend(heads,
+        const at::Tensor normed = attention.normalise_heads(attention.project(normed_BTD), head_norms_[index],
+                                                            config().rms_norm_eps);
+        return attention.attend(normed, &rotary_,
                                 {.scale = inverse_root(config().sizes.head_dim), .window = windows_[index]});
     }
 

@@ -87,9 +87,7 @@ class SmolLM3 final : public PreNormDecoder {
   private:
     at::Tensor attention(std::size_t index, const GroupedAttention& attention,
                          const at::Tensor& normed_BTD) const override {
-        Heads heads = attention.split(attention.project(normed_BTD));
-        if (rotates_[index]) heads.query_key = rotary_.rotate(heads.query_key);
-        return attention.attend(heads,
+        return attention.attend(attention.project(normed_BTD), rotates_[index] ? &rotary_ : nullptr,
                                 {.scale = inverse_root(config().sizes.head_dim), .window = windows_[index]});
     }
 

@@ -1,0 +1,12 @@
+// The non-linearities by name.
+#pragma once
+
+#include <cstdint>
+
+namespace memcap::nn {
+
+/// gelu: x Phi(x); gelu_tanh: its tanh approximation (`gelu_new`, `gelu_pytorch_tanh` in transformers
+/// activations.py).
+enum class Activation : std::uint8_t { silu, relu, gelu, gelu_tanh };
+
+}  // namespace memcap::nn
