@@ -43,7 +43,7 @@ double measure_seconds_per_flop(const plan::ModelFacts& facts, std::vector<plan:
     const auto model = models::load(facts.path, trial.precision, at::kCPU);
     memory::SlotsEngine engine(*model, slots_options(setup));
     double slots = 0;
-    for (; engine.has_room(trial.positions()) && slots < kMostSlots; ++slots) engine.enter(trial);
+    for (; engine.has_room(trial) && slots < kMostSlots; ++slots) engine.enter(trial);
     for (int i = 0; i < kWarmUpSteps; ++i) engine.step();
     const double start_s = monotonic_s();
     double steps = 0;

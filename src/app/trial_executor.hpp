@@ -2,9 +2,12 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "app/worker_setup.hpp"
 #include "memcap/memory/slots.hpp"
@@ -42,10 +45,10 @@ class TrialExecutor : public sched::Executor {
     struct Pending {
         sched::LeasedTask leased;
         plan::Trial trial;
+        std::optional<memory::SlotState> state;  ///< of a trial that lost its slot to a shortage of memory
     };
     struct Running {
-        sched::TaskIndex task;
-        std::uint32_t attempt = 1;
+        sched::LeasedTask leased;
         std::int32_t positions = 0;
     };
 
@@ -56,8 +59,9 @@ class TrialExecutor : public sched::Executor {
     bool load_model_of(const plan::Trial& trial, std::string& problem);
     bool matches_loaded(const plan::Trial& trial) const;
     std::size_t wanted() const;
-    void finish(sched::WorkPort& port, const Running& running, record::TrialRecord record) const;
-    void fail(sched::WorkPort& port, const Running& running, const Id128& trial,
+    memory::SlotsOptions options_of_loaded() const;
+    void finish(sched::WorkPort& port, const sched::LeasedTask& leased, record::TrialRecord record) const;
+    void fail(sched::WorkPort& port, const sched::LeasedTask& leased, const Id128& trial,
               record::FailureCategory category, const std::string& message) const;
 
     WorkerSetup setup_;
@@ -68,6 +72,8 @@ class TrialExecutor : public sched::Executor {
     std::int32_t model_index_ = -1;
     Precision precision_ = Precision::float32;
     std::unique_ptr<memory::SlotsEngine> engine_;
+    /// What shortages of memory left of the budget, by model and precision.
+    std::map<std::pair<std::int32_t, Precision>, std::int64_t> reduced_budgets_;
 };
 
 }  // namespace memcap::app

@@ -60,9 +60,10 @@ at::Tensor GroupedAttention::normalise_heads(const at::Tensor& projected, const 
     return at::cat({normed, value}, -1);
 }
 
-at::Tensor GroupedAttention::attend(const at::Tensor& projected, const nn::RotaryTable* rotary,
+at::Tensor GroupedAttention::attend(const at::Tensor& projected, const nn::Segments& segments,
+                                    const nn::RotaryTable* rotary,
                                     const nn::AttentionOptions& options) const {
-    return output_(nn::causal_attention(projected, layout_, rotary, options, output_.mode()));
+    return output_(nn::causal_attention(projected, segments, layout_, rotary, options, output_.mode()));
 }
 
 std::int64_t GroupedAttention::parameters(const Sizes& sizes, Bias query_key_value_bias, Bias output_bias) {

@@ -99,18 +99,18 @@ class GptNeoX final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE;
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE;
         for (const Layer& layer : layers_) {
-            const at::Tensor attended_BTD = attention(layer, normed(x_BTD, layer.input_norm));
+            const at::Tensor attended_RD = attention(layer, normed(x_RD, layer.input_norm), segments);
             if (config_.use_parallel_residual) {
-                x_BTD = x_BTD + attended_BTD + mlp(layer, normed(x_BTD, layer.post_attention_norm));
+                x_RD = x_RD + attended_RD + mlp(layer, normed(x_RD, layer.post_attention_norm));
             } else {
-                x_BTD = x_BTD + attended_BTD;
-                x_BTD = x_BTD + mlp(layer, normed(x_BTD, layer.post_attention_norm));
+                x_RD = x_RD + attended_RD;
+                x_RD = x_RD + mlp(layer, normed(x_RD, layer.post_attention_norm));
             }
         }
-        return normed(x_BTD, final_norm_);
+        return normed(x_RD, final_norm_);
     }
 
   private:
@@ -118,15 +118,16 @@ class GptNeoX final : public Decoder {
         return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_eps);
     }
 
-    at::Tensor attention(const Layer& layer, const at::Tensor& normed_BTD) const {
+    at::Tensor attention(const Layer& layer, const at::Tensor& normed_RD,
+                         const nn::Segments& segments) const {
         return layer.dense(nn::causal_attention(
-            layer.query_key_value(normed_BTD),
+            layer.query_key_value(normed_RD), segments,
             nn::HeadLayout::interleaved(config_.sizes.num_attention_heads, config_.sizes.head_dim), &rotary_,
             {.scale = inverse_root(config_.sizes.head_dim)}, layer.dense.mode()));
     }
 
-    at::Tensor mlp(const Layer& layer, const at::Tensor& normed_BTD) const {
-        return layer.down(nn::activate(layer.up(normed_BTD), config_.hidden_act));
+    at::Tensor mlp(const Layer& layer, const at::Tensor& normed_RD) const {
+        return layer.down(nn::activate(layer.up(normed_RD), config_.hidden_act));
     }
 
     GptNeoXConfig config_;

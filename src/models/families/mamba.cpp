@@ -80,11 +80,12 @@ class Mamba final : public Decoder {
             layers_.push_back(read_layer(weights, i));
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE;
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE;
         for (const Layer& layer : layers_)
-            x_BTD = x_BTD + mix(layer, nn::rms_norm(x_BTD, layer.norm, config_.sizes.layer_norm_epsilon));
-        return nn::rms_norm(x_BTD, final_norm_, config_.sizes.layer_norm_epsilon);
+            x_RD =
+                x_RD + mix(layer, nn::rms_norm(x_RD, layer.norm, config_.sizes.layer_norm_epsilon), segments);
+        return nn::rms_norm(x_RD, final_norm_, config_.sizes.layer_norm_epsilon);
     }
 
   private:
@@ -110,20 +111,21 @@ class Mamba final : public Decoder {
             .out = read_linear(weights, mixer, {"out_proj"}, {hidden}, inner, bias)};
     }
 
-    at::Tensor mix(const Layer& layer, const at::Tensor& normed_BTD) const {
+    at::Tensor mix(const Layer& layer, const at::Tensor& normed_RD, const nn::Segments& segments) const {
         const std::int64_t rank = config_.time_step_rank;
         const std::int64_t state = config_.sizes.state_size;
-        const auto halves = layer.in(normed_BTD).chunk(2, -1);
-        const at::Tensor x_BTC = nn::activate(nn::causal_convolution(halves[0], layer.taps, layer.taps_bias),
-                                              config_.sizes.hidden_act);
-        const at::Tensor parts = layer.step_states(x_BTC);
-        const at::Tensor y_BTC =
-            nn::selective_scan({.x = x_BTC,
+        const auto halves = layer.in(normed_RD).chunk(2, -1);
+        const at::Tensor x_RC =
+            nn::activate(nn::causal_convolution(halves[0], segments, layer.taps, layer.taps_bias),
+                         config_.sizes.hidden_act);
+        const at::Tensor parts = layer.step_states(x_RC);
+        const at::Tensor y_RC =
+            nn::selective_scan({.x = x_RC,
                                 .step = nn::softplus(layer.step(parts.narrow(-1, 0, rank))),
-                                .input = parts.narrow(-1, rank, state).unsqueeze(2),
-                                .output = parts.narrow(-1, rank + state, state).unsqueeze(2)},
-                               layer.decay, layer.skip);
-        return layer.out(y_BTC * nn::activate(halves[1], config_.sizes.hidden_act));
+                                .input = parts.narrow(-1, rank, state).unsqueeze(1),
+                                .output = parts.narrow(-1, rank + state, state).unsqueeze(1)},
+                               segments, layer.decay, layer.skip);
+        return layer.out(y_RC * nn::activate(halves[1], config_.sizes.hidden_act));
     }
 
     MambaConfig config_;

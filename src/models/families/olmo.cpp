@@ -76,22 +76,24 @@ class Olmo final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE;
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE;
         for (const Layer& layer : layers_) {
-            x_BTD = x_BTD + attention(layer.attention, normed(x_BTD));
-            x_BTD = x_BTD + layer.mlp(normed(x_BTD));
+            x_RD = x_RD + attention(layer.attention, normed(x_RD), segments);
+            x_RD = x_RD + layer.mlp(normed(x_RD));
         }
-        return normed(x_BTD);
+        return normed(x_RD);
     }
 
   private:
     static at::Tensor normed(const at::Tensor& x) { return nn::layer_norm(x, {}, {}, kNormEpsilon); }
 
-    at::Tensor attention(const GroupedAttention& attention, const at::Tensor& normed_BTD) const {
+    at::Tensor attention(const GroupedAttention& attention, const at::Tensor& normed_RD,
+                         const nn::Segments& segments) const {
         const at::Tensor projected =
-            nn::clip(attention.project(normed_BTD), -config_.clip_qkv, config_.clip_qkv);
-        return attention.attend(projected, &rotary_, {.scale = inverse_root(config_.sizes.head_dim)});
+            nn::clip(attention.project(normed_RD), -config_.clip_qkv, config_.clip_qkv);
+        return attention.attend(projected, segments, &rotary_,
+                                {.scale = inverse_root(config_.sizes.head_dim)});
     }
 
     OlmoConfig config_;
