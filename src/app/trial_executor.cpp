@@ -12,6 +12,7 @@
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/log.hpp"
+#include "memcap/memory/row_budget.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/plan/codec.hpp"
 
@@ -102,7 +103,7 @@ std::size_t TrialExecutor::wanted() const {
 
 memory::SlotsOptions TrialExecutor::options_of_loaded() const {
     auto options = slots_options(setup_);
-    if (const auto found = reduced_budgets_.find({model_index_, precision_}); found != reduced_budgets_.end())
+    if (const auto found = budgets_.find({model_index_, precision_}); found != budgets_.end())
         options.position_budget = found->second;
     return options;
 }
@@ -144,6 +145,13 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, std::string& problem
     }
     model_index_ = trial.model;
     precision_ = trial.precision;
+    if (!setup_.slots && !budgets_.contains({model_index_, precision_})) {
+        const double start_s = monotonic_s();
+        const std::int64_t rows = memory::fastest_rows(*model_, trial.positions(), kPositionBudget);
+        budgets_[{model_index_, precision_}] = rows;
+        log::info(
+            fmt::format("{} rows a step are fastest, found in {:.2f} s", rows, monotonic_s() - start_s));
+    }
     engine_ = std::make_unique<memory::SlotsEngine>(*model_, options_of_loaded());
     return true;
 }
@@ -191,7 +199,7 @@ void TrialExecutor::advance(sched::WorkPort& port) {
         running_.erase(found);
     }
     if (const std::int64_t budget = engine_->reduced_budget(); budget > 0)
-        reduced_budgets_[{model_index_, precision_}] = budget;
+        budgets_[{model_index_, precision_}] = budget;
 }
 
 void TrialExecutor::finish(sched::WorkPort& port, const sched::LeasedTask& leased,

@@ -25,8 +25,8 @@ struct ExecutorPlace {
     std::int32_t threads = 1;
 };
 
-/// Positions (slots times positions of a trial) that a CPU works on at once: enough rows for efficient matrix
-/// products, few enough to stay in its caches.
+/// Rows of a step (positions of all slots) before anything was measured: enough for efficient matrix
+/// products, few enough to stay in a CPU's caches.
 inline constexpr std::int64_t kPositionBudget = 1024;
 /// Most trials side by side when the experiment does not say.
 inline constexpr std::int32_t kMostSlots = 128;
@@ -72,8 +72,8 @@ class TrialExecutor : public sched::Executor {
     std::int32_t model_index_ = -1;
     Precision precision_ = Precision::float32;
     std::unique_ptr<memory::SlotsEngine> engine_;
-    /// What shortages of memory left of the budget, by model and precision.
-    std::map<std::pair<std::int32_t, Precision>, std::int64_t> reduced_budgets_;
+    /// Rows of a step by model and precision: measured, and less after a shortage of memory.
+    std::map<std::pair<std::int32_t, Precision>, std::int64_t> budgets_;
 };
 
 }  // namespace memcap::app
