@@ -29,6 +29,13 @@ at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank);
 /// The device as the records name it.
 std::string device_name(at::Device device, std::int32_t threads);
 
+/// What devices of one kind share, so that their speeds compare: the GPU's model, or the CPU's with the
+/// number of threads.
+std::string device_kind_name(at::Device device, std::int32_t threads);
+
+/// Bytes of memory that a device has.
+std::int64_t device_memory_bytes(at::Device device);
+
 /// Bytes of memory that this host has.
 std::int64_t host_memory_bytes();
 
