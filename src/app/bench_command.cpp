@@ -183,9 +183,9 @@ Request read_request(const ParsedCommand& parsed) {
     return request;
 }
 
-/// The device itself: copies, and products in float32 and in the precision asked for.
+/// The device itself: copies, and products in each precision.
 plan::DeviceSpeed measure_device(const Request& request) {
-    constexpr double kProducts_s = 0.5;
+    constexpr double kProducts_s = 0.3;
     plan::DeviceSpeed speed;
     speed.memcap_version = kVersion;
     speed.host = host_name();
@@ -194,9 +194,18 @@ plan::DeviceSpeed measure_device(const Request& request) {
     const CopySpeed copy = measure_copy(request.device);
     speed.best_copy_bytes_per_s = copy.best_bytes_per_s;
     speed.median_copy_bytes_per_s = copy.median_bytes_per_s;
-    std::vector<Precision> precisions{Precision::float32};
-    if (request.workload.precision != Precision::float32) precisions.push_back(request.workload.precision);
-    for (const Precision precision : precisions) {
+    // Precisions that multiply alike share a measurement, so that estimates can be made for each.
+    for (const Precision precision :
+         {Precision::float32, Precision::bfloat16, Precision::float16, Precision::tf32}) {
+        const auto same = std::ranges::find_if(speed.peaks, [&](const plan::MatrixPeak& peak) {
+            return multiply_alike(peak.precision, precision, request.device);
+        });
+        if (same != speed.peaks.end()) {
+            plan::MatrixPeak peak = *same;
+            peak.precision = precision;
+            speed.peaks.push_back(peak);
+            continue;
+        }
         MatrixProduct product(precision, request.device);
         product.run(kProducts_s);
         speed.peaks.push_back(product.peak());
@@ -240,11 +249,12 @@ plan::EngineSpeed measure(const Subject& subject, const Request& request) {
     }
 }
 
-void print_device(const plan::DeviceSpeed& speed) {
+void print_device(const plan::DeviceSpeed& speed, const Request& request) {
     fmt::print("{} on {}\n", speed.device, speed.host);
     fmt::print("copy                       {} at best, {} in the middle\n",
                scaled(speed.best_copy_bytes_per_s, "B/s"), scaled(speed.median_copy_bytes_per_s, "B/s"));
     for (const auto& peak : speed.peaks) {
+        if (peak.precision != Precision::float32 && peak.precision != request.workload.precision) continue;
         fmt::print("{:<26} {} at best, {} in the middle ({} products)\n",
                    fmt::format("{} product of {}", to_string(peak.precision), peak.size),
                    scaled(peak.best_flops_per_s, "FLOP/s"), scaled(peak.median_flops_per_s, "FLOP/s"),
@@ -287,7 +297,7 @@ int bench_device(const Arguments& arguments) {
     const Request request = read_request(*parsed);
     at::set_num_threads(request.threads);
     plan::DeviceSpeed speed = measure_device(request);
-    if (!request.as_json) print_device(speed);
+    if (!request.as_json) print_device(speed, request);
     for (const Subject& subject : request.subjects) {
         speed.engines.push_back(measure(subject, request));
         if (!request.as_json) print_engine(speed.engines.back());

@@ -74,6 +74,11 @@ void choose_float32_products(Precision precision) {
     at::globalContext().setAllowTF32CuBLAS(precision == Precision::tf32);
 }
 
+bool multiply_alike(Precision a, Precision b, at::Device device) {
+    const bool tf32_differs = !device.is_cpu() && (a == Precision::tf32) != (b == Precision::tf32);
+    return !tf32_differs && nn::product_mode(a, device).multiplied == nn::product_mode(b, device).multiplied;
+}
+
 MatrixProduct::MatrixProduct(Precision precision, at::Device device) : precision_(precision) {
     const std::int64_t size = device.is_cpu() ? 2048 : 8192;
     const auto options = at::device(device).dtype(nn::product_mode(precision, device).multiplied);

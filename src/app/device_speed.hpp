@@ -21,6 +21,9 @@ std::int64_t free_memory_bytes(at::Device device);
 /// Lets float32 products on a GPU be rounded to tf32 in that precision, and in no other.
 void choose_float32_products(Precision precision);
 
+/// Whether products in both precisions are the same to a device.
+bool multiply_alike(Precision a, Precision b, at::Device device);
+
 /// A square product in the type that a precision multiplies on a device: 2048 rows on a CPU, 8192 on a GPU.
 class MatrixProduct {
   public:

@@ -62,6 +62,18 @@ std::string cpu_device(std::int32_t threads) {
     return fmt::format("{}, {} thread{}", name.empty() ? "CPU" : name, threads, threads == 1 ? "" : "s");
 }
 
+DeviceKind device_kind(config::DeviceChoice choice) {
+    switch (choice) {
+        case config::DeviceChoice::cpu:
+            return DeviceKind::cpu;
+        case config::DeviceChoice::cuda:
+            return DeviceKind::cuda;
+        case config::DeviceChoice::automatic:
+            break;
+    }
+    return DeviceKind::automatic;
+}
+
 at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
     const std::int32_t gpus = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
     if (kind == DeviceKind::cuda && gpus == 0) {

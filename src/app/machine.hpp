@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "memcap/config/experiment.hpp"
+
 namespace memcap::app {
 
 /// Cores that this process may use (its affinity mask).
@@ -21,6 +23,8 @@ std::string cpu_device(std::int32_t threads);
 
 /// What an experiment may ask for; `automatic` takes a GPU where this build and machine have one.
 enum class DeviceKind : std::uint8_t { automatic, cpu, cuda };
+
+DeviceKind device_kind(config::DeviceChoice choice);
 
 /// The device of a rank: the GPUs of a host are dealt to its ranks in turn. Throws DeviceError if `cuda` is
 /// asked for and there is none.

@@ -263,7 +263,7 @@ std::vector<plan::DeviceSpeed> stored_speeds(const fs::path& folder, const std::
     for (const fs::path& file : files) {
         try {
             plan::DeviceSpeed speed = read_speed_file(file);
-            if (speed.device == device) speeds.push_back(std::move(speed));
+            if (speed.device == device && !speed.engines.empty()) speeds.push_back(std::move(speed));
         } catch (const DataError& error) {
             log::warning(fmt::format("ignored: {}", error.what()));
         }
