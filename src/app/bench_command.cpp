@@ -234,7 +234,6 @@ plan::EngineSpeed measure(const Subject& subject, const Request& request) {
     workload.name = subject.name;
     std::unique_ptr<models::CausalLM> model;
     if (subject.shape) {
-        require_memory(subject, request);
         model = models::make_random(*subject.shape, workload.precision, request.device);
     } else {
         model = models::load(subject.folder, workload.precision, request.device);
@@ -275,18 +274,20 @@ void print_engine(const plan::EngineSpeed& engine) {
     std::fflush(stdout);
 }
 
-/// A result that cannot be kept is still a result.
-void keep(const plan::DeviceSpeed& speed) {
+/// Keeps what is there so far for memcap plan. A result that cannot be kept is still a result.
+void keep(const plan::DeviceSpeed& speed, bool is_last) {
     const auto folder = speed_folder();
-    if (!folder) {
-        log::warning("not kept for memcap plan: neither XDG_CACHE_HOME nor HOME names a folder");
-        return;
+    std::string problem = "neither XDG_CACHE_HOME nor HOME names a folder";
+    if (folder) {
+        try {
+            const fs::path file = store_speed(*folder, speed);
+            if (is_last) log::info(fmt::format("kept for memcap plan in {}", file.string()));
+            return;
+        } catch (const StoreError& error) {
+            problem = error.what();
+        }
     }
-    try {
-        log::info(fmt::format("kept for memcap plan in {}", store_speed(*folder, speed).string()));
-    } catch (const StoreError& problem) {
-        log::warning(fmt::format("not kept for memcap plan: {}", problem.what()));
-    }
+    if (is_last) log::warning(fmt::format("not kept for memcap plan: {}", problem));
 }
 
 }  // namespace
@@ -295,15 +296,16 @@ int bench_device(const Arguments& arguments) {
     const auto parsed = parse_options(syntax(), arguments);
     if (!parsed) return kDone;
     const Request request = read_request(*parsed);
+    for (const Subject& subject : request.subjects) require_memory(subject, request);
     at::set_num_threads(request.threads);
     plan::DeviceSpeed speed = measure_device(request);
     if (!request.as_json) print_device(speed, request);
     for (const Subject& subject : request.subjects) {
         speed.engines.push_back(measure(subject, request));
         if (!request.as_json) print_engine(speed.engines.back());
+        keep(speed, &subject == &request.subjects.back());
     }
     if (request.as_json) fmt::print("{}", to_json_text(speed));
-    keep(speed);
     return kDone;
 }
 

@@ -1,8 +1,10 @@
 // memcap plan: what an experiment would do and cost.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/live_line.hpp"
@@ -66,6 +68,22 @@ json as_json(const plan::Summary& summary, const std::string& device) {
             {"footprints", footprints}};
 }
 
+/// What the hours rest on, once for all models of which it is the same.
+void print_bases(const plan::Summary& summary) {
+    std::vector<std::pair<std::string, std::string>> models_by_basis;
+    for (const auto& footprint : summary.footprints) {
+        const auto known = std::ranges::find(models_by_basis, footprint.hours_basis,
+                                             &std::pair<std::string, std::string>::first);
+        if (known == models_by_basis.end()) {
+            models_by_basis.emplace_back(footprint.hours_basis, footprint.model);
+        } else {
+            known->second += ", " + footprint.model;
+        }
+    }
+    fmt::print("\nthe times rest on\n");
+    for (const auto& [basis, models] : models_by_basis) fmt::print("  {}\n    for {}\n", basis, models);
+}
+
 void print_summary(const plan::Summary& summary, const std::string& device) {
     fmt::print("{} trials for {} rows, {} skipped\n\n", summary.trials, summary.rows, summary.skipped);
     fmt::print("{:<20} {:<20} {:>8} {:>10} {:>14}\n", "model", "corpus", "trials", "positions", "max TFLOP");
@@ -86,11 +104,7 @@ void print_summary(const plan::Summary& summary, const std::string& device) {
                    static_cast<double>(footprint.slot_bytes) / 1e6, footprint.slots,
                    hours_text(footprint.max_hours));
     }
-    fmt::print("\nhours rest on:\n");
-    for (const auto& footprint : summary.footprints) {
-        fmt::print("  {} in {}: {}\n", footprint.model, to_string(footprint.precision),
-                   footprint.hours_basis);
-    }
+    print_bases(summary);
     fmt::print(
         "\nat most {} steps, {:.1f} TFLOP, {} on one worker with {}; trials that are solved stop earlier\n",
         summary.max_steps, summary.max_flops / 1e12, hours_text(summary.max_hours), device);

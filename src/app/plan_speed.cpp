@@ -47,7 +47,7 @@ struct AssumedDevice {
     static plan::Speed speed(const plan::ModelFacts& /*model*/, Precision precision,
                              double /*flops_per_step*/) {
         return {seconds_per_flop(precision),
-                fmt::format("nothing measured: {}; memcap bench measures a device", kName)};
+                "nothing measured (memcap bench would): half of the peak that is known of an H200"};
     }
 };
 
@@ -76,7 +76,9 @@ plan::SpeedQuestion question_of(const plan::ModelFacts& model, Precision precisi
 
 plan::Speed stored_speed(const Speeds& speeds, const plan::SpeedQuestion& question) {
     const auto estimate = plan::estimate_speed(speeds, question);
-    if (!estimate) return {.seconds_per_flop = 0.0, .basis = "nothing was measured in this precision"};
+    if (!estimate)
+        return {.seconds_per_flop = 0.0,
+                .basis = "nothing: no product in this precision was measured; run memcap bench again"};
     return {.seconds_per_flop = estimate->seconds_per_flop,
             .basis = basis_text(*estimate, question.precision)};
 }
