@@ -68,7 +68,9 @@ class EndToEnd(unittest.TestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="memcap-e2e-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         # What memcap bench measured on this machine before must not decide what memcap plan says.
-        self.environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(self.folder / "cache")}
+        self.cache = Path(tempfile.mkdtemp(prefix="memcap-e2e-cache-"))
+        self.addCleanup(shutil.rmtree, self.cache, ignore_errors=True)
+        self.environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(self.cache)}
 
     def write(self, content=None, name="e2e.yaml", **changes):
         """Writes an experiment file: the text or the sections given, or `plain` with changes."""

@@ -1,7 +1,6 @@
 """memcap bench: its numbers against formulas and numpy, what it keeps, and what memcap plan makes of it."""
 
 import json
-import shutil
 import statistics
 import time
 import unittest
@@ -34,7 +33,7 @@ class Bench(EndToEnd):
 
     def kept(self):
         """The files in the cache."""
-        return sorted((self.folder / "cache" / "memcap" / "bench").glob("*"))
+        return sorted((self.cache / "memcap" / "bench").glob("*"))
 
     def plan(self, *arguments, status=0, **changes):
         """What memcap plan --json says of a small experiment, and its messages."""
@@ -116,7 +115,7 @@ class Request(Bench):
         done = self.memcap("bench", *INK)
         for expected in ("copy", "GB/s", "float32 product of 2048", "FLOP/s", "at best", "ink-64", "trial steps/s", "%"):
             self.assertIn(expected, done.stdout)
-        self.assertIn(str(self.folder / "cache"), done.stderr)
+        self.assertIn(str(self.cache), done.stderr)
 
     def test_that_cannot_be_followed_ends_with_a_reason_and_keeps_nothing(self):
         for arguments, expected in ((["--shape", "pythia-161m"], "pythia-160m, pythia-1.4b"), (["nowhere"], "nowhere"),
@@ -130,7 +129,7 @@ class Request(Bench):
         self.assertEqual(self.kept(), [])
 
     def test_is_answered_where_nothing_can_be_kept(self):
-        (self.folder / "cache").write_text("a file, not a folder", encoding="utf-8")
+        (self.cache / "memcap").write_text("a file, not a folder", encoding="utf-8")
         done = self.memcap("bench", *INK, "--json")
         self.assertEqual(len(json.loads(done.stdout)["models"]), 1)
         self.assertIn("warning: not kept for memcap plan", done.stderr)
@@ -147,12 +146,12 @@ class Plan(Bench):
             said = self.bench(*INK)
             [file] = self.kept()
             Plan.result = said, file.name, file.read_text(encoding="utf-8")
-            shutil.rmtree(self.folder / "cache")
+            file.unlink()
 
     def keep_result(self):
         """As after memcap bench; what it said."""
         said, name, text = Plan.result
-        file = self.folder / "cache" / "memcap" / "bench" / name
+        file = self.cache / "memcap" / "bench" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         return said
