@@ -78,10 +78,10 @@ at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
     const std::int32_t gpus = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
     if (kind == DeviceKind::cuda && gpus == 0) {
         throw DeviceError(
-            {.what = "run.device is cuda, but there is no GPU to run on",
+            {.what = "the device is to be cuda, but there is no GPU to run on",
              .where = {},
              .why = at::hasCUDA() ? "the driver shows no device" : "this memcap was built without CUDA",
-             .advice = "Set run.device to cpu, or build with MEMCAP_CUDA=ON on a machine with a GPU"});
+             .advice = "Set the device to cpu, or build with MEMCAP_CUDA=ON on a machine with a GPU"});
     }
     if (kind == DeviceKind::cpu || gpus == 0) return at::kCPU;
     return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % gpus)};
