@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/amounts.hpp"
 #include "app/options.hpp"
 #include "app/preparation.hpp"
 #include "memcap/app/command_line.hpp"
@@ -24,14 +24,6 @@ namespace memcap::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Three digits with a decimal prefix: 1234567 B -> 1.23 MB.
-std::string scaled(double value, const char* unit) {
-    constexpr std::array kPrefixes{"", "k", "M", "G", "T", "P"};
-    std::size_t prefix = 0;
-    for (; value >= 999.5 && prefix + 1 < kPrefixes.size(); ++prefix) value /= 1000.0;
-    return fmt::format("{:.3g} {}{}", value, kPrefixes[prefix], unit);
-}
 
 std::string bytes_text(std::int64_t bytes) {
     return scaled(static_cast<double>(bytes), "B");

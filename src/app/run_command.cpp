@@ -113,18 +113,6 @@ std::int32_t restart_count() {
     return text.empty() ? 0 : std::atoi(text.c_str());
 }
 
-DeviceKind device_kind(config::DeviceChoice choice) {
-    switch (choice) {
-        case config::DeviceChoice::cpu:
-            return DeviceKind::cpu;
-        case config::DeviceChoice::cuda:
-            return DeviceKind::cuda;
-        case config::DeviceChoice::automatic:
-            break;
-    }
-    return DeviceKind::automatic;
-}
-
 record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const Preparation& preparation) {
     const auto threads = threads_of_rank(preparation.experiment.run.threads, self.local_ranks);
     record::LaunchRow launch;

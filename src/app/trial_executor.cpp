@@ -52,6 +52,17 @@ memory::SlotsOptions slots_options(const WorkerSetup& setup) {
             .curve_every = setup.curve_every};
 }
 
+memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const models::CausalLM& model,
+                                            std::int32_t positions) {
+    memory::SlotsOptions options = slots_options(setup);
+    if (setup.slots) return options;
+    const double start_s = monotonic_s();
+    options.position_budget = memory::fastest_rows(model, positions, kPositionBudget);
+    log::info(fmt::format("{} rows a step are fastest, found in {:.2f} s", options.position_budget,
+                          monotonic_s() - start_s));
+    return options;
+}
+
 TrialExecutor::TrialExecutor(WorkerSetup setup, ExecutorPlace place)
     : setup_(std::move(setup)), place_(std::move(place)) {}
 
@@ -146,11 +157,8 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, std::string& problem
     model_index_ = trial.model;
     precision_ = trial.precision;
     if (!setup_.slots && !budgets_.contains({model_index_, precision_})) {
-        const double start_s = monotonic_s();
-        const std::int64_t rows = memory::fastest_rows(*model_, trial.positions(), kPositionBudget);
-        budgets_[{model_index_, precision_}] = rows;
-        log::info(
-            fmt::format("{} rows a step are fastest, found in {:.2f} s", rows, monotonic_s() - start_s));
+        budgets_[{model_index_, precision_}] =
+            measured_slots_options(setup_, *model_, trial.positions()).position_budget;
     }
     engine_ = std::make_unique<memory::SlotsEngine>(*model_, options_of_loaded());
     return true;

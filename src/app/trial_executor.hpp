@@ -33,6 +33,10 @@ inline constexpr std::int32_t kMostSlots = 128;
 
 /// Engine options for a setup, as run and plan use them.
 memory::SlotsOptions slots_options(const WorkerSetup& setup);
+/// The same with the rows of a step that a short measurement finds fastest for trials of so many positions,
+/// where the experiment leaves the slots to memcap.
+memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const models::CausalLM& model,
+                                            std::int32_t positions);
 
 /// Runs trials of one model at a time; loads the next one when the tasks of the last are used up.
 class TrialExecutor : public sched::Executor {

@@ -8,6 +8,7 @@
 
 #include "memcap/base/errors.hpp"
 #include "memcap/hub/safetensors.hpp"
+#include "memcap/nn/random_weights.hpp"
 #include "models/families/family.hpp"
 
 namespace memcap::models {
@@ -35,9 +36,12 @@ const families::Family& family_of(const hub::ModelConfig& config) {
 
 }  // namespace
 
-Description describe(const std::filesystem::path& folder) {
-    const auto config = hub::ModelConfig::load(folder);
+Description describe(const hub::ModelConfig& config) {
     return family_of(config).describe(config);
+}
+
+Description describe(const std::filesystem::path& folder) {
+    return describe(hub::ModelConfig::load(folder));
 }
 
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device) {
@@ -47,6 +51,11 @@ std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision pr
     auto model = family.build(config, weights);
     weights.share();
     return model;
+}
+
+std::unique_ptr<CausalLM> make_random(const hub::ModelConfig& config, Precision precision,
+                                      at::Device device) {
+    return family_of(config).build(config, nn::RandomWeights(nn::product_mode(precision, device), device));
 }
 
 std::vector<std::string> architectures() {
