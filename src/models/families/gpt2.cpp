@@ -75,6 +75,9 @@ Description describe(const hub::ModelConfig& config) {
     description.block_parameters = layer * c.sizes.num_hidden_layers + 2 * hidden;
     description.embedding_parameters += hidden * c.sizes.max_position_embeddings;
     description.tied_head = c.tie_word_embeddings;
+    description.kept_floats =
+        (2 * kept_by_layer_norm(hidden) + kept_by_attention(c.sizes) + inner) * c.sizes.num_hidden_layers +
+        kept_by_layer_norm(hidden);
     return description;
 }
 

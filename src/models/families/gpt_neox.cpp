@@ -57,6 +57,10 @@ Description describe(const hub::ModelConfig& config) {
                                2 * hidden * inner + inner + hidden + 4 * hidden;
     description.block_parameters = layer * c.sizes.num_hidden_layers + 2 * hidden;
     description.tied_head = c.tie_word_embeddings;
+    // Side by side, both norms have the same sum. The first one is the input.
+    const std::int64_t norms = 2 * kept_by_layer_norm(hidden) - (c.use_parallel_residual ? hidden : 0);
+    description.kept_floats = (norms + kept_by_attention(c.sizes) + inner) * c.sizes.num_hidden_layers +
+                              kept_by_layer_norm(hidden) - hidden;
     return description;
 }
 

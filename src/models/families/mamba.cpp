@@ -53,7 +53,11 @@ Description describe(const hub::ModelConfig& config) {
                          rank * inner + inner + inner * state + inner + inner * hidden;
     if (c.sizes.use_conv_bias == Bias::present) mixer += inner;
     if (c.sizes.use_bias == Bias::present) mixer += 2 * inner + hidden;
-    return describe_mamba("mamba", c.sizes, mixer + hidden, c.tie_word_embeddings);
+    Description description = describe_mamba("mamba", c.sizes, mixer + hidden, c.tie_word_embeddings);
+    // Inputs of the two activations, of softplus and of the scan, and both sides of the gate.
+    description.kept_floats =
+        (kept_by_rms_norm(hidden) + 7 * inner + 2 * state) * c.sizes.num_hidden_layers + 1;
+    return description;
 }
 
 struct Layer {

@@ -64,7 +64,14 @@ Description describe(const hub::ModelConfig& config) {
                          3 * c.num_heads + inner + inner * hidden;
     if (c.sizes.use_conv_bias == Bias::present) mixer += c.convolved_width();
     if (c.sizes.use_bias == Bias::present) mixer += c.projected_width() + hidden;
-    return describe_mamba("mamba2", c.sizes, mixer + hidden, c.tie_word_embeddings);
+    Description description = describe_mamba("mamba2", c.sizes, mixer + hidden, c.tie_word_embeddings);
+    // Inputs of the two activations, of clip, softplus and the scan, both sides of the gate, and the gated
+    // norm.
+    description.kept_floats = (kept_by_rms_norm(hidden) + c.convolved_width() + 2 * c.num_heads + 6 * inner +
+                               2 * c.state_width() + c.n_groups) *
+                                  c.sizes.num_hidden_layers +
+                              1;
+    return description;
 }
 
 struct Layer {

@@ -74,6 +74,9 @@ Description describe(const hub::ModelConfig& config) {
     description.embedding_parameters =
         description.head_parameters + hidden * (c.sizes.max_position_embeddings + kPositionOffset);
     description.tied_head = c.tie_word_embeddings;
+    description.kept_floats =
+        (2 * kept_by_layer_norm(hidden) + kept_by_attention(c.sizes) + inner) * c.sizes.num_hidden_layers +
+        (c.has_final_norm ? kept_by_layer_norm(hidden) : 0);
     return description;
 }
 
