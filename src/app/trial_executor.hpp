@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "app/weight_loading.hpp"
 #include "app/worker_setup.hpp"
 #include "memcap/memory/slots.hpp"
 #include "memcap/models/causal_lm.hpp"
@@ -20,6 +21,8 @@ struct ExecutorPlace {
     std::string host;
     at::Device device = at::kCPU;
     std::int32_t threads = 1;
+    std::int32_t nodes = 1;                   ///< of the run
+    mpi::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
 };
 
 /// Positions (slots times positions of a trial) that a CPU works on at once: enough rows for efficient matrix
@@ -53,7 +56,7 @@ class TrialExecutor : public sched::Executor {
     void fetch(sched::WorkPort& port);
     void fill_slots(sched::WorkPort& port);
     void advance(sched::WorkPort& port);
-    bool load_model_of(const plan::Trial& trial, std::string& problem);
+    bool load_model_of(const plan::Trial& trial, const sched::WorkPort& port, std::string& problem);
     bool matches_loaded(const plan::Trial& trial) const;
     std::size_t wanted() const;
     void finish(sched::WorkPort& port, const Running& running, record::TrialRecord record) const;
@@ -62,6 +65,7 @@ class TrialExecutor : public sched::Executor {
 
     WorkerSetup setup_;
     ExecutorPlace place_;
+    WeightLoader loader_;
     std::deque<Pending> pending_;
     std::unordered_map<Id128, Running> running_;
     std::unique_ptr<models::CausalLM> model_;

@@ -22,11 +22,11 @@ constexpr int kParcelsPerStep = 32;
 
 }  // namespace
 
-GroupExchange::GroupExchange(std::unique_ptr<Post> post, std::string node, DeviceAccess access,
+GroupExchange::GroupExchange(std::unique_ptr<Post> post, std::string node, FindDevice find_device,
                              ExchangeOptions options)
     : post_(std::move(post)),
       node_(std::move(node)),
-      access_(std::move(access)),
+      find_device_(std::move(find_device)),
       options_(options),
       gathering_(post_->size(), options.gather_s) {}
 
@@ -34,6 +34,7 @@ GroupExchange::~GroupExchange() = default;
 
 Obtained GroupExchange::obtain(const WeightRequest& request, const std::function<bool()>& cancelled) {
     const auto asking = std::make_shared<Asking>();
+    if (request.device >= 0) asking->access = find_device_(request.device);
     std::unique_lock lock(mutex_);
     asking->request = request;
     // Ranks that load a model for the n-th time form the n-th group around it.
@@ -93,7 +94,7 @@ void GroupExchange::send_wishes(double now_s) {
         const std::lock_guard lock(mutex_);
         reports = std::exchange(to_report_, {});
         if (asking_ && !std::exchange(asking_->told, true)) {
-            want = exchange::Want{asking_->key, node_, access_.uuid};
+            want = exchange::Want{asking_->key, node_, asking_->access.uuid};
         }
     }
     for (auto& times : reports) keep(std::move(times));
@@ -219,7 +220,7 @@ void GroupExchange::on_formed(const exchange::Formed& formed, double now_s) {
                         .report = [this](WeightTimes times) { keep(std::move(times)); },
                         .options = options_,
                         .node = node_},
-        *post_, access_, now_s);
+        *post_, asking->access, now_s);
     {
         const std::lock_guard lock(mutex_);
         asking->joined = true;

@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -23,7 +24,11 @@ namespace memcap::mpi {
 /// coordinator of all groups.
 class GroupExchange final : public WeightExchange {
   public:
-    GroupExchange(std::unique_ptr<Post> post, std::string node, DeviceAccess access, ExchangeOptions options);
+    /// From the number of a device to the access to it.
+    using FindDevice = std::function<DeviceAccess(int device)>;
+
+    GroupExchange(std::unique_ptr<Post> post, std::string node, FindDevice find_device,
+                  ExchangeOptions options);
     ~GroupExchange() override;
 
     Obtained obtain(const WeightRequest& request, const std::function<bool()>& cancelled) override;
@@ -37,6 +42,7 @@ class GroupExchange final : public WeightExchange {
     /// A question of the computing thread and its answer.
     struct Asking {
         WeightRequest request;
+        DeviceAccess access;
         std::string key;
         std::function<bool()> cancelled;
         bool told = false;    ///< the coordinator knows
@@ -59,7 +65,7 @@ class GroupExchange final : public WeightExchange {
 
     std::unique_ptr<Post> post_;
     std::string node_;
-    DeviceAccess access_;
+    FindDevice find_device_;
     ExchangeOptions options_;
 
     // Of the polling thread alone.

@@ -172,11 +172,11 @@ std::unique_ptr<sched::Transport> Session::make_transport() {
     return std::make_unique<MpiTransport>(MPI_COMM_WORLD);
 }
 
-std::unique_ptr<WeightExchange> Session::make_weight_exchange(const ExchangePlace& place,
+std::unique_ptr<WeightExchange> Session::make_weight_exchange(const std::string& node,
                                                               const ExchangeOptions& options) {
     if (state_->size == 1) return make_local_exchange();
-    return std::make_unique<GroupExchange>(std::make_unique<MpiPost>(MPI_COMM_WORLD), place.node,
-                                           device_access(place.device), options);
+    return std::make_unique<GroupExchange>(std::make_unique<MpiPost>(MPI_COMM_WORLD), node, device_access,
+                                           options);
 }
 
 void Session::rank_was_lost() noexcept {

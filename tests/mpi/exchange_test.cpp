@@ -15,7 +15,7 @@ class EveryExchange : public ::testing::TestWithParam<ExchangeCheck> {};
 TEST_P(EveryExchange, Mpi) {
     const ExchangeCheck& check = GetParam();
     const int rank = session().rank();
-    const auto exchange = session().make_weight_exchange({check.node(rank), -1}, check.options);
+    const auto exchange = session().make_weight_exchange(check.node(rank), check.options);
     MPI_Barrier(MPI_COMM_WORLD);
     MPI_Request request = MPI_REQUEST_NULL;
     bool through = false;

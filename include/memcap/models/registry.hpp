@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "memcap/base/protocol.hpp"
+#include "memcap/hub/safetensors.hpp"
 #include "memcap/models/causal_lm.hpp"
 #include "memcap/models/description.hpp"
 
@@ -20,6 +21,9 @@ Description describe(const std::filesystem::path& folder);
 /// Loads a model; throws DataError for weights that are missing, misshapen, damaged or not finite. On the
 /// meta device every tensor is checked so, and none is kept.
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device);
+/// The same with weights that are open already.
+std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, hub::WeightFiles files,
+                               Precision precision, at::Device device);
 
 /// Architecture names of config.json that memcap can load.
 std::vector<std::string> architectures();

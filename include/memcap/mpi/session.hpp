@@ -40,9 +40,10 @@ class Session {
     /// session must outlive it.
     std::unique_ptr<sched::Transport> make_transport();
 
-    /// The weight exchange of all ranks with a communicator of its own; rank 0 coordinates. Collective: only
-    /// at the start. The session must outlive it.
-    std::unique_ptr<WeightExchange> make_weight_exchange(const ExchangePlace& place,
+    /// The weight exchange of all ranks with a communicator of its own; rank 0 coordinates. Of the ranks with
+    /// the same `node` one takes part in a transfer, and the others share its memory. Collective: only at the
+    /// start. The session must outlive it.
+    std::unique_ptr<WeightExchange> make_weight_exchange(const std::string& node,
                                                          const ExchangeOptions& options = {});
 
     /// From now on at least one rank is gone, so nothing may wait for all of them.

@@ -24,15 +24,10 @@ struct ExchangeOptions {
     std::size_t window = 16;                                 ///< chunks of one sender on their way
 };
 
-/// Where a rank is. Of the ranks of one node one takes part in a transfer; the others share its memory.
-struct ExchangePlace {
-    std::string node;
-    int device = -1;  ///< number of its CUDA device; negative: none, so no NCCL
-};
-
 struct WeightRequest {
     std::string model;                         ///< equal on all ranks that mean the same files
     std::vector<std::filesystem::path> files;  ///< as this rank would read them
+    int device = -1;  ///< number of the CUDA device that will hold the model; negative: none, so no NCCL
 };
 
 /// How an answer to WeightRequest came about.

@@ -38,8 +38,9 @@ inline void run_on_threads(const ExchangeCheck& check, std::vector<ThreadRank>& 
                     return std::make_unique<NcclDouble>(world, self.log, self.faults);
                 };
             }
-            GroupExchange exchange(std::make_unique<ThreadPost>(network, rank), check.node(rank), access,
-                                   check.options);
+            GroupExchange exchange(
+                std::make_unique<ThreadPost>(network, rank), check.node(rank),
+                [access](int) { return access; }, check.options);
             bool counted = false;
             CheckHooks hooks;
             hooks.all_are_done = [&] {
