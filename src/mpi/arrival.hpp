@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "memcap/base/file_memory.hpp"
@@ -24,6 +25,7 @@ class Arrival final : public FileMemory {
     /// std::bad_alloc without address space.
     Arrival(const exchange::Announce& announce, std::string memory_key, double silence_s,
             std::function<bool()> cancelled);
+    ~Arrival() override;
 
     const std::vector<File>& files() const override { return files_; }
     const std::string& identity() const override { return memory_key_; }
@@ -33,6 +35,8 @@ class Arrival final : public FileMemory {
     const std::vector<FileHeader>& headers() const noexcept { return headers_; }
     std::size_t landed() const noexcept { return landed_.load(std::memory_order_acquire); }
     bool complete() const noexcept { return landed() == plan_.size(); }
+    /// All has arrived, and others may join the memory.
+    bool published() const noexcept { return published_.load(std::memory_order_acquire); }
     /// The bytes of a chunk that has landed.
     std::span<const std::byte> bytes(std::size_t index) const;
     /// Takes the next chunk; throws TransportError if it is not the next one, or damaged.
@@ -41,6 +45,8 @@ class Arrival final : public FileMemory {
     void fail(const std::string& reason);
 
   private:
+    void publish();
+
     std::vector<FileHeader> headers_;
     ChunkPlan plan_;
     std::string memory_key_;
@@ -54,6 +60,8 @@ class Arrival final : public FileMemory {
     mutable std::condition_variable changed_;
     std::atomic<std::size_t> landed_ = 0;
     std::string failure_;  ///< empty while chunks may come
+    std::atomic<bool> published_ = false;
+    std::thread publishing_;
 };
 
 /// The files that another process of this node received, or null if its memory cannot be joined.

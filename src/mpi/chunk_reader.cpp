@@ -23,10 +23,6 @@ void ChunkReader::run() {
         const std::lock_guard lock(mutex_);
         failure_ = problem.what();
     }
-    {
-        const std::lock_guard lock(mutex_);
-        idle_ = true;
-    }
     changed_.notify_all();
 }
 
@@ -114,11 +110,6 @@ std::size_t ChunkReader::total_bytes() const {
 double ChunkReader::read_s() const {
     const std::lock_guard lock(mutex_);
     return read_s_;
-}
-
-bool ChunkReader::idle() const {
-    const std::lock_guard lock(mutex_);
-    return idle_;
 }
 
 void ChunkReader::stop() {

@@ -50,8 +50,6 @@ class ChunkReader {
     double read_s() const;
     /// Reads no further.
     void stop();
-    /// The thread has ended, so that destruction waits for nothing.
-    bool idle() const;
 
   private:
     void run();
@@ -68,7 +66,6 @@ class ChunkReader {
     std::size_t taken_ = 0;
     bool opened_ = false;
     bool stopped_ = false;
-    bool idle_ = false;
     double read_s_ = 0.0;
     std::string failure_;
     std::thread thread_;

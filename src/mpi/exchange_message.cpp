@@ -69,6 +69,9 @@ void write(ByteWriter& out, const Chunk& chunk) {
 void write(ByteWriter& out, const Progress& progress) {
     out.number(progress.group);
 }
+void write(ByteWriter& out, const Joined& joined) {
+    out.number(joined.group);
+}
 void write(ByteWriter& out, const Arrived& arrived) {
     out.number(arrived.group);
     out.text(arrived.memory_key);
@@ -163,6 +166,8 @@ ExchangeMessage read_other(ByteReader& in, std::uint64_t kind) {
         }
         case 8:
             return read_report(in);
+        case 9:
+            return Joined{in.number<std::uint64_t>()};
         default:
             throw TransportError({.what = "a message of the weight exchange is of no known kind",
                                   .where = {},

@@ -77,12 +77,16 @@ struct Abort {
 struct Report {
     WeightTimes times;
 };
+/// The answer to Arrived: the memory is joined.
+struct Joined {
+    std::uint64_t group = 0;
+};
 
 }  // namespace exchange
 
 using ExchangeMessage =
     std::variant<exchange::Want, exchange::Alone, exchange::Formed, exchange::Announce, exchange::Chunk,
-                 exchange::Progress, exchange::Arrived, exchange::Abort, exchange::Report>;
+                 exchange::Progress, exchange::Arrived, exchange::Abort, exchange::Report, exchange::Joined>;
 
 Bytes encode(const ExchangeMessage& message);
 /// The payload of a chunk points into `bytes`. Throws TransportError if they are damaged.

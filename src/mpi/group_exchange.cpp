@@ -17,8 +17,10 @@ namespace {
 
 constexpr Rank kCoordinator = 0;
 constexpr double kGlance_s = 0.05;
-// Then the polling thread has other things to do.
-constexpr int kParcelsPerStep = 32;
+// MPI moves bytes only while it is called: as long as some have moved lately, a step is so long.
+constexpr double kStep_s = 500e-6;
+constexpr double kLively_s = 10e-3;
+constexpr int kParcelsPerPass = 32;
 
 }  // namespace
 
@@ -61,6 +63,9 @@ Obtained GroupExchange::obtain(const WeightRequest& request, const std::function
     lock.unlock();
     if (!asking->answer->joined) return asking->answer->obtained;
     auto memory = join_arrival(*asking->answer->joined);
+    lock.lock();
+    joined_groups_.push_back(asking->answer->joined->group);
+    lock.unlock();
     if (!memory) return read_instead("the memory of the rank beside could not be joined");
     return {std::move(memory), WeightWay::shared, {}};
 }
@@ -78,26 +83,41 @@ void GroupExchange::report(WeightTimes times) {
 }
 
 bool GroupExchange::step() {
-    const double now_s = monotonic_s();
+    const double start_s = monotonic_s();
+    double now_s = start_s;
+    do {
+        if (pass(now_s)) moved_s_ = now_s;
+        now_s = monotonic_s();
+    } while (!transfers_.empty() && now_s - moved_s_ < kLively_s && now_s - start_s < kStep_s);
+    return !transfers_.empty() || moved_s_ == start_s;
+}
+
+bool GroupExchange::pass(double now_s) {
     send_wishes(now_s);
     coordinate(gathering_.due(now_s), now_s);
     bool busy = receive(now_s);
     for (const auto& [group, transfer] : transfers_) busy |= transfer->step(now_s);
     retire_ended();
-    return busy || !transfers_.empty();
+    return busy;
 }
 
 void GroupExchange::send_wishes(double now_s) {
     std::deque<WeightTimes> reports;
     std::optional<exchange::Want> want;
+    std::vector<std::uint64_t> joined;
     {
         const std::lock_guard lock(mutex_);
+        joined = std::exchange(joined_groups_, {});
         reports = std::exchange(to_report_, {});
         if (asking_ && !std::exchange(asking_->told, true)) {
             want = exchange::Want{asking_->key, node_, asking_->access.uuid};
         }
     }
     for (auto& times : reports) keep(std::move(times));
+    for (const std::uint64_t group : joined) {
+        if (const auto found = transfers_.find(group); found != transfers_.end())
+            found->second->on_own_join();
+    }
     if (!want) return;
     if (post_->rank() == kCoordinator) {
         coordinate(gathering_.want(kCoordinator, *want, now_s), now_s);
@@ -128,7 +148,7 @@ void GroupExchange::coordinate(const Gathering::Answers& answers, double now_s) 
 
 bool GroupExchange::receive(double now_s) {
     int count = 0;
-    for (; count < kParcelsPerStep; ++count) {
+    for (; count < kParcelsPerPass; ++count) {
         std::optional<Parcel> parcel = post_->poll();
         if (!parcel) break;
         handle(std::move(*parcel), now_s);
@@ -166,7 +186,9 @@ void GroupExchange::handle_message(ExchangeMessage message, Parcel& parcel, doub
     } else if (auto* progress = std::get_if<exchange::Progress>(&message)) {
         if (auto* to = transfer_of(progress->group, parcel)) to->on_progress(now_s);
     } else if (auto* arrived = std::get_if<exchange::Arrived>(&message)) {
-        if (auto* to = transfer_of(arrived->group, parcel)) to->on_arrived(*arrived);
+        if (auto* to = transfer_of(arrived->group, parcel)) to->on_arrived(*arrived, now_s);
+    } else if (auto* joined = std::get_if<exchange::Joined>(&message)) {
+        if (auto* to = transfer_of(joined->group, parcel)) to->on_joined();
     } else if (auto* abort = std::get_if<exchange::Abort>(&message)) {
         if (auto* to = transfer_of(abort->group, parcel)) to->on_abort(from, abort->reason);
     } else if (auto* want = std::get_if<exchange::Want>(&message)) {
@@ -230,24 +252,29 @@ void GroupExchange::on_formed(const exchange::Formed& formed, double now_s) {
     for (auto& parcel : early) handle(std::move(parcel), now_s);
 }
 
-/// Ended transfers whose threads are still in a call are kept until they are out of it.
+/// Transfers end on a thread of their own: one of theirs may still be in a call, and to give large memory
+/// back takes its time.
 void GroupExchange::retire_ended() {
     for (auto place = transfers_.begin(); place != transfers_.end();) {
         if (!place->second->over()) {
             ++place;
             continue;
         }
-        ended_.push_back(std::move(place->second));
+        auto end = [this, transfer = std::move(place->second)]() mutable {
+            const bool by_device = transfer->by_device();
+            transfer.reset();
+            if (!by_device) return;
+            {
+                const std::lock_guard lock(mutex_);
+                --device_transfers_;
+            }
+            changed_.notify_all();
+        };
+        ending_.push_back(std::async(std::launch::async, std::move(end)));
         place = transfers_.erase(place);
     }
-    ended_.remove_if([this](const std::unique_ptr<Transfer>& transfer) {
-        if (!transfer->idle()) return false;
-        if (transfer->by_device()) {
-            const std::lock_guard lock(mutex_);
-            --device_transfers_;
-            changed_.notify_all();
-        }
-        return true;
+    ending_.remove_if([](const std::future<void>& end) {
+        return end.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
     });
 }
 

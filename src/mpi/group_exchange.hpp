@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <future>
 #include <list>
 #include <map>
 #include <memory>
@@ -50,6 +51,7 @@ class GroupExchange final : public WeightExchange {
         std::optional<Answer> answer;
     };
 
+    bool pass(double now_s);
     void send_wishes(double now_s);
     bool receive(double now_s);
     void handle(Parcel parcel, double now_s);
@@ -73,15 +75,19 @@ class GroupExchange final : public WeightExchange {
     std::map<std::uint64_t, std::unique_ptr<Transfer>> transfers_;
     std::set<std::uint64_t> formed_;                      ///< groups that this rank has heard of
     std::map<std::uint64_t, std::vector<Parcel>> early_;  ///< came before the news of their group
-    std::list<std::unique_ptr<Transfer>> ended_;          ///< whose threads still have to end
     std::vector<WeightTimes> reports_;
+    double moved_s_ = 0.0;  ///< when something last moved
 
     std::mutex mutex_;
     std::condition_variable changed_;
     std::shared_ptr<Asking> asking_;
     std::map<std::string, int> times_asked_;
     std::deque<WeightTimes> to_report_;
+    std::vector<std::uint64_t> joined_groups_;  ///< whose memory the computing thread has joined
     std::size_t device_transfers_ = 0;
+
+    // Last, since it uses what is above.
+    std::list<std::future<void>> ending_;  ///< transfers on their way out
 };
 
 }  // namespace memcap::mpi

@@ -97,6 +97,8 @@ bool Transfer::lead(double now_s) {
         fail("its reader failed: " + problem, -1);
         return true;
     }
+    // Chunks that are read already have to wait for the announcement.
+    if (!announced_) return false;
     bool busy = false;
     if (mover_) {
         watch_mover(now_s);
@@ -104,7 +106,7 @@ bool Transfer::lead(double now_s) {
         busy = send_from_reader();
         watch_sending(now_s);
     }
-    if (over_ || !announced_) return busy;
+    if (over_) return busy;
     if (!sending_) {
         reader_->stop();
         over_ = true;
@@ -140,7 +142,7 @@ void Transfer::finish_leading(double now_s) {
 
 bool Transfer::relay(double now_s) {
     bool busy = false;
-    if (!received_ && arrival_ && arrival_->complete()) finish_receiving(now_s);
+    if (!received_ && arrival_ && arrival_->published()) finish_receiving(now_s);
     if (mover_) {
         watch_mover(now_s);
     } else if (arrival_) {
@@ -148,14 +150,17 @@ bool Transfer::relay(double now_s) {
         watch_sending(now_s);
     }
     if (over_) return true;
-    if (!received_ && now_s - heard_s_ > setup_.options.silence_s) {
+    const bool waiting = !arrival_ || !arrival_->complete();
+    if (waiting && now_s - heard_s_ > setup_.options.silence_s) {
         fail(fmt::format("nothing came from rank {} for {} s", place_.previous(), setup_.options.silence_s),
              -1);
         return true;
     }
     if (arrival_) tell_neighbours(now_s);
     const bool sent_all = !sending_ || sent_ == arrival_->plan().size();
-    if (received_ && sent_all && (!mover_ || mover_->finished())) over_ = true;
+    const bool all_joined =
+        joined_ == place_.neighbours.size() || now_s - heard_s_ > setup_.options.silence_s;
+    if (received_ && sent_all && all_joined && (!mover_ || mover_->finished())) over_ = true;
     return busy;
 }
 
@@ -175,6 +180,7 @@ bool Transfer::send_from_arrival() {
 
 void Transfer::finish_receiving(double now_s) {
     received_ = true;
+    heard_s_ = now_s;
     for (const Rank neighbour : place_.neighbours) {
         send(neighbour, exchange::Arrived{group_, arrival_->identity(), arrival_->headers()});
     }
@@ -219,8 +225,10 @@ void Transfer::start_mover(const std::string& nccl_id, std::size_t chunk_bytes) 
 
 /// The mover keeps its own deadlines, from the communicator's start to its end.
 void Transfer::watch_mover(double now_s) {
-    heard_s_ = now_s;
+    if (!received_) heard_s_ = now_s;
     if (!mover_->finished()) return;
+    // A communicator that ends badly takes nothing back of what has arrived.
+    if (arrival_ && arrival_->complete()) return;
     if (const std::string problem = mover_->failure(); !problem.empty()) fail(problem, -1);
 }
 
@@ -258,9 +266,15 @@ void Transfer::on_chunk(const exchange::Chunk& chunk, Bytes& parcel, double now_
     }
 }
 
-void Transfer::on_arrived(const exchange::Arrived& arrived) {
+void Transfer::on_arrived(const exchange::Arrived& arrived, double now_s) {
     if (over_) return;
+    heard_s_ = now_s;
     setup_.answer({{nullptr, WeightWay::shared, {}}, arrived});
+}
+
+void Transfer::on_own_join() {
+    if (over_ || place_.role != Role::beside_receiver) return;
+    send(place_.chain[place_.position], exchange::Joined{group_});
     over_ = true;
 }
 
@@ -278,7 +292,9 @@ void Transfer::on_abort(Rank from, const std::string& reason) {
 }
 
 void Transfer::give_up(const std::string& reason) {
-    if (!over_) fail(reason, -1);
+    if (over_) return;
+    if (arrival_ && arrival_->complete()) received_ = true;
+    fail(reason, -1);
 }
 
 /// Ends this rank's part and lets those who depend on it know, but for the one it heard of it from.
@@ -305,10 +321,6 @@ void Transfer::fail(const std::string& reason, Rank except) {
 void Transfer::fall_back(const std::string& reason) {
     log::warning(fmt::format("{} is read from the file system instead: {}", setup_.request.model, reason));
     setup_.answer({{nullptr, WeightWay::fallen_back, reason}, {}});
-}
-
-bool Transfer::idle() const {
-    return (!reader_ || reader_->idle()) && (!mover_ || mover_->finished());
 }
 
 }  // namespace memcap::mpi

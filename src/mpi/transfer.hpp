@@ -40,7 +40,11 @@ class Transfer {
     /// `parcel` are the chunk's bytes, which may be sent on as they are.
     void on_chunk(const exchange::Chunk& chunk, Bytes& parcel, double now_s);
     void on_progress(double now_s) { heard_s_ = now_s; }
-    void on_arrived(const exchange::Arrived& arrived);
+    void on_arrived(const exchange::Arrived& arrived, double now_s);
+    /// Another rank of the node has joined the memory: it need not be held for it any more.
+    void on_joined() { ++joined_; }
+    /// The computing thread has joined the memory that on_arrived() told it of.
+    void on_own_join();
     /// A member says, or the post finds, that it cannot go on.
     void on_abort(Rank from, const std::string& reason);
     /// True if something moved.
@@ -50,8 +54,6 @@ class Transfer {
 
     /// Nothing is left to do.
     bool over() const noexcept { return over_; }
-    /// Its threads have ended, so that destruction waits for nothing.
-    bool idle() const;
     /// Its chunks travel between GPUs.
     bool by_device() const noexcept { return place_.by_device; }
 
@@ -82,6 +84,7 @@ class Transfer {
     double moved_s_;  ///< last time that something left for the next one
     double told_s_;   ///< last progress told to the neighbours
     std::size_t told_chunks_ = 0;
+    std::size_t joined_ = 0;
     std::size_t unsent_ = 0;
     std::size_t sent_ = 0;
     bool announced_ = false;

@@ -110,8 +110,9 @@ inline void run_check(const ExchangeCheck& check, WeightExchange& exchange, int 
         check.body(end);
         done = true;
     });
-    while (!done || !hooks.all_are_done()) {
-        if (!silent) exchange.step();
+    bool busy = true;
+    while (!done || busy || !hooks.all_are_done()) {
+        busy = !silent && exchange.step();
         std::this_thread::sleep_for(std::chrono::duration<double>(check.poll_s));
     }
     computing.join();

@@ -131,7 +131,8 @@ std::vector<ExchangeMessage> one_of_each() {
             exchange::Progress{9},
             exchange::Arrived{10, "memory", {{"f", 3}}},
             exchange::Abort{11, "reason"},
-            exchange::Report{{"model", WeightWay::received, 12, 1.5, 2.5, 3.5}}};
+            exchange::Report{{"model", WeightWay::received, 12, 1.5, 2.5, 3.5}},
+            exchange::Joined{12}};
 }
 
 TEST(ExchangeMessage, ComesBackAsItWas) {
