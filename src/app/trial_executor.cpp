@@ -13,7 +13,6 @@
 #include "memcap/base/clock.hpp"
 #include "memcap/base/log.hpp"
 #include "memcap/memory/row_budget.hpp"
-#include "memcap/models/registry.hpp"
 #include "memcap/plan/codec.hpp"
 
 namespace memcap::app {
@@ -64,7 +63,9 @@ memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const mode
 }
 
 TrialExecutor::TrialExecutor(WorkerSetup setup, ExecutorPlace place)
-    : setup_(std::move(setup)), place_(std::move(place)) {}
+    : setup_(std::move(setup)),
+      place_(std::move(place)),
+      loader_(setup_.weights, place_.nodes, *place_.exchange) {}
 
 TrialExecutor::~TrialExecutor() = default;
 
@@ -139,17 +140,16 @@ bool TrialExecutor::matches_loaded(const plan::Trial& trial) const {
     return model_ && trial.model == model_index_ && trial.precision == precision_;
 }
 
-bool TrialExecutor::load_model_of(const plan::Trial& trial, std::string& problem) {
+bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPort& port,
+                                  std::string& problem) {
     engine_.reset();
     model_.reset();
     const std::string& folder = setup_.model_folders.at(static_cast<std::size_t>(trial.model));
     try {
-        const double start_s = monotonic_s();
-        model_ = models::load(folder, trial.precision, place_.device);
+        model_ =
+            loader_.load(folder, trial.precision, place_.device, [&port] { return port.stop_requested(); });
         // On a GPU float32 means float32 unless tf32 is asked for.
         at::globalContext().setAllowTF32CuBLAS(trial.precision == Precision::tf32);
-        log::info(fmt::format("loaded {} as {} in {:.2f} s", folder, to_string(trial.precision),
-                              monotonic_s() - start_s));
     } catch (const DataError& error) {
         problem = error.what();
         return false;
@@ -170,7 +170,7 @@ void TrialExecutor::fill_slots(sched::WorkPort& port) {
         if (!matches_loaded(next.trial)) {
             if (!running_.empty()) return;
             std::string problem;
-            if (!load_model_of(next.trial, problem)) {
+            if (!load_model_of(next.trial, port, problem)) {
                 fail(port, next.leased, next.trial.id, record::FailureCategory::retryable, problem);
                 pending_.pop_front();
                 continue;

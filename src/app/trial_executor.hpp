@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "app/weight_loading.hpp"
 #include "app/worker_setup.hpp"
 #include "memcap/memory/slots.hpp"
 #include "memcap/models/causal_lm.hpp"
@@ -23,6 +24,8 @@ struct ExecutorPlace {
     std::string host;
     at::Device device = at::kCPU;
     std::int32_t threads = 1;
+    std::int32_t nodes = 1;                   ///< of the run
+    mpi::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
 };
 
 /// Rows of a step (positions of all slots) before anything was measured: enough for efficient matrix
@@ -60,7 +63,7 @@ class TrialExecutor : public sched::Executor {
     void fetch(sched::WorkPort& port);
     void fill_slots(sched::WorkPort& port);
     void advance(sched::WorkPort& port);
-    bool load_model_of(const plan::Trial& trial, std::string& problem);
+    bool load_model_of(const plan::Trial& trial, const sched::WorkPort& port, std::string& problem);
     bool matches_loaded(const plan::Trial& trial) const;
     std::size_t wanted() const;
     memory::SlotsOptions options_of_loaded() const;
@@ -70,6 +73,7 @@ class TrialExecutor : public sched::Executor {
 
     WorkerSetup setup_;
     ExecutorPlace place_;
+    WeightLoader loader_;
     std::deque<Pending> pending_;
     std::unordered_map<Id128, Running> running_;
     std::unique_ptr<models::CausalLM> model_;

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <utility>
 
 #include "memcap/base/errors.hpp"
 #include "memcap/hub/safetensors.hpp"
@@ -45,9 +46,16 @@ Description describe(const std::filesystem::path& folder) {
 }
 
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device) {
+    // An unknown model is to be named before missing weights.
+    family_of(hub::ModelConfig::load(folder));
+    return load(folder, hub::WeightFiles::open(folder), precision, device);
+}
+
+std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, hub::WeightFiles files,
+                               Precision precision, at::Device device) {
     const auto config = hub::ModelConfig::load(folder);
     const auto& family = family_of(config);
-    nn::WeightReader weights(hub::WeightFiles::open(folder), nn::product_mode(precision, device), device);
+    nn::WeightReader weights(std::move(files), nn::product_mode(precision, device), device);
     auto model = family.build(config, weights);
     weights.share();
     return model;

@@ -10,6 +10,7 @@
 
 #include "memcap/base/protocol.hpp"
 #include "memcap/hub/model_config.hpp"
+#include "memcap/hub/safetensors.hpp"
 #include "memcap/models/causal_lm.hpp"
 #include "memcap/models/description.hpp"
 
@@ -22,6 +23,9 @@ Description describe(const hub::ModelConfig& config);
 /// Loads a model; throws DataError for weights that are missing, misshapen, damaged or not finite. On the
 /// meta device every tensor is checked so, and none is kept.
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device);
+/// The same with weights that are open already.
+std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, hub::WeightFiles files,
+                               Precision precision, at::Device device);
 
 /// The model of a config.json with random weights, made in memory: the same each time, and good for measuring
 /// time and memory alone.
