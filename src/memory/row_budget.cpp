@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "memcap/base/clock.hpp"
 #include "memcap/memory/slots.hpp"
 
 namespace memcap::memory {
@@ -38,7 +37,8 @@ struct StepTime {
 };
 
 /// The shortest of a few steps with about so many rows.
-StepTime time_step(const models::CausalLM& model, std::int32_t positions, std::int64_t rows) {
+StepTime time_step(const models::CausalLM& model, std::int32_t positions, std::int64_t rows,
+                   const std::function<double()>& now_s) {
     constexpr int kRepeats = 3;
     const plan::Trial first = endless_trial(positions, 0);
     const std::int64_t slots = std::max<std::int64_t>(1, rows / first.positions());
@@ -51,30 +51,31 @@ StepTime time_step(const models::CausalLM& model, std::int32_t positions, std::i
         engine.enter(endless_trial(positions, static_cast<std::uint64_t>(i)), state);
     StepTime time{.rows = slots * first.positions(), .step_s = 1e30};
     for (int i = 0; i <= kRepeats; ++i) {
-        const double start_s = monotonic_s();
+        const double start_s = now_s();
         engine.step();
         if (engine.reduced_budget() > 0) return {engine.reduced_budget(), 1e30, true};
         // The first step finds caches and kernels cold.
-        if (i > 0) time.step_s = std::min(time.step_s, monotonic_s() - start_s);
-        if (monotonic_s() - start_s > kLongStep_s && i > 0) break;
+        if (i > 0) time.step_s = std::min(time.step_s, now_s() - start_s);
+        if (now_s() - start_s > kLongStep_s && i > 0) break;
     }
     return time;
 }
 
 }  // namespace
 
-std::int64_t fastest_rows(const models::CausalLM& model, std::int32_t positions, std::int64_t first_guess) {
-    StepTime best = time_step(model, positions, first_guess);
+std::int64_t fastest_rows(const models::CausalLM& model, std::int32_t positions, std::int64_t first_guess,
+                          const std::function<double()>& now_s) {
+    StepTime best = time_step(model, positions, first_guess, now_s);
     if (best.short_of_memory) return best.rows;
     bool grew = false;
     while (best.step_s < kLongStep_s && 2 * best.rows <= kMostRows) {
-        const StepTime larger = time_step(model, positions, 2 * best.rows);
+        const StepTime larger = time_step(model, positions, 2 * best.rows, now_s);
         if (larger.short_of_memory || larger.row_s() > best.row_s() * kWorthwhileGain) break;
         best = larger;
         grew = true;
     }
     while (!grew && best.step_s < kLongStep_s && best.rows >= 2 * positions) {
-        const StepTime smaller = time_step(model, positions, best.rows / 2);
+        const StepTime smaller = time_step(model, positions, best.rows / 2, now_s);
         if (smaller.rows >= best.rows || smaller.row_s() > best.row_s() * kNoLoss) break;
         best = smaller;
     }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
+#include "memcap/base/clock.hpp"
 #include "memcap/models/causal_lm.hpp"
 
 namespace memcap::memory {
@@ -11,7 +13,8 @@ namespace memcap::memory {
 /// slots of `positions` rows: from `first_guess` by factors of two, upwards as long as that makes a row
 /// noticeably cheaper, else downwards as long as it costs nothing. Steps that take long already are left
 /// alone: there the guess serves as well. Where memory runs out, less is taken. Takes some tenths of a
-/// second.
-std::int64_t fastest_rows(const models::CausalLM& model, std::int32_t positions, std::int64_t first_guess);
+/// second. `now_s` is the clock.
+std::int64_t fastest_rows(const models::CausalLM& model, std::int32_t positions, std::int64_t first_guess,
+                          const std::function<double()>& now_s = monotonic_s);
 
 }  // namespace memcap::memory
