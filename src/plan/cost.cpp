@@ -41,9 +41,9 @@ std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial) {
     constexpr std::int64_t kLayersInHand = 2;
     constexpr std::int64_t kMemoryCopies = 6;
     constexpr std::int64_t kFloatBytes = 4;
-    const std::int64_t layers = std::max(model.layers, 1);
+    const std::int64_t layers = std::max<std::int64_t>(model.layers, 1);
     const std::int64_t row =
-        model.kept_floats + kLayersInHand * (model.kept_floats / layers) + 4 * model.width;
+        model.kept_floats + kLayersInHand * (model.kept_floats / layers) + 4 * std::int64_t{model.width};
     const std::int64_t memory = kMemoryCopies * std::int64_t{model.memory_width} * trial.memory_vectors;
     return kFloatBytes * (row * trial.positions() + memory);
 }
