@@ -44,7 +44,8 @@ class Weights(EndToEnd):
         size_bytes = ways(reference)["read"]["bytes"]
         for way in ("sent", "received"):
             self.assertEqual(ways(sent)[way]["bytes"], size_bytes)
-            self.assertGreater(ways(sent)[way]["longest_broadcast_s"], 0)
+            # A file as small as this one can come and go within one look at the clock.
+            self.assertTrue(0 <= ways(sent)[way]["longest_broadcast_s"] < 30, ways(sent)[way])
 
     def test_a_broadcast_on_one_node_reads(self):
         file = self.write(run={"threads": 1, "weights": "broadcast"})
