@@ -7,16 +7,18 @@
 #include <map>
 #include <numeric>
 
-#include "memcap/base/random.hpp"
 #include "memcap/memory/evaluation.hpp"
 #include "memcap/models/registry.hpp"
+#include "memory/mixed_trials.hpp"
 #include "support/golden_case.hpp"
 
 namespace memcap::memory {
 namespace {
 
-constexpr double kSameLoss = 1e-5;  // relative, over the first 50 evaluations
-constexpr std::size_t kComparedEvaluations = 50;
+using test::expect_same;
+using test::kComparedEvaluations;
+using test::kSameLoss;
+using test::options;
 
 class Slots : public ::testing::Test {
   protected:
@@ -25,82 +27,16 @@ class Slots : public ::testing::Test {
                             at::kCPU);
     }
 
-    /// Trial number `index` of a family that differs in N, K, prefix, seed, protocol.
     static plan::Trial trial(std::uint64_t index) {
-        const std::int64_t vocabulary = model_->description().vocabulary_size;
-        RandomStream stream({7, index});
-        plan::Trial trial;
-        trial.id = {1, index};
-        trial.seed = index;
-        trial.memory_vectors = 1 + static_cast<std::int32_t>(stream.below(4));
-        const auto draw = [&](std::size_t count) {
-            std::vector<std::int32_t> tokens(count);
-            for (auto& token : tokens)
-                token = static_cast<std::int32_t>(stream.below(static_cast<std::uint64_t>(vocabulary)));
-            return tokens;
-        };
-        trial.text = draw(4 + stream.below(16));
-        trial.prefix = draw(index % 3 == 0 ? stream.below(6) : 0);
-        trial.protocol.learning_rate = index % 2 == 0 ? 0.01 : 0.02;
-        trial.protocol.max_steps = 60 + static_cast<std::int32_t>(index);
-        trial.protocol.patience = index % 4 == 0 ? 25 : 1000;
-        trial.protocol.schedule = index % 5 == 0 ? Schedule::cosine : Schedule::constant;
-        trial.protocol.target = index % 7 == 0 ? Target::all : Target::after_first;
-        return trial;
+        return test::mixed_trial(model_->description().vocabulary_size, index);
     }
 
-    static SlotsOptions options(std::int32_t slots, RowLayout layout = RowLayout::exact,
-                                std::int64_t position_budget = 0) {
-        return {.slots = slots,
-                .position_budget = position_budget,
-                .keep_vectors = true,
-                .curve_every = 1,
-                .layout = layout};
-    }
+    static record::TrialRecord alone(const plan::Trial& trial) { return test::alone(*model_, trial); }
 
-    static record::TrialRecord alone(const plan::Trial& trial) {
-        SlotsEngine engine(*model_, options(1));
-        engine.enter(trial);
-        std::vector<record::TrialRecord> ended;
-        while (ended.empty()) ended = engine.step();
-        return ended[0];
-    }
-
-    /// Runs all trials in `slots` slots; a new one enters as soon as there is room, but not before step
-    /// `start[i]`.
     static std::map<Id128, record::TrialRecord> together(const std::vector<plan::Trial>& trials,
                                                          SlotsOptions options, const std::vector<int>& start,
                                                          const models::CausalLM& model = *model_) {
-        SlotsEngine engine(model, options);
-        std::map<Id128, record::TrialRecord> records;
-        std::vector<DisplacedTrial> waiting;
-        std::size_t next = 0;
-        for (int step = 0; records.size() < trials.size(); ++step) {
-            while (next < trials.size() && start[next] <= step && engine.has_room(trials[next])) {
-                engine.enter(trials[next++]);
-            }
-            for (auto& record : engine.step()) records.emplace(record.trial_id, std::move(record));
-            for (auto& displaced : engine.take_displaced()) waiting.push_back(std::move(displaced));
-            while (!waiting.empty() && engine.has_room(waiting.back().trial)) {
-                engine.enter(std::move(waiting.back().trial), std::move(waiting.back().state));
-                waiting.pop_back();
-            }
-        }
-        return records;
-    }
-
-    static void expect_same(const record::TrialRecord& a, const record::TrialRecord& b) {
-        ASSERT_EQ(a.status, b.status);
-        const std::size_t compared =
-            std::min({kComparedEvaluations, a.curve.loss_nats.size(), b.curve.loss_nats.size()});
-        ASSERT_GE(compared, std::min<std::size_t>(kComparedEvaluations, 2));
-        for (std::size_t i = 0; i < compared; ++i) {
-            EXPECT_NEAR(a.curve.loss_nats[i], b.curve.loss_nats[i],
-                        kSameLoss * std::max(1.0F, a.curve.loss_nats[i]))
-                << "evaluation " << i + 1;
-        }
-        EXPECT_DOUBLE_EQ(a.loss_nomem_nats, b.loss_nomem_nats);
-        EXPECT_DOUBLE_EQ(a.accuracy_nomem, b.accuracy_nomem);
+        return test::together(trials, options, start, model);
     }
 
     inline static const std::unique_ptr<models::CausalLM> model_ = load_model();

@@ -1,12 +1,12 @@
 // What a batch leaves in memory between forward and backward pass, against the families' own count.
 #include <ATen/ATen.h>
-#include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
 #include "memcap/models/registry.hpp"
+#include "support/held_bytes.hpp"
 
 namespace memcap::models {
 namespace {
@@ -14,20 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path kSource = MEMCAP_TEST_SOURCE_DIR;
-
-/// Counts what libtorch's CPU allocator has given out and not got back.
-class HeldBytes final : public c10::MemoryReportingInfoBase {
-  public:
-    void reportMemoryUsage(void* /*place*/, std::int64_t bytes, std::size_t /*all*/, std::size_t /*reserved*/,
-                           c10::Device /*device*/) override {
-        held_ += bytes;
-    }
-    bool memoryProfilingEnabled() const override { return true; }
-    std::int64_t held() const { return held_; }
-
-  private:
-    std::int64_t held_ = 0;
-};
 
 /// Bytes that a forward pass over so many slots holds, its result included.
 std::int64_t held_after_forward(const CausalLM& model, std::int64_t slots) {
@@ -37,7 +23,7 @@ std::int64_t held_after_forward(const CausalLM& model, std::int64_t slots) {
     const auto segments = nn::Segments::uniform(slots, kPositions, at::kCPU);
     // Tables that grow on demand are made before anything is counted.
     model.hidden(input, segments);
-    const auto counter = std::make_shared<HeldBytes>();
+    const auto counter = std::make_shared<test::HeldBytes>();
     const c10::DebugInfoGuard counting(c10::DebugInfoKind::PROFILER_STATE, counter);
     const at::Tensor hidden = model.hidden(input, segments);
     return counter->held();

@@ -11,7 +11,6 @@
 #include "memcap/nn/activation.hpp"
 #include "memcap/nn/attention.hpp"
 #include "memcap/nn/embedding.hpp"
-#include "memcap/nn/head_loss.hpp"
 #include "memcap/nn/linear.hpp"
 #include "memcap/nn/norm.hpp"
 #include "memcap/nn/rotary.hpp"
@@ -397,41 +396,6 @@ TEST_F(Operations, ASlotWithoutNumbersLeavesItsNeighbours) {
     EXPECT_TRUE(at::equal(before[0], after[0]));
     EXPECT_TRUE(at::equal(before[2], after[2]));
     EXPECT_TRUE(after[1].narrow(0, 3, 17).isnan().all().item<bool>());
-}
-
-/// Head loss against log_softmax in double.
-void expect_head_loss(std::int64_t vocabulary, std::int64_t rows, double spread, double soft_cap = 0.0) {
-    const Head head{Linear(at::randn({vocabulary, 8}), {}, {}), soft_cap};
-    const at::Tensor hidden = at::randn({rows, 8}) * spread;
-    const at::Tensor target = at::randint(vocabulary, {rows}, at::kLong);
-    const at::Tensor weight = at::rand({rows}) + 0.1;
-    const auto loss = head_loss(head, hidden, target, weight, Gradient::compute);
-    const at::Tensor wide = hidden.to(at::kDouble).requires_grad_(true);
-    at::Tensor logits = at::matmul(wide, head.linear.weight().to(at::kDouble).t());
-    if (soft_cap > 0) logits = at::tanh(logits / soft_cap) * soft_cap;
-    const at::Tensor nll = -logits.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1);
-    EXPECT_LT(relative_error(loss.nll_nats, nll.detach()), 1e-5) << vocabulary;
-    EXPECT_TRUE(at::equal(loss.correct, head.logits(hidden).argmax(-1).eq(target))) << vocabulary;
-    const auto wanted = torch::autograd::grad({(nll * weight.to(at::kDouble)).sum()}, {wide})[0];
-    EXPECT_LT(relative_error(loss.gradient, wanted), 1e-4) << vocabulary;
-}
-
-TEST_F(Operations, HeadLossIsCrossEntropyAtAnyVocabularyAndChunking) {
-    expect_head_loss(11, 1, 1.0);
-    expect_head_loss(1024, 333, 1.0);
-    expect_head_loss(50257, 401, 1.0);  // more rows than a chunk holds
-    expect_head_loss(97, 50, 1e3);      // logits of some thousands
-    expect_head_loss(97, 50, 1.0, 2.0);
-}
-
-TEST_F(Operations, EqualLogitsCountTheFirstAsLargest) {
-    const Head head{Linear(at::ones({5, 3}), {}, {})};
-    const auto loss =
-        head_loss(head, at::ones({2, 3}), at::tensor(std::vector<std::int64_t>{0, 1}, at::kLong),
-                  at::ones({2}), Gradient::omit);
-    EXPECT_TRUE(loss.correct[0].item<bool>());
-    EXPECT_FALSE(loss.correct[1].item<bool>());
-    EXPECT_NEAR(loss.nll_nats[0].item<float>(), std::log(5.0F), 1e-6);
 }
 
 TEST_F(Operations, ProductsInBfloat16RoundTheirFactors) {

@@ -1,0 +1,105 @@
+// Trials that differ in everything that a sweep varies, and what it means that two records of one are the
+// same.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "memcap/base/random.hpp"
+#include "memcap/memory/slots.hpp"
+
+namespace memcap::test {
+
+inline constexpr double kSameLoss = 1e-5;  // relative, over the first 50 evaluations
+inline constexpr std::size_t kComparedEvaluations = 50;
+
+/// Trial number `index`: N, K, prefix, seed, target, rate, schedule, patience and length all depend on it.
+inline plan::Trial mixed_trial(std::int64_t vocabulary, std::uint64_t index) {
+    RandomStream stream({7, index});
+    plan::Trial trial;
+    trial.id = {1, index};
+    trial.seed = index;
+    trial.memory_vectors = 1 + static_cast<std::int32_t>(stream.below(4));
+    const auto draw = [&](std::size_t count) {
+        std::vector<std::int32_t> tokens(count);
+        for (auto& token : tokens)
+            token = static_cast<std::int32_t>(stream.below(static_cast<std::uint64_t>(vocabulary)));
+        return tokens;
+    };
+    trial.text = draw(4 + stream.below(16));
+    trial.prefix = draw(index % 3 == 0 ? stream.below(6) : 0);
+    trial.protocol.learning_rate = index % 2 == 0 ? 0.01 : 0.02;
+    trial.protocol.max_steps = 60 + static_cast<std::int32_t>(index);
+    trial.protocol.patience = index % 4 == 0 ? 25 : 1000;
+    trial.protocol.schedule = index % 5 == 0 ? Schedule::cosine : Schedule::constant;
+    trial.protocol.target = index % 7 == 0 ? Target::all : Target::after_first;
+    return trial;
+}
+
+inline std::vector<plan::Trial> mixed_trials(std::int64_t vocabulary, std::uint64_t count) {
+    std::vector<plan::Trial> trials;
+    for (std::uint64_t i = 0; i < count; ++i) trials.push_back(mixed_trial(vocabulary, i));
+    return trials;
+}
+
+inline memory::SlotsOptions options(std::int32_t slots, memory::RowLayout layout = memory::RowLayout::exact,
+                                    std::int64_t position_budget = 0) {
+    return {.slots = slots,
+            .position_budget = position_budget,
+            .keep_vectors = true,
+            .curve_every = 1,
+            .layout = layout};
+}
+
+inline record::TrialRecord alone(const models::CausalLM& model, const plan::Trial& trial) {
+    memory::SlotsEngine engine(model, options(1));
+    engine.enter(trial);
+    std::vector<record::TrialRecord> ended;
+    while (ended.empty()) ended = engine.step();
+    return ended[0];
+}
+
+/// Runs all trials in `slots` slots; a new one enters as soon as there is room, but not before step
+/// `start[i]`.
+inline std::map<Id128, record::TrialRecord> together(const std::vector<plan::Trial>& trials,
+                                                     memory::SlotsOptions options,
+                                                     const std::vector<int>& start,
+                                                     const models::CausalLM& model) {
+    memory::SlotsEngine engine(model, options);
+    std::map<Id128, record::TrialRecord> records;
+    std::vector<memory::DisplacedTrial> waiting;
+    std::size_t next = 0;
+    for (int step = 0; records.size() < trials.size(); ++step) {
+        while (next < trials.size() && start[next] <= step && engine.has_room(trials[next])) {
+            engine.enter(trials[next++]);
+        }
+        for (auto& record : engine.step()) records.emplace(record.trial_id, std::move(record));
+        for (auto& displaced : engine.take_displaced()) waiting.push_back(std::move(displaced));
+        while (!waiting.empty() && engine.has_room(waiting.back().trial)) {
+            engine.enter(std::move(waiting.back().trial), std::move(waiting.back().state));
+            waiting.pop_back();
+        }
+    }
+    return records;
+}
+
+/// Rounding grows from step to step: losses are held to each other while it is small.
+inline void expect_same(const record::TrialRecord& a, const record::TrialRecord& b) {
+    ASSERT_EQ(a.status, b.status);
+    const std::size_t compared =
+        std::min({kComparedEvaluations, a.curve.loss_nats.size(), b.curve.loss_nats.size()});
+    ASSERT_GE(compared, std::min<std::size_t>(kComparedEvaluations, 2));
+    for (std::size_t i = 0; i < compared; ++i) {
+        EXPECT_NEAR(a.curve.loss_nats[i], b.curve.loss_nats[i],
+                    kSameLoss * std::max(1.0F, a.curve.loss_nats[i]))
+            << "evaluation " << i + 1;
+    }
+    EXPECT_DOUBLE_EQ(a.loss_nomem_nats, b.loss_nomem_nats);
+    EXPECT_DOUBLE_EQ(a.accuracy_nomem, b.accuracy_nomem);
+}
+
+}  // namespace memcap::test
