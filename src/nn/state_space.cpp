@@ -9,6 +9,8 @@
 #include <optional>
 
 #include "memcap/base/contracts.hpp"
+#include "nn/detail/device_operations.hpp"
+#include "nn/detail/device_runtime.hpp"
 #include "nn/detail/scan_kernel.hpp"
 
 namespace memcap::nn {
@@ -115,6 +117,8 @@ struct ScanFunction : torch::autograd::Function<ScanFunction> {
         context->save_for_backward({x, step, input, output});
         context->saved_data["decay"] = decay;
         context->saved_data["skip"] = skip;
+        if (const auto* kernels = detail::kernels_on(x.device()))
+            return detail::device_scan(*kernels, inputs, decay, skip);
         at::Tensor y = at::empty_like(x);
         float* to = y.mutable_data_ptr<float>();
         const ScanTasks tasks(inputs, decay, skip);
@@ -131,6 +135,10 @@ struct ScanFunction : torch::autograd::Function<ScanFunction> {
         const at::Tensor decay = context->saved_data["decay"].toTensor();
         const at::Tensor skip = context->saved_data["skip"].toTensor();
         const at::Tensor at_y = gradients[0].contiguous();
+        if (const auto* kernels = detail::kernels_on(at_y.device())) {
+            const auto at = detail::device_scan_gradients(*kernels, inputs, decay, skip, at_y);
+            return {at.x, at.step, at.input, at.output, {}, {}};
+        }
         at::Tensor at_x = at::empty_like(inputs.x);
         at::Tensor at_step = at::empty_like(inputs.step);
         const ScanTasks tasks(inputs, decay, skip);
@@ -165,20 +173,21 @@ struct ScanFunction : torch::autograd::Function<ScanFunction> {
 }  // namespace
 
 at::Tensor causal_convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    return ConvolutionFunction::apply(x, weight,
+    return ConvolutionFunction::apply(x.to(at::kFloat), weight,
                                       bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
 }
 
 at::Tensor softplus(const at::Tensor& x) {
-    return at::softplus(x);
+    return at::softplus(x.to(at::kFloat));
 }
 
 at::Tensor selective_scan(const ScanInputs& inputs, const at::Tensor& decay, const at::Tensor& skip) {
     MEMCAP_EXPECT(inputs.x.sizes() == inputs.step.sizes() && inputs.input.sizes() == inputs.output.sizes());
     MEMCAP_EXPECT(inputs.x.size(2) % inputs.input.size(2) == 0 && decay.size(0) == inputs.x.size(2));
     MEMCAP_EXPECT(decay.size(1) == 1 || decay.size(1) == inputs.input.size(3));
-    return ScanFunction::apply(inputs.x.contiguous(), inputs.step.contiguous(), inputs.input.contiguous(),
-                               inputs.output.contiguous(), decay.contiguous(), skip.contiguous());
+    const auto plain = [](const at::Tensor& x) { return x.to(at::kFloat).contiguous(); };
+    return ScanFunction::apply(plain(inputs.x), plain(inputs.step), plain(inputs.input), plain(inputs.output),
+                               decay.contiguous(), skip.contiguous());
 }
 
 }  // namespace memcap::nn

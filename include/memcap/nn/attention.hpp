@@ -39,10 +39,10 @@ struct HeadLayout {
 };
 
 /// softmax(q k^T * scale) v under the causal mask; key/value heads are shared by H / G query heads each.
-/// projected [B, T, P] float32 -> [B, T, H * d] float32. Queries and keys are rotated by `rotary` on the way,
-/// unless it is null; it must outlive the graph. Pads may only stand at the end of T: the causal order keeps
-/// them from the real positions. For the backward only `projected` and a number a query head and position are
-/// kept.
+/// projected [B, T, P] -> [B, T, H * d] of type mode.carried. Queries and keys are rotated by `rotary` on the
+/// way, unless it is null; it must outlive the graph. Pads may only stand at the end of T: the causal order
+/// keeps them from the real positions. For the backward only `projected` and a number a query head and
+/// position are kept; on a GPU the rotated heads, the result and that number.
 at::Tensor causal_attention(const at::Tensor& projected, const HeadLayout& layout, const RotaryTable* rotary,
                             const AttentionOptions& options, const ProductMode& mode);
 

@@ -21,13 +21,14 @@ struct Head {
 struct HeadLoss {
     at::Tensor nll_nats;  ///< [R] float32: -log p(target)
     at::Tensor correct;   ///< [R] bool: the target has the largest logit (the first of equals)
-    at::Tensor gradient;  ///< [R, D] float32: d(sum of weight * nll) / d(hidden); undefined unless asked for
+    at::Tensor gradient;  ///< [R, D] of the type of hidden: d(sum of weight * nll) / d(hidden); undefined
+                          ///< unless asked for
 };
 
 enum class Gradient : bool { omit, compute };
 
-/// hidden [R, D] float32 (no autograd), target [R] int64, weight [R] float32. Logits exist for a chunk of
-/// rows only.
+/// hidden [R, D] float32, or on a GPU the type of its products (no autograd), target [R] int64, weight [R]
+/// float32. Logits exist for a chunk of rows only.
 HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor& target,
                    const at::Tensor& weight, Gradient gradient);
 
