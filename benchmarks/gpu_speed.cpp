@@ -20,7 +20,7 @@ namespace {
 
 using memcap::nn::Activation;
 using memcap::nn::HeadLayout;
-namespace detail = memcap::nn::detail;
+namespace operations = memcap::nn::detail;
 
 const at::Device kDevice(at::kCUDA, 0);
 
@@ -75,18 +75,21 @@ void report_rows(const memcap::nn::cuda::Kernels& kernels, const char* shape, st
     const at::Tensor x = randn({rows, width});
     const at::Tensor added = randn({rows, width}, at::kBFloat16);
     const at::Tensor weight = randn({width});
-    report_kernel(fmt::format("{}: sum and norm", shape), elements * (4 + 2 + 4 + 2),
-                  [&] { detail::device_norm(kernels, x, added, weight, {}, 1e-5, false, at::kBFloat16); });
-    const auto norm = detail::device_norm(kernels, x, added, weight, {}, 1e-5, false, at::kBFloat16);
-    report_kernel(fmt::format("{}: its gradient", shape), elements * (4 + 2 + 4 + 4 + 2),
-                  [&] { detail::device_norm_gradients(kernels, norm, weight, norm.y, x, at::kBFloat16); });
+    report_kernel(fmt::format("{}: sum and norm", shape), elements * (4 + 2 + 4 + 2), [&] {
+        operations::device_norm(kernels, x, added, weight, {}, 1e-5, false, at::kBFloat16);
+    });
+    const auto norm = operations::device_norm(kernels, x, added, weight, {}, 1e-5, false, at::kBFloat16);
+    report_kernel(fmt::format("{}: its gradient", shape), elements * (4 + 2 + 4 + 4 + 2), [&] {
+        operations::device_norm_gradients(kernels, norm, weight, norm.y, x, at::kBFloat16);
+    });
     const at::Tensor gate_up = randn({rows, 2 * inner}, at::kBFloat16);
     const auto gated = static_cast<double>(rows * inner) * 2;
     report_kernel(fmt::format("{}: gate", shape), gated * 3,
-                  [&] { detail::device_activation(kernels, gate_up, Activation::silu, true); });
-    const at::Tensor y = detail::device_activation(kernels, gate_up, Activation::silu, true);
-    report_kernel(fmt::format("{}: its gradient", shape), gated * 5,
-                  [&] { detail::device_activation_gradient(kernels, gate_up, y, Activation::silu, true); });
+                  [&] { operations::device_activation(kernels, gate_up, Activation::silu, true); });
+    const at::Tensor y = operations::device_activation(kernels, gate_up, Activation::silu, true);
+    report_kernel(fmt::format("{}: its gradient", shape), gated * 5, [&] {
+        operations::device_activation_gradient(kernels, gate_up, y, Activation::silu, true);
+    });
     const std::int64_t head_rows = std::min<std::int64_t>(rows, 2048);
     const at::Tensor logits = randn({head_rows, vocabulary}, at::kBFloat16);
     const at::Tensor target = at::zeros({head_rows}, at::TensorOptions().dtype(at::kLong).device(kDevice));
@@ -95,7 +98,7 @@ void report_rows(const memcap::nn::cuda::Kernels& kernels, const char* shape, st
     const at::Tensor correct = at::empty({head_rows}, nll.options().dtype(at::kBool));
     report_kernel(fmt::format("{}: head rows, vocabulary {}", shape, vocabulary),
                   static_cast<double>(head_rows * vocabulary) * 2 * 3,
-                  [&] { detail::device_head_rows(kernels, logits, target, share, 0.0, nll, correct); });
+                  [&] { operations::device_head_rows(kernels, logits, target, share, 0.0, nll, correct); });
 }
 
 void report_heads(const memcap::nn::cuda::Kernels& kernels) {
@@ -103,7 +106,7 @@ void report_heads(const memcap::nn::cuda::Kernels& kernels) {
     const at::Tensor projected = randn({16, 512, layout.width()}, at::kBFloat16);
     const at::Tensor angle = randn({512, 32});
     report_kernel("heads of llama-3.2-1b, 16 slots of 512", static_cast<double>(projected.numel()) * 4,
-                  [&] { detail::device_heads(kernels, projected, layout, angle, angle, at::kBFloat16); });
+                  [&] { operations::device_heads(kernels, projected, layout, angle, angle, at::kBFloat16); });
 }
 
 void report_scan(const memcap::nn::cuda::Kernels& kernels) {
@@ -113,9 +116,9 @@ void report_scan(const memcap::nn::cuda::Kernels& kernels) {
     const at::Tensor skip = randn({1536});
     const double bytes = static_cast<double>(inputs.x.numel()) * 4;
     report_kernel("scan of mamba-130m, 32 slots of 128", bytes * 3,
-                  [&] { detail::device_scan(kernels, inputs, decay, skip); });
+                  [&] { operations::device_scan(kernels, inputs, decay, skip); });
     report_kernel("its gradient", bytes * 5,
-                  [&] { detail::device_scan_gradients(kernels, inputs, decay, skip, inputs.x); });
+                  [&] { operations::device_scan_gradients(kernels, inputs, decay, skip, inputs.x); });
 }
 
 }  // namespace
@@ -128,7 +131,7 @@ int main() {
     memcap::nn::use_cuda();
     const at::NoGradGuard no_gradients;
     fmt::print("device: {}\n", memcap::nn::cuda_device_name(kDevice));
-    const auto& kernels = *detail::kernels_on(kDevice);
+    const auto& kernels = *operations::kernels_on(kDevice);
     report_product(at::kBFloat16, 8192);
     report_product(at::kFloat, 8192);
     report_copy();

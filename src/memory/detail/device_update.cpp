@@ -1,6 +1,7 @@
 // The choice between the CPU's form and the launch that a program with CUDA brought in.
 #include "memory/detail/device_update.hpp"
 
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
@@ -29,8 +30,9 @@ void update_slots_on(at::Device device, const SlotUpdate& update) {
                            .why = "this program was linked without CUDA",
                            .advice = "Use memcap-cuda, or set run.device to cpu"});
     }
-    const c10::impl::VirtualGuardImpl guard(device.type());
-    auto* stream = static_cast<CUstream_st*>(guard.getStream(device).native_handle());
+    const c10::DeviceGuard on_device(device);
+    const c10::impl::VirtualGuardImpl streams(device.type());
+    auto* stream = static_cast<CUstream_st*>(streams.getStream(device).native_handle());
     if (const int status = the_update(update, stream); status != 0) {
         throw DeviceError({.what = "the update of slots could not be launched",
                            .where = device.str(),

@@ -90,20 +90,21 @@ DeviceNorm device_norm(const cuda::Kernels& kernels, const at::Tensor& x, const 
                     .sum = added.defined() ? at::empty(x.sizes(), as_float) : at::Tensor(),
                     .mean = centred ? at::empty({rows}, as_float) : at::Tensor(),
                     .inverse = at::empty({rows}, as_float)};
-    check_launch(kernels.norm_forward({.rows = rows,
-                                       .width = width,
-                                       .x = source_of(x),
-                                       .added = source_of(added),
-                                       .weight = floats(weight),
-                                       .weight_rows = rows_of(weight),
-                                       .bias = floats(bias),
-                                       .epsilon = static_cast<float>(epsilon),
-                                       .sum = mutable_floats(norm.sum),
-                                       .y = target_of(norm.y),
-                                       .mean = mutable_floats(norm.mean),
-                                       .inverse = mutable_floats(norm.inverse)},
-                                      current_stream(x.device())),
-                 "a normalisation");
+    launch(x.device(), "a normalisation", [&](cuda::Stream stream) {
+        return kernels.norm_forward({.rows = rows,
+                                     .width = width,
+                                     .x = source_of(x),
+                                     .added = source_of(added),
+                                     .weight = floats(weight),
+                                     .weight_rows = rows_of(weight),
+                                     .bias = floats(bias),
+                                     .epsilon = static_cast<float>(epsilon),
+                                     .sum = mutable_floats(norm.sum),
+                                     .y = target_of(norm.y),
+                                     .mean = mutable_floats(norm.mean),
+                                     .inverse = mutable_floats(norm.inverse)},
+                                    stream);
+    });
     return norm;
 }
 
@@ -115,19 +116,20 @@ DeviceNormGradients device_norm_gradients(const cuda::Kernels& kernels, const De
     const bool twice = added_type != x.scalar_type();
     const at::Tensor at_x = at::empty_like(x);
     const at::Tensor at_added = twice ? at::empty(x.sizes(), x.options().dtype(added_type)) : at::Tensor();
-    check_launch(kernels.norm_backward({.rows = x.numel() / width,
-                                        .width = width,
-                                        .x = source_of(x),
-                                        .weight = floats(weight),
-                                        .weight_rows = rows_of(weight),
-                                        .mean = floats(norm.mean),
-                                        .inverse = floats(norm.inverse),
-                                        .gradient = source_of(gradient),
-                                        .gradient_sum = floats(through_sum),
-                                        .gradient_x = target_of(at_x),
-                                        .gradient_added = target_of(at_added)},
-                                       current_stream(x.device())),
-                 "a normalisation's gradient");
+    launch(x.device(), "a normalisation's gradient", [&](cuda::Stream stream) {
+        return kernels.norm_backward({.rows = x.numel() / width,
+                                      .width = width,
+                                      .x = source_of(x),
+                                      .weight = floats(weight),
+                                      .weight_rows = rows_of(weight),
+                                      .mean = floats(norm.mean),
+                                      .inverse = floats(norm.inverse),
+                                      .gradient = source_of(gradient),
+                                      .gradient_sum = floats(through_sum),
+                                      .gradient_x = target_of(at_x),
+                                      .gradient_added = target_of(at_added)},
+                                     stream);
+    });
     return {at_x, twice ? at_added : at_x};
 }
 
@@ -137,7 +139,8 @@ at::Tensor device_activation(const cuda::Kernels& kernels, const at::Tensor& x, 
     const at::Tensor y = at::empty(shape, x.options());
     cuda::ActivationTask task = activation_task(x, y, kind, gated);
     task.result = y.mutable_data_ptr();
-    check_launch(kernels.activation_forward(task, current_stream(x.device())), "an activation");
+    launch(x.device(), "an activation",
+           [&](cuda::Stream stream) { return kernels.activation_forward(task, stream); });
     return y;
 }
 
@@ -148,7 +151,8 @@ at::Tensor device_activation_gradient(const cuda::Kernels& kernels, const at::Te
     cuda::ActivationTask task = activation_task(x, gradient, kind, gated);
     task.gradient = gradient.const_data_ptr();
     task.result = at_x.mutable_data_ptr();
-    check_launch(kernels.activation_backward(task, current_stream(x.device())), "an activation's gradient");
+    launch(x.device(), "an activation's gradient",
+           [&](cuda::Stream stream) { return kernels.activation_backward(task, stream); });
     return at_x;
 }
 
@@ -156,16 +160,17 @@ void device_head_rows(const cuda::Kernels& kernels, const at::Tensor& logits, co
                       const at::Tensor& weight, double soft_cap, const at::Tensor& nll_nats,
                       const at::Tensor& correct) {
     MEMCAP_EXPECT(logits.is_contiguous() && target.is_contiguous() && nll_nats.is_contiguous());
-    check_launch(kernels.head_rows({.rows = logits.size(0),
-                                    .vocabulary = logits.size(1),
-                                    .logits = target_of(logits),
-                                    .target = target.const_data_ptr<std::int64_t>(),
-                                    .weight = floats(weight),
-                                    .soft_cap = static_cast<float>(soft_cap),
-                                    .nll_nats = mutable_floats(nll_nats),
-                                    .correct = correct.mutable_data_ptr<bool>()},
-                                   current_stream(logits.device())),
-                 "the head's loss");
+    launch(logits.device(), "the head's loss", [&](cuda::Stream stream) {
+        return kernels.head_rows({.rows = logits.size(0),
+                                  .vocabulary = logits.size(1),
+                                  .logits = target_of(logits),
+                                  .target = target.const_data_ptr<std::int64_t>(),
+                                  .weight = floats(weight),
+                                  .soft_cap = static_cast<float>(soft_cap),
+                                  .nll_nats = mutable_floats(nll_nats),
+                                  .correct = correct.mutable_data_ptr<bool>()},
+                                 stream);
+    });
 }
 
 DeviceHeads device_heads(const cuda::Kernels& kernels, const at::Tensor& projected, const HeadLayout& layout,
@@ -177,9 +182,9 @@ DeviceHeads device_heads(const cuda::Kernels& kernels, const at::Tensor& project
             .transpose(1, 2);
     };
     DeviceHeads heads{empty(layout.query_heads), empty(layout.key_heads), empty(layout.key_heads)};
-    check_launch(kernels.split_heads(heads_task(projected, heads, layout, cosine, sine),
-                                     current_stream(projected.device())),
-                 "the split into heads");
+    launch(projected.device(), "the split into heads", [&](cuda::Stream stream) {
+        return kernels.split_heads(heads_task(projected, heads, layout, cosine, sine), stream);
+    });
     return heads;
 }
 
@@ -192,18 +197,18 @@ at::Tensor device_heads_gradient(const cuda::Kernels& kernels, const DeviceHeads
     const DeviceHeads heads{with_rows(gradients.query), with_rows(gradients.key), with_rows(gradients.value)};
     const at::Tensor at_projected = at::empty({heads.query.size(0), heads.query.size(2), layout.width()},
                                               heads.query.options().dtype(type));
-    check_launch(kernels.join_heads(heads_task(at_projected, heads, layout, cosine, sine),
-                                    current_stream(at_projected.device())),
-                 "the gradient of heads");
+    launch(at_projected.device(), "the gradient of heads", [&](cuda::Stream stream) {
+        return kernels.join_heads(heads_task(at_projected, heads, layout, cosine, sine), stream);
+    });
     return at_projected;
 }
 
 at::Tensor device_scan(const cuda::Kernels& kernels, const ScanInputs& inputs, const at::Tensor& decay,
                        const at::Tensor& skip) {
     const at::Tensor y = at::empty_like(inputs.x);
-    check_launch(kernels.scan_forward(scan_task(inputs, decay, skip), y.mutable_data_ptr<float>(),
-                                      current_stream(y.device())),
-                 "a selective scan");
+    launch(y.device(), "a selective scan", [&](cuda::Stream stream) {
+        return kernels.scan_forward(scan_task(inputs, decay, skip), y.mutable_data_ptr<float>(), stream);
+    });
     return y;
 }
 
@@ -218,15 +223,16 @@ ScanInputs device_scan_gradients(const cuda::Kernels& kernels, const ScanInputs&
         at::empty({2, task.slots, task.groups, sizes.parts, task.positions, task.states}, options);
     const at::Tensor at_x = at::empty_like(inputs.x);
     const at::Tensor at_step = at::empty_like(inputs.step);
-    check_launch(kernels.scan_backward(task,
-                                       {.y = floats(gradient),
-                                        .x = mutable_floats(at_x),
-                                        .step = mutable_floats(at_step),
-                                        .input_parts = mutable_floats(parts[0]),
-                                        .output_parts = mutable_floats(parts[1]),
-                                        .boundaries = mutable_floats(boundaries)},
-                                       current_stream(at_x.device())),
-                 "a selective scan's gradient");
+    launch(at_x.device(), "a selective scan's gradient", [&](cuda::Stream stream) {
+        return kernels.scan_backward(task,
+                                     {.y = floats(gradient),
+                                      .x = mutable_floats(at_x),
+                                      .step = mutable_floats(at_step),
+                                      .input_parts = mutable_floats(parts[0]),
+                                      .output_parts = mutable_floats(parts[1]),
+                                      .boundaries = mutable_floats(boundaries)},
+                                     stream);
+    });
     // [2, B, G, parts, T, S] -> [2, B, T, G, S]
     const at::Tensor sums = parts.sum(3).transpose(2, 3);
     return {at_x, at_step, sums[0].contiguous(), sums[1].contiguous()};

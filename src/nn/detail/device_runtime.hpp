@@ -2,10 +2,12 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "memcap/nn/step_graph.hpp"
@@ -33,6 +35,13 @@ cuda::Stream current_stream(at::Device device);
 
 /// Throws DeviceError unless the launch succeeded.
 void check_launch(cuda::Status status, const char* operation);
+
+/// Calls start(stream) with this device current, as kernels demand, and checks what it returns.
+template <class Start>
+void launch(at::Device device, const char* operation, const Start& start) {
+    const c10::OptionalDeviceGuard guard(device.is_cpu() ? std::nullopt : std::optional(device));
+    check_launch(start(current_stream(device)), operation);
+}
 
 cuda::Element element_of(at::ScalarType type);
 /// The data of a contiguous tensor; none of an undefined one.
