@@ -103,22 +103,31 @@ void report_rows(const memcap::nn::cuda::Kernels& kernels, const char* shape, st
 
 void report_heads(const memcap::nn::cuda::Kernels& kernels) {
     const auto layout = HeadLayout::stacked(32, 8, 64);
-    const at::Tensor projected = randn({16, 512, layout.width()}, at::kBFloat16);
+    const at::Tensor projected = randn({16 * 512, layout.width()}, at::kBFloat16);
     const at::Tensor angle = randn({512, 32});
     report_kernel("heads of llama-3.2-1b, 16 slots of 512", static_cast<double>(projected.numel()) * 4,
-                  [&] { operations::device_heads(kernels, projected, layout, angle, angle, at::kBFloat16); });
+                  [&] {
+                      operations::device_heads(kernels, projected, {16, 512}, layout, angle, angle,
+                                               at::kBFloat16);
+                  });
 }
 
 void report_scan(const memcap::nn::cuda::Kernels& kernels) {
-    const memcap::nn::ScanInputs inputs{randn({32, 128, 1536}), randn({32, 128, 1536}).abs(),
-                                        randn({32, 128, 1, 16}), randn({32, 128, 1, 16})};
+    constexpr operations::EqualSlots kSlots{.count = 32, .positions = 128};
+    constexpr std::int64_t kRows = kSlots.count * kSlots.positions;
+    const memcap::nn::ScanInputs inputs{randn({kRows, 1536}), randn({kRows, 1536}).abs(),
+                                        randn({kRows, 1, 16}), randn({kRows, 1, 16})};
     const at::Tensor decay = -randn({1536, 16}).exp();
     const at::Tensor skip = randn({1536});
     const double bytes = static_cast<double>(inputs.x.numel()) * 4;
     report_kernel("scan of mamba-130m, 32 slots of 128", bytes * 3,
-                  [&] { operations::device_scan(kernels, inputs, decay, skip); });
+                  [&] { operations::device_scan(kernels, inputs, kSlots, decay, skip); });
     report_kernel("its gradient", bytes * 5,
-                  [&] { operations::device_scan_gradients(kernels, inputs, decay, skip, inputs.x); });
+                  [&] { operations::device_scan_gradients(kernels, inputs, kSlots, decay, skip, inputs.x); });
+    const at::Tensor taps = randn({4, 1536});
+    report_kernel("convolution of mamba-130m, 32 slots of 128", bytes * 2, [&] {
+        operations::device_convolution(kernels, inputs.x, kSlots, taps, skip);
+    });
 }
 
 }  // namespace

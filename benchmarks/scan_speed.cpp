@@ -55,8 +55,15 @@ int main(int count, char** words) {
     const at::Tensor skip = at::ones({kChannels});
     const at::Tensor direction = at::randn({slots, positions, kChannels});
     const std::vector<at::Tensor> all{inputs.x, inputs.step, inputs.input, inputs.output};
-    const double ours_s =
-        seconds_of([&] { return memcap::nn::selective_scan(inputs, decay, skip); }, all, direction);
+    const auto segments = memcap::nn::Segments::uniform(slots, positions, at::kCPU);
+    const auto rows = [](const at::Tensor& x) { return x.flatten(0, 1); };
+    const auto scan = [&] {
+        return memcap::nn::selective_scan(
+                   {rows(inputs.x), rows(inputs.step), rows(inputs.input), rows(inputs.output)}, segments,
+                   decay, skip)
+            .view_as(inputs.x);
+    };
+    const double ours_s = seconds_of(scan, all, direction);
     const double plain_s =
         seconds_of([&] { return memcap::nn::plain_scan(inputs, decay, skip); }, all, direction);
     fmt::print("slots {}, positions {}: scan {:.2f} ms, plain form {:.2f} ms, ratio {:.1f}\n", slots,

@@ -37,6 +37,7 @@ constexpr std::array kSubcommands{
                verify_results},
     Subcommand{"decode", "print the text that a stored vector gives back", decode_trial_text},
     Subcommand{"describe", "say what a model folder holds", describe_model},
+    Subcommand{"bench", "measure this device, and what the slots engine makes of it", bench_device},
 };
 
 void print_help() {

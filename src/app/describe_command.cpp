@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/amounts.hpp"
 #include "app/options.hpp"
 #include "app/preparation.hpp"
 #include "memcap/app/command_line.hpp"
@@ -24,14 +24,6 @@ namespace memcap::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Three digits with a decimal prefix: 1234567 B -> 1.23 MB.
-std::string scaled(double value, const char* unit) {
-    constexpr std::array kPrefixes{"", "k", "M", "G", "T", "P"};
-    std::size_t prefix = 0;
-    for (; value >= 999.5 && prefix + 1 < kPrefixes.size(); ++prefix) value /= 1000.0;
-    return fmt::format("{:.3g} {}{}", value, kPrefixes[prefix], unit);
-}
 
 std::string bytes_text(std::int64_t bytes) {
     return scaled(static_cast<double>(bytes), "B");
@@ -114,22 +106,16 @@ plan::Trial example_trial(const models::Description& d) {
 /// As memcap plan counts it, for one example.
 void print_costs(const models::Description& d) {
     const plan::ModelFacts facts = facts_of(d);
-    plan::Trial trial = example_trial(d);
-    const auto in_both = [&](const auto& bytes) {
-        return fmt::format("{} in float32, {} in bfloat16 or float16", bytes_text(bytes(Precision::float32)),
-                           bytes_text(bytes(Precision::bfloat16)));
-    };
-    fmt::print("in memory         at most {}\n",
-               in_both([&](Precision precision) { return plan::weight_bytes(facts, precision); }));
+    const plan::Trial trial = example_trial(d);
+    fmt::print("in memory         at most {} in float32, {} in bfloat16 or float16\n",
+               bytes_text(plan::weight_bytes(facts, Precision::float32)),
+               bytes_text(plan::weight_bytes(facts, Precision::bfloat16)));
     fmt::print("example trial     K = {}, N = {}: {} positions, protocol paper\n", trial.memory_vectors,
                trial.text.size(), trial.positions());
     fmt::print("  a step          {}\n", scaled(plan::flops_per_step(facts, trial), "FLOP"));
     fmt::print("  the trial       at most {}: {} steps, fewer once it is solved or out of patience\n",
                scaled(plan::max_flops(facts, trial), "FLOP"), trial.protocol.max_steps);
-    fmt::print("  its slot        {}\n", in_both([&](Precision precision) {
-                   trial.precision = precision;
-                   return plan::slot_bytes(facts, trial);
-               }));
+    fmt::print("  its slot        at most {}\n", bytes_text(plan::slot_bytes(facts, trial)));
 }
 
 }  // namespace

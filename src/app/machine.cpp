@@ -3,6 +3,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
+#include <system_error>
 
 #include "memcap/base/errors.hpp"
 #include "memcap/nn/cuda.hpp"
@@ -31,27 +34,55 @@ std::int32_t threads_of_rank(std::optional<std::int32_t> configured, std::int32_
     return std::max(1, usable / std::max(1, local_ranks));
 }
 
-std::string cpu_device(std::int32_t threads) {
-    std::ifstream facts("/proc/cpuinfo");
-    std::string name = "CPU";
+namespace {
+
+/// What follows the colon in the first line of a file that begins with `name`; empty if there is none.
+std::string fact(const std::filesystem::path& file, std::string_view name) {
+    std::ifstream facts(file);
     for (std::string line; std::getline(facts, line);) {
         const auto colon = line.find(':');
-        if (line.starts_with("model name") && colon != std::string::npos) {
-            name = line.substr(std::min(line.size(), colon + 2));
-            break;
-        }
+        if (!line.starts_with(name) || colon == std::string::npos) continue;
+        const auto value = line.find_first_not_of(" \t", colon + 1);
+        return value == std::string::npos ? "" : line.substr(value);
     }
-    return fmt::format("{}, {} thread{}", name, threads, threads == 1 ? "" : "s");
+    return "";
+}
+
+/// As the driver names the first GPU of this host; empty without a driver that tells.
+std::string gpu_name() {
+    std::error_code problem;
+    for (const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", problem))
+        return fact(gpu.path() / "information", "Model");
+    return "";
+}
+
+}  // namespace
+
+std::string cpu_device(std::int32_t threads) {
+    const std::string name = fact("/proc/cpuinfo", "model name");
+    return fmt::format("{}, {} thread{}", name.empty() ? "CPU" : name, threads, threads == 1 ? "" : "s");
+}
+
+DeviceKind device_kind(config::DeviceChoice choice) {
+    switch (choice) {
+        case config::DeviceChoice::cpu:
+            return DeviceKind::cpu;
+        case config::DeviceChoice::cuda:
+            return DeviceKind::cuda;
+        case config::DeviceChoice::automatic:
+            break;
+    }
+    return DeviceKind::automatic;
 }
 
 at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
     const std::int32_t gpus = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
     if (kind == DeviceKind::cuda && gpus == 0) {
         throw DeviceError(
-            {.what = "run.device is cuda, but there is no GPU to run on",
+            {.what = "the device is to be cuda, but there is no GPU to run on",
              .where = {},
              .why = at::hasCUDA() ? "the driver shows no device" : "this program was linked without CUDA",
-             .advice = "Set run.device to cpu, or use memcap-cuda (MEMCAP_CUDA=ON builds it) on a machine "
+             .advice = "Set the device to cpu, or use memcap-cuda (MEMCAP_CUDA=ON builds it) on a machine "
                        "with a GPU"});
     }
     if (kind == DeviceKind::cpu || gpus == 0) return at::kCPU;
@@ -60,6 +91,18 @@ at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
 
 std::string device_name(at::Device device, std::int32_t threads) {
     return device.is_cpu() ? cpu_device(threads) : nn::cuda_device_name(device);
+}
+
+std::string device_kind_name(at::Device device, std::int32_t threads) {
+    if (device.is_cpu()) return cpu_device(threads);
+    const std::string name = gpu_name();
+    return name.empty() ? "GPU" : name;
+}
+
+std::int64_t device_memory_bytes(at::Device device) {
+    if (device.is_cpu()) return host_memory_bytes();
+    const c10::DeviceIndex index = device.has_index() ? device.index() : c10::DeviceIndex{0};
+    return static_cast<std::int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(index).second);
 }
 
 std::int64_t host_memory_bytes() {

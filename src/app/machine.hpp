@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "memcap/config/experiment.hpp"
+
 namespace memcap::app {
 
 /// Cores that this process may use (its affinity mask).
@@ -22,12 +24,21 @@ std::string cpu_device(std::int32_t threads);
 /// What an experiment may ask for; `automatic` takes a GPU where this build and machine have one.
 enum class DeviceKind : std::uint8_t { automatic, cpu, cuda };
 
+DeviceKind device_kind(config::DeviceChoice choice);
+
 /// The device of a rank: the GPUs of a host are dealt to its ranks in turn. Throws DeviceError if `cuda` is
 /// asked for and there is none.
 at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank);
 
 /// The device as the records name it.
 std::string device_name(at::Device device, std::int32_t threads);
+
+/// What devices of one kind share, so that their speeds compare: the GPU's model, or the CPU's with the
+/// number of threads.
+std::string device_kind_name(at::Device device, std::int32_t threads);
+
+/// Bytes of memory that a device has.
+std::int64_t device_memory_bytes(at::Device device);
 
 /// Bytes of memory that this host has.
 std::int64_t host_memory_bytes();

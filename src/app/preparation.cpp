@@ -279,6 +279,7 @@ plan::ModelFacts facts_of(const models::Description& description) {
     facts.layers = description.layers;
     facts.attention_width = description.query_heads * description.head_width;
     facts.scan_states = description.scan_states;
+    facts.kept_floats = description.kept_floats;
     facts.vocabulary_size = description.vocabulary_size;
     facts.embedding_parameters = description.embedding_parameters;
     facts.block_parameters = description.block_parameters;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <unordered_map>
 
 #include "app/capacity_table.hpp"
@@ -36,6 +37,9 @@ namespace {
 namespace fs = std::filesystem;
 namespace po = boost::program_options;
 
+// How long what was sent last may take to leave.
+constexpr double kCloseExchange_s = 1.0;
+
 /// What the user asked for.
 struct RunRequest {
     fs::path file;
@@ -50,12 +54,14 @@ struct RunRequest {
 struct Rank {
     std::unique_ptr<mpi::Session> session;
     std::unique_ptr<sched::Transport> transport;
+    std::unique_ptr<mpi::WeightExchange> exchange = mpi::make_local_exchange();
     std::int32_t rank = 0;
     std::int32_t ranks = 1;
     std::int32_t local_rank = 0;
     std::int32_t local_ranks = 1;
     std::string host;
     std::vector<std::string> hosts;  ///< of all ranks
+    std::int32_t nodes = 1;
 };
 
 std::optional<RunRequest> read_request(const Arguments& arguments) {
@@ -85,6 +91,11 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
     return request;
 }
 
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
 Rank join_ranks() {
     Rank self;
     self.host = host_name();
@@ -95,7 +106,13 @@ Rank join_ranks() {
         self.local_rank = self.session->local_rank();
         self.local_ranks = self.session->local_size();
         self.hosts = self.session->gather(self.host);
+        // One machine may stand for several nodes.
+        const std::string given = environment("MEMCAP_NODE");
+        const std::string node = given.empty() ? self.host : given;
+        const auto nodes = self.session->gather(node);
+        self.nodes = static_cast<std::int32_t>(std::set(nodes.begin(), nodes.end()).size());
         if (self.ranks > 1) self.transport = self.session->make_transport();
+        self.exchange = self.session->make_weight_exchange(node);
     } else {
         self.hosts = {self.host};
     }
@@ -103,26 +120,9 @@ Rank join_ranks() {
     return self;
 }
 
-std::string environment(const char* name) {
-    const char* value = std::getenv(name);
-    return value == nullptr ? "" : value;
-}
-
 std::int32_t restart_count() {
     const std::string text = environment("SLURM_RESTART_COUNT");
     return text.empty() ? 0 : std::atoi(text.c_str());
-}
-
-DeviceKind device_kind(config::DeviceChoice choice) {
-    switch (choice) {
-        case config::DeviceChoice::cpu:
-            return DeviceKind::cpu;
-        case config::DeviceChoice::cuda:
-            return DeviceKind::cuda;
-        case config::DeviceChoice::automatic:
-            break;
-    }
-    return DeviceKind::automatic;
 }
 
 record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const Preparation& preparation) {
@@ -189,19 +189,23 @@ WorkerSetup worker_setup(const Preparation& preparation) {
     setup.device = device_kind(preparation.experiment.run.device);
     setup.slots = preparation.experiment.run.slots;
     setup.threads = preparation.experiment.run.threads;
+    setup.weights = preparation.experiment.run.weights;
     return setup;
 }
 
 /// Makes this rank's executor from the setup that the manager sends.
 sched::ExecutorFactory executor_factory(const Rank& self) {
-    return [rank = self.rank, host = self.host, local_rank = self.local_rank,
-            local_ranks = self.local_ranks](std::span<const std::byte> bytes) {
+    return [rank = self.rank, host = self.host, local_rank = self.local_rank, local_ranks = self.local_ranks,
+            nodes = self.nodes, exchange = self.exchange.get()](std::span<const std::byte> bytes) {
         WorkerSetup setup = decode_setup(bytes);
         const std::int32_t threads = threads_of_rank(setup.threads, local_ranks);
         const at::Device device = device_of_rank(setup.device, local_rank);
-        return std::make_unique<TrialExecutor>(
-            std::move(setup),
-            ExecutorPlace{.rank = rank, .host = host, .device = device, .threads = threads});
+        return std::make_unique<TrialExecutor>(std::move(setup), ExecutorPlace{.rank = rank,
+                                                                               .host = host,
+                                                                               .device = device,
+                                                                               .threads = threads,
+                                                                               .nodes = nodes,
+                                                                               .exchange = exchange});
     };
 }
 
@@ -285,11 +289,14 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     setup.local_executor = executor_factory(self);
     setup.local_facts = worker_facts(self);
     setup.on_progress = [&](const sched::Progress& progress) { line.show(progress, sink.steps()); };
+    setup.poll_hook = [&] { return self.exchange->step(); };
     const sched::RunOutcome outcome = sched::run_manager(std::move(setup), stop);
     line.finish();
+    self.exchange->close(kCloseExchange_s);
     if (outcome.lost_workers > 0 && self.session) self.session->rank_was_lost();
 
     launch.ended_utc = utc_now();
+    launch.weights = weights_json(self.exchange->reports());
     store.update_launch(launch);
     store.snapshot();
     tell_outcome(outcome, before);
@@ -309,7 +316,9 @@ int run_rank_0(const RunRequest& request, Rank& self, const std::atomic<bool>& s
 }
 
 int run_other_rank(Rank& self, const std::atomic<bool>& stop) {
-    const auto outcome = sched::run_worker(*self.transport, worker_facts(self), executor_factory(self), stop);
+    const auto outcome = sched::run_worker(*self.transport, worker_facts(self), executor_factory(self), stop,
+                                           [&self] { return self.exchange->step(); });
+    if (!outcome.manager_lost) self.exchange->close(kCloseExchange_s);
     if (outcome.manager_lost) {
         log::error("the manager (rank 0) is gone: this worker leaves; run again to go on");
         self.session->rank_was_lost();
@@ -337,6 +346,7 @@ int run_experiment(const Arguments& arguments) {
         status = machine ? kDefect : kUsage;
     }
     self.transport.reset();
+    self.exchange.reset();
     return self.session ? self.session->leave(status) : status;
 }
 

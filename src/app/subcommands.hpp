@@ -19,5 +19,6 @@ int verify_results(const Arguments& arguments);
 int decode_trial_text(const Arguments& arguments);
 int describe_model(const Arguments& arguments);
 int report_results(const Arguments& arguments);
+int bench_device(const Arguments& arguments);
 
 }  // namespace memcap::app

@@ -5,14 +5,14 @@
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/log.hpp"
-#include "memcap/models/registry.hpp"
+#include "memcap/memory/row_budget.hpp"
 #include "memcap/plan/codec.hpp"
 
 namespace memcap::app {
@@ -33,6 +33,15 @@ sched::FailureCategory category_of(record::FailureCategory category) {
     return sched::FailureCategory::permanent;
 }
 
+/// A step takes and gives back the same large blocks over and over. By default the C library returns them to
+/// the system each time and has every page of them cleared again: 8 % of a small model's step.
+void keep_freed_memory() {
+    constexpr int kMostBytes = 1 << 30;
+    mallopt(M_MMAP_THRESHOLD, kMostBytes);
+    mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+    mallopt(M_TOP_PAD, 64 << 20);
+}
+
 }  // namespace
 
 memory::SlotsOptions slots_options(const WorkerSetup& setup) {
@@ -42,12 +51,26 @@ memory::SlotsOptions slots_options(const WorkerSetup& setup) {
             .curve_every = setup.curve_every};
 }
 
+memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const models::CausalLM& model,
+                                            std::int32_t positions) {
+    memory::SlotsOptions options = slots_options(setup);
+    if (setup.slots) return options;
+    const double start_s = monotonic_s();
+    options.position_budget = memory::fastest_rows(model, positions, kPositionBudget);
+    log::info(fmt::format("{} rows a step are fastest, found in {:.2f} s", options.position_budget,
+                          monotonic_s() - start_s));
+    return options;
+}
+
 TrialExecutor::TrialExecutor(WorkerSetup setup, ExecutorPlace place)
-    : setup_(std::move(setup)), place_(std::move(place)) {}
+    : setup_(std::move(setup)),
+      place_(std::move(place)),
+      loader_(setup_.weights, place_.nodes, *place_.exchange) {}
 
 TrialExecutor::~TrialExecutor() = default;
 
 void TrialExecutor::run(sched::WorkPort& port) {
+    keep_freed_memory();
     at::set_num_threads(place_.threads);
     try {
         work(port);
@@ -73,20 +96,28 @@ void TrialExecutor::work(sched::WorkPort& port) {
 
 /// How many more trials fit beside those that run and wait here.
 std::size_t TrialExecutor::wanted() const {
-    const auto options = slots_options(setup_);
-    std::int64_t longest = 0;
-    for (const auto& pending : pending_) longest = std::max<std::int64_t>(longest, pending.trial.positions());
-    for (const auto& [id, running] : running_) longest = std::max<std::int64_t>(longest, running.positions);
+    const auto options = options_of_loaded();
+    std::int64_t positions = 0;
+    for (const auto& pending : pending_) positions += pending.trial.positions();
+    for (const auto& [id, running] : running_) positions += running.positions;
+    const auto held = static_cast<std::int64_t>(running_.size() + pending_.size());
     std::int64_t slots = options.slots;
-    if (longest == 0) {
+    if (held == 0) {
         // The first trial's length is unknown: a few come first, the next call asks for the rest.
         constexpr std::int64_t kFirst = 8;
         slots = std::min(slots, kFirst);
     } else if (options.position_budget > 0) {
-        slots = std::clamp<std::int64_t>(options.position_budget / longest, 1, slots);
+        // As many as fit if the others are as long as these on average.
+        slots = std::clamp<std::int64_t>(options.position_budget * held / positions, 1, slots);
     }
-    const auto held = static_cast<std::int64_t>(running_.size() + pending_.size());
     return static_cast<std::size_t>(std::max<std::int64_t>(0, slots - held));
+}
+
+memory::SlotsOptions TrialExecutor::options_of_loaded() const {
+    auto options = slots_options(setup_);
+    if (const auto found = budgets_.find({model_index_, precision_}); found != budgets_.end())
+        options.position_budget = found->second;
+    return options;
 }
 
 void TrialExecutor::fetch(sched::WorkPort& port) {
@@ -98,10 +129,9 @@ void TrialExecutor::fetch(sched::WorkPort& port) {
     for (auto& leased : port.take(most, idle ? kIdleWait_s : 0.0)) {
         try {
             plan::Trial trial = plan::decode_trial(leased.task.payload);
-            pending_.push_back({std::move(leased), std::move(trial)});
+            pending_.push_back({std::move(leased), std::move(trial), std::nullopt});
         } catch (const Error& problem) {
-            fail(port, {leased.task.id, leased.attempt, 0}, leased.task.key,
-                 record::FailureCategory::permanent, problem.what());
+            fail(port, leased, leased.task.key, record::FailureCategory::permanent, problem.what());
         }
     }
 }
@@ -110,95 +140,98 @@ bool TrialExecutor::matches_loaded(const plan::Trial& trial) const {
     return model_ && trial.model == model_index_ && trial.precision == precision_;
 }
 
-bool TrialExecutor::load_model_of(const plan::Trial& trial, std::string& problem) {
+bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPort& port,
+                                  std::string& problem) {
     engine_.reset();
     model_.reset();
     const std::string& folder = setup_.model_folders.at(static_cast<std::size_t>(trial.model));
     try {
-        const double start_s = monotonic_s();
-        model_ = models::load(folder, trial.precision, place_.device);
+        model_ =
+            loader_.load(folder, trial.precision, place_.device, [&port] { return port.stop_requested(); });
         // On a GPU float32 means float32 unless tf32 is asked for.
         at::globalContext().setAllowTF32CuBLAS(trial.precision == Precision::tf32);
-        log::info(fmt::format("loaded {} as {} in {:.2f} s", folder, to_string(trial.precision),
-                              monotonic_s() - start_s));
     } catch (const DataError& error) {
         problem = error.what();
         return false;
     }
     model_index_ = trial.model;
     precision_ = trial.precision;
-    engine_ = std::make_unique<memory::SlotsEngine>(*model_, slots_options(setup_));
+    if (!setup_.slots && !budgets_.contains({model_index_, precision_})) {
+        budgets_[{model_index_, precision_}] =
+            measured_slots_options(setup_, *model_, trial.positions()).position_budget;
+    }
+    engine_ = std::make_unique<memory::SlotsEngine>(*model_, options_of_loaded());
     return true;
 }
 
 void TrialExecutor::fill_slots(sched::WorkPort& port) {
     while (!pending_.empty()) {
         Pending& next = pending_.front();
-        const Running identity{next.leased.task.id, next.leased.attempt, next.trial.positions()};
         if (!matches_loaded(next.trial)) {
             if (!running_.empty()) return;
             std::string problem;
-            if (!load_model_of(next.trial, problem)) {
-                fail(port, identity, next.trial.id, record::FailureCategory::retryable, problem);
+            if (!load_model_of(next.trial, port, problem)) {
+                fail(port, next.leased, next.trial.id, record::FailureCategory::retryable, problem);
                 pending_.pop_front();
                 continue;
             }
         }
-        if (!engine_->has_room(next.trial.positions())) return;
+        if (!engine_->has_room(next.trial)) return;
         const Id128 id = next.trial.id;
-        engine_->enter(std::move(next.trial));
-        running_.emplace(id, identity);
+        const std::int32_t positions = next.trial.positions();
+        try {
+            engine_->enter(next.trial, next.state);
+        } catch (const std::exception& problem) {
+            if (!memory::is_out_of_memory(problem)) throw;
+            if (!running_.empty()) return;  // there is room when one of them has ended
+            fail(port, next.leased, id, record::FailureCategory::retryable,
+                 fmt::format("out of memory before the first evaluation of {} positions", positions));
+            pending_.pop_front();
+            continue;
+        }
+        running_.emplace(id, Running{std::move(next.leased), positions});
         pending_.pop_front();
     }
 }
 
 void TrialExecutor::advance(sched::WorkPort& port) {
-    std::vector<record::TrialRecord> ended;
-    const auto fail_running = [&](record::FailureCategory category, const std::string& message) {
-        for (const auto& [id, running] : running_) fail(port, running, id, category, message);
-        running_.clear();
-        engine_.reset();
-        model_.reset();
-    };
-    try {
-        ended = engine_->step();
-    } catch (const c10::OutOfMemoryError& problem) {
-        fail_running(record::FailureCategory::retryable,
-                     fmt::format("out of memory: {}", problem.what_without_backtrace()));
-        return;
-    } catch (const std::bad_alloc&) {
-        fail_running(record::FailureCategory::retryable, "out of memory: set run.slots to fewer slots");
-        return;
-    }
-    for (auto& record : ended) {
+    for (auto& record : engine_->step()) {
         const auto found = running_.find(record.trial_id);
-        const Running running = found->second;
+        const Running running = std::move(found->second);
         running_.erase(found);
-        finish(port, running, std::move(record));
+        finish(port, running.leased, std::move(record));
     }
+    for (auto& [trial, state] : engine_->take_displaced()) {
+        const auto found = running_.find(trial.id);
+        pending_.push_front({std::move(found->second.leased), std::move(trial), std::move(state)});
+        running_.erase(found);
+    }
+    if (const std::int64_t budget = engine_->reduced_budget(); budget > 0)
+        budgets_[{model_index_, precision_}] = budget;
 }
 
-void TrialExecutor::finish(sched::WorkPort& port, const Running& running, record::TrialRecord record) const {
+void TrialExecutor::finish(sched::WorkPort& port, const sched::LeasedTask& leased,
+                           record::TrialRecord record) const {
     record.rank = place_.rank;
     record.host = place_.host;
     record.device = device_name(place_.device, place_.threads);
-    record.attempt = static_cast<std::int32_t>(running.attempt);
+    record.attempt = static_cast<std::int32_t>(leased.attempt);
     record.finished_utc = utc_now();
     sched::TaskResult result{
-        .task = running.task, .attempt = running.attempt, .failure = {}, .payload = record::encode(record)};
+        .task = leased.task.id, .attempt = leased.attempt, .failure = {}, .payload = record::encode(record)};
     if (record.status == record::TrialStatus::failed) {
         result.failure = sched::TaskFailure{category_of(record.failure.category), record.failure.message};
     }
     port.finish(std::move(result));
 }
 
-void TrialExecutor::fail(sched::WorkPort& port, const Running& running, const Id128& trial,
+void TrialExecutor::fail(sched::WorkPort& port, const sched::LeasedTask& leased, const Id128& trial,
                          record::FailureCategory category, const std::string& message) const {
     record::TrialRecord record;
     record.trial_id = trial;
     record.status = record::TrialStatus::failed;
     record.failure = {category, message};
-    finish(port, running, std::move(record));
+    finish(port, leased, std::move(record));
 }
 
 }  // namespace memcap::app

@@ -2,10 +2,14 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
+#include "app/weight_loading.hpp"
 #include "app/worker_setup.hpp"
 #include "memcap/memory/slots.hpp"
 #include "memcap/models/causal_lm.hpp"
@@ -20,16 +24,22 @@ struct ExecutorPlace {
     std::string host;
     at::Device device = at::kCPU;
     std::int32_t threads = 1;
+    std::int32_t nodes = 1;                   ///< of the run
+    mpi::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
 };
 
-/// Positions (slots times positions of a trial) that a CPU works on at once: enough rows for efficient matrix
-/// products, few enough to stay in its caches.
+/// Rows of a step (positions of all slots) before anything was measured: enough for efficient matrix
+/// products, few enough to stay in a CPU's caches.
 inline constexpr std::int64_t kPositionBudget = 1024;
 /// Most trials side by side when the experiment does not say.
 inline constexpr std::int32_t kMostSlots = 128;
 
 /// Engine options for a setup, as run and plan use them.
 memory::SlotsOptions slots_options(const WorkerSetup& setup);
+/// The same with the rows of a step that a short measurement finds fastest for trials of so many positions,
+/// where the experiment leaves the slots to memcap.
+memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const models::CausalLM& model,
+                                            std::int32_t positions);
 
 /// Runs trials of one model at a time; loads the next one when the tasks of the last are used up.
 class TrialExecutor : public sched::Executor {
@@ -42,10 +52,10 @@ class TrialExecutor : public sched::Executor {
     struct Pending {
         sched::LeasedTask leased;
         plan::Trial trial;
+        std::optional<memory::SlotState> state;  ///< of a trial that lost its slot to a shortage of memory
     };
     struct Running {
-        sched::TaskIndex task;
-        std::uint32_t attempt = 1;
+        sched::LeasedTask leased;
         std::int32_t positions = 0;
     };
 
@@ -53,21 +63,25 @@ class TrialExecutor : public sched::Executor {
     void fetch(sched::WorkPort& port);
     void fill_slots(sched::WorkPort& port);
     void advance(sched::WorkPort& port);
-    bool load_model_of(const plan::Trial& trial, std::string& problem);
+    bool load_model_of(const plan::Trial& trial, const sched::WorkPort& port, std::string& problem);
     bool matches_loaded(const plan::Trial& trial) const;
     std::size_t wanted() const;
-    void finish(sched::WorkPort& port, const Running& running, record::TrialRecord record) const;
-    void fail(sched::WorkPort& port, const Running& running, const Id128& trial,
+    memory::SlotsOptions options_of_loaded() const;
+    void finish(sched::WorkPort& port, const sched::LeasedTask& leased, record::TrialRecord record) const;
+    void fail(sched::WorkPort& port, const sched::LeasedTask& leased, const Id128& trial,
               record::FailureCategory category, const std::string& message) const;
 
     WorkerSetup setup_;
     ExecutorPlace place_;
+    WeightLoader loader_;
     std::deque<Pending> pending_;
     std::unordered_map<Id128, Running> running_;
     std::unique_ptr<models::CausalLM> model_;
     std::int32_t model_index_ = -1;
     Precision precision_ = Precision::float32;
     std::unique_ptr<memory::SlotsEngine> engine_;
+    /// Rows of a step by model and precision: measured, and less after a shortage of memory.
+    std::map<std::pair<std::int32_t, Precision>, std::int64_t> budgets_;
 };
 
 }  // namespace memcap::app

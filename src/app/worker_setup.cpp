@@ -20,6 +20,7 @@ Bytes encode(const WorkerSetup& setup) {
     writer.number(setup.device);
     writer.number(setup.slots.value_or(kAutomatic));
     writer.number(setup.threads.value_or(kAutomatic));
+    writer.number(setup.weights);
     return std::move(writer).bytes();
 }
 
@@ -33,6 +34,7 @@ WorkerSetup decode_setup(std::span<const std::byte> bytes) {
     setup.device = reader.number<DeviceKind>();
     setup.slots = chosen(reader.number<std::int32_t>());
     setup.threads = chosen(reader.number<std::int32_t>());
+    setup.weights = reader.number<config::WeightsChoice>();
     reader.expect_end();
     return setup;
 }

@@ -9,6 +9,7 @@
 
 #include "app/machine.hpp"
 #include "memcap/base/bytes.hpp"
+#include "memcap/config/experiment.hpp"
 
 namespace memcap::app {
 
@@ -19,6 +20,7 @@ struct WorkerSetup {
     DeviceKind device = DeviceKind::automatic;
     std::optional<std::int32_t> slots;
     std::optional<std::int32_t> threads;
+    config::WeightsChoice weights = config::WeightsChoice::automatic;
 };
 
 Bytes encode(const WorkerSetup& setup);

@@ -232,8 +232,14 @@ void SharedArena::publish() {
 bool SharedArena::seal(std::size_t whole) {
     const int readable = ::open(fmt::format("/proc/self/fd/{}", memory_).c_str(), O_RDONLY | O_CLOEXEC);
     if (readable < 0) return false;
-    void* again = ::mmap(base_, whole, PROT_READ, MAP_SHARED | MAP_FIXED, readable, 0);
-    if (again == MAP_FAILED) throw std::bad_alloc();
+    // Piece by piece: while one is exchanged, a tenth of a second a gigabyte, no thread of this process can
+    // map or first touch memory.
+    constexpr std::size_t kPieceBytes = std::size_t{64} << 20U;
+    for (std::size_t at = 0; at < whole; at += kPieceBytes) {
+        void* again = ::mmap(base_ + at, std::min(kPieceBytes, whole - at), PROT_READ, MAP_SHARED | MAP_FIXED,
+                             readable, static_cast<off_t>(at));
+        if (again == MAP_FAILED) throw std::bad_alloc();
+    }
     const bool sealed = ::ftruncate(memory_, static_cast<off_t>(whole)) == 0 &&
                         ::fcntl(memory_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
     ::close(std::exchange(memory_, readable));

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "hub/detail/json_text.hpp"
@@ -38,6 +39,16 @@ std::string shell_word(const std::string& text) {
     std::string quoted = "'";
     for (const char letter : text) quoted += letter == '\'' ? "'\\''" : std::string(1, letter);
     return quoted + "'";
+}
+
+/// Waits for the part of a safetensors file that says where its tensors lie.
+void wait_for_header(const FileMemory& memory, std::span<const std::byte> bytes) {
+    std::uint64_t header_bytes = 0;
+    if (bytes.size() < sizeof(header_bytes)) return;
+    memory.wait_for(bytes.first(sizeof(header_bytes)));
+    std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
+    const std::uint64_t rest = bytes.size() - sizeof(header_bytes);
+    memory.wait_for(bytes.first(sizeof(header_bytes) + std::min(header_bytes, rest)));
 }
 
 [[noreturn]] void fail_without_weights(const fs::path& folder) {
@@ -76,6 +87,7 @@ struct WeightFiles::Content {
     fs::path folder;
     std::vector<fs::path> files;
     std::vector<detail::MappedFile> mapped;
+    std::shared_ptr<const FileMemory> memory;  ///< instead of mapped files
     std::map<std::string, TensorView> tensors;
 };
 
@@ -102,6 +114,19 @@ WeightFiles WeightFiles::open(const fs::path& folder) {
     return WeightFiles(std::move(content));
 }
 
+WeightFiles WeightFiles::over(const fs::path& folder, std::shared_ptr<const FileMemory> memory) {
+    auto content = std::make_unique<Content>();
+    content->folder = folder;
+    content->memory = std::move(memory);
+    if (content->memory->files().empty()) fail_without_weights(folder);
+    for (const auto& file : content->memory->files()) {
+        content->files.push_back(folder / file.name);
+        wait_for_header(*content->memory, file.bytes);
+        detail::add_tensors(content->files.back(), file.bytes, content->tensors);
+    }
+    return WeightFiles(std::move(content));
+}
+
 bool WeightFiles::contains(const std::string& name) const {
     return content_->tensors.contains(name);
 }
@@ -123,6 +148,7 @@ const TensorView& WeightFiles::require(const std::string& name, std::span<const 
              .why = fmt::format("config.json makes it [{}]", fmt::join(shape, ", ")),
              .advice = "Check that config.json and the weights are of one model"});
     }
+    if (content_->memory) content_->memory->wait_for(found->second.data);
     return found->second;
 }
 
@@ -139,17 +165,21 @@ const std::vector<fs::path>& WeightFiles::files() const noexcept {
 std::int64_t WeightFiles::size_bytes() const noexcept {
     std::int64_t total = 0;
     for (const auto& file : content_->mapped) total += static_cast<std::int64_t>(file.bytes().size());
+    if (!content_->memory) return total;
+    for (const auto& file : content_->memory->files()) total += static_cast<std::int64_t>(file.bytes.size());
     return total;
 }
 
 std::string WeightFiles::fingerprint() const {
+    if (content_->memory) return content_->memory->identity();
     std::string all;
     for (const auto& file : content_->mapped) all += file.fingerprint() + " ";
     return all;
 }
 
 void WeightFiles::forget(const TensorView& tensor) const {
-    detail::MappedFile::forget(tensor.data);
+    // What lies in memory alone could not be read again.
+    if (!content_->memory) detail::MappedFile::forget(tensor.data);
 }
 
 std::string weights_sha256(const fs::path& folder, HashCache& hashes) {

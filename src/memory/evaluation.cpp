@@ -17,7 +17,7 @@ at::Tensor token_tensor(std::span<const std::int32_t> tokens, at::Device device)
     return at::tensor(wide, at::kLong).to(device);
 }
 
-/// [1, K + n, E]: the memory's vectors, then the tokens' embeddings.
+/// [K + n, E]: the memory's vectors, then the tokens' embeddings.
 at::Tensor input_of(const models::CausalLM& model, std::span<const float> memory, std::int64_t memory_vectors,
                     std::span<const std::int32_t> tokens) {
     const std::int64_t width = model.description().memory_width;
@@ -26,7 +26,12 @@ at::Tensor input_of(const models::CausalLM& model, std::span<const float> memory
         at::from_blob(const_cast<float*>(memory.data()), {memory_vectors, width}, at::kFloat)
             .clone()
             .to(model.device());
-    return at::cat({memory_KE, model.embed(token_tensor(tokens, model.device()))}, 0).unsqueeze(0);
+    return at::cat({memory_KE, model.embed(token_tensor(tokens, model.device()))}, 0);
+}
+
+/// [T, D] of one text.
+at::Tensor hidden_of(const models::CausalLM& model, const at::Tensor& input_TE) {
+    return model.hidden(input_TE, nn::Segments({input_TE.size(0)}, model.device()));
 }
 
 }  // namespace
@@ -47,10 +52,10 @@ Evaluation evaluate(const models::CausalLM& model, const Objective& objective,
         targets.push_back(scored.target);
     }
     const at::Tensor hidden_TD =
-        model.hidden(input_of(model, memory, objective.memory_vectors, objective.input_tokens)).squeeze(0);
+        hidden_of(model, input_of(model, memory, objective.memory_vectors, objective.input_tokens));
     const at::Tensor rows = hidden_TD.index_select(0, token_tensor(positions, model.device()));
     const auto loss = nn::head_loss(model.head(), rows, token_tensor(targets, model.device()),
-                                    at::ones({rows.size(0)}, rows.options()), nn::Gradient::omit);
+                                    at::ones({rows.size(0)}, rows.options().dtype(at::kFloat)), nn::Gradient::omit);
     result.loss_nats = loss.nll_nats.to(at::kDouble).mean().item<double>();
     result.correct_tokens = static_cast<std::int32_t>(loss.correct.sum().item<std::int64_t>());
     result.accuracy = static_cast<double>(result.correct_tokens) / result.scored_tokens;
@@ -69,7 +74,7 @@ std::vector<std::int32_t> decode_greedily(const models::CausalLM& model, std::sp
     tokens.resize(known + static_cast<std::size_t>(count) - 1, 0);
     std::vector<std::int32_t> decoded;
     for (std::int32_t i = 0; i < count; ++i) {
-        const at::Tensor hidden_TD = model.hidden(input_of(model, memory, memory_vectors, tokens)).squeeze(0);
+        const at::Tensor hidden_TD = hidden_of(model, input_of(model, memory, memory_vectors, tokens));
         const auto last = memory_vectors + static_cast<std::int64_t>(known) - 1;
         decoded.push_back(static_cast<std::int32_t>(
             model.head().logits(hidden_TD.narrow(0, last, 1)).argmax().item<std::int64_t>()));

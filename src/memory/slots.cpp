@@ -1,72 +1,85 @@
-// The slots engine, a first form: host-side progress, one batch over the occupied slots.
+// The slots engine: which trial is in which bucket and slot, looks at the device, records.
 #include "memcap/memory/slots.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
-#include <cmath>
+#include <new>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/hash.hpp"
+#include "memcap/base/log.hpp"
 #include "memcap/base/random.hpp"
-#include "memcap/memory/adamw.hpp"
 #include "memcap/memory/evaluation.hpp"
 #include "memcap/memory/objective.hpp"
-#include "memcap/nn/head_loss.hpp"
 #include "memcap/plan/identity.hpp"
+#include "memory/detail/bucket.hpp"
 
-// Shapes: B slots, K memory vectors (of the slot with most), T positions (of the longest slot), E input
-// width, D hidden width, R scored rows of all slots.
 namespace memcap::memory {
 
 namespace {
 
-/// A trial in a slot, and how far it is.
-struct Slot {
+using detail::Bucket;
+using detail::SlotPhase;
+using detail::SlotProgress;
+
+/// Evaluations between two looks at a device that computes on its own; a CPU's state is at hand.
+constexpr std::int32_t kLookEvery = 16;
+
+/// A trial and its place.
+struct Occupant {
     plan::Trial trial;
-    Objective objective;
-    at::Tensor tokens_TE;  ///< embeddings of its input tokens
-    SlotState state;       ///< memory and moments are up to date only while the slot is in no batch
+    Bucket* bucket = nullptr;
+    std::int32_t slot = 0;
+    std::int32_t scored = 0;
+    std::int32_t seen = 0;  ///< evaluations whose curve points were taken
+    /// What the bucket does not hold: curve, numbers without memory, time.
+    SlotState state;
     double entered_s = 0.0;
 
-    std::int64_t memory_vectors() const { return objective.memory_vectors; }
-    std::int32_t scored() const { return static_cast<std::int32_t>(objective.scored.size()); }
+    const SlotProgress& progress() const { return bucket->progress(slot); }
 };
 
-/// What one evaluation said about one slot.
-struct SlotEvaluation {
-    double loss_nats = 0.0;
-    std::int32_t correct = 0;
-};
-
-/// The tensors of all occupied slots.
-struct Batch {
-    at::Tensor tokens_BTE;  ///< token embeddings, zero at memory and pads
-    at::Tensor mask_BK1;    ///< 1 where a slot has a memory vector
-    at::Tensor memory_BKE;
-    at::Tensor first_moment_BKE;
-    at::Tensor second_moment_BKE;
-    at::Tensor row_R;     ///< indices into [B * T]
-    at::Tensor target_R;  ///< int64
-    at::Tensor weight_R;  ///< 1 / scored tokens of the row's slot
-};
-
-std::vector<float> values_of(const at::Tensor& tensor) {
-    const at::Tensor flat = tensor.to(at::kCPU).contiguous();
-    const float* first = flat.const_data_ptr<float>();
-    return {first, first + flat.numel()};
+/// Positions of the bucket for a trial of so many: at most a tenth more, and few different ones.
+std::int64_t bucket_positions(std::int64_t positions) {
+    constexpr std::int64_t kSteps = 10;
+    std::int64_t step = 1;
+    while (positions / (2 * step) >= kSteps) step *= 2;
+    return (positions + step - 1) / step * step;
 }
 
-at::Tensor tensor_of(const std::vector<float>& values, std::int64_t rows, at::Device device) {
-    return at::tensor(values, at::kFloat).reshape({rows, -1}).to(device);
+record::StopReason reason_of(SlotPhase phase) {
+    switch (phase) {
+        case SlotPhase::solved:
+            return record::StopReason::solved;
+        case SlotPhase::out_of_patience:
+            return record::StopReason::patience;
+        case SlotPhase::out_of_steps:
+            return record::StopReason::max_steps;
+        case SlotPhase::empty:
+        case SlotPhase::running:
+        case SlotPhase::not_finite:
+            break;
+    }
+    return record::StopReason::none;
 }
 
 }  // namespace
+
+bool is_out_of_memory(const std::exception& problem) {
+    if (dynamic_cast<const std::bad_alloc*>(&problem) != nullptr ||
+        dynamic_cast<const c10::OutOfMemoryError*>(&problem) != nullptr)
+        return true;
+    // The CPU's allocator has no exception of its own for it.
+    const auto* error = dynamic_cast<const c10::Error*>(&problem);
+    return error != nullptr && std::string_view(error->what_without_backtrace()).find("not enough memory") !=
+                                   std::string_view::npos;
+}
 
 std::vector<float> initial_memory(const plan::Trial& trial, std::int32_t memory_width, double embedding_std) {
     std::vector<float> memory(static_cast<std::size_t>(trial.memory_vectors) *
@@ -79,56 +92,123 @@ std::vector<float> initial_memory(const plan::Trial& trial, std::int32_t memory_
 
 class SlotsEngine::Engine {
   public:
-    Engine(const models::CausalLM& model, SlotsOptions options) : model_(model), options_(options) {
+    Engine(const models::CausalLM& model, SlotsOptions options)
+        : model_(model),
+          options_(options),
+          fixed_(options.layout == RowLayout::fixed ||
+                 (options.layout == RowLayout::automatic && !model.device().is_cpu())),
+          look_every_(model.device().is_cpu() ? 1 : kLookEvery) {
         MEMCAP_EXPECT(options.slots >= 1);
     }
 
-    bool has_room(std::int32_t positions) const;
+    bool has_room(const plan::Trial& trial) const;
     void enter(plan::Trial trial, std::optional<SlotState> resumed);
     std::vector<record::TrialRecord> step();
+    std::vector<DisplacedTrial> take_displaced() { return std::exchange(displaced_, {}); }
+    std::int64_t reduced_budget() const { return reduced_budget_; }
     SlotState export_state(const Id128& trial_id) const;
     std::vector<Id128> running() const;
 
   private:
+    /// Trials of one shape, or of any.
+    struct Place {
+        detail::BucketShape shape;
+        std::unique_ptr<Bucket> bucket;
+    };
+
     SlotState begin(const plan::Trial& trial);
     const Evaluation& without_memory(const plan::Trial& trial);
-    void read_batch(std::size_t index, SlotState& state) const;
-    void save_batch_into_slots();
-    void build_batch();
-    void build_rows(std::int64_t positions);
-    std::vector<SlotEvaluation> evaluate_and_differentiate(at::Tensor& gradient_BKE);
-    std::vector<SlotEvaluation> collect(const nn::HeadLoss& loss) const;
-    std::optional<record::TrialRecord> judge(Slot& slot, std::size_t index, const SlotEvaluation& now);
-    record::TrialRecord finish(const Slot& slot, record::StopReason reason) const;
-    void update(const at::Tensor& gradient_BKE);
+    detail::BucketShape shape_for(const plan::Trial& trial) const;
+    Bucket& bucket_for(const plan::Trial& trial);
+    std::int64_t rows() const;
+    bool advance(std::vector<record::TrialRecord>& ended);
+    void displace(std::vector<record::TrialRecord>& ended);
+    void take_points(Occupant& occupant) const;
+    record::TrialRecord finish(Occupant& occupant) const;
+    record::TrialRecord failed(const Occupant& occupant, record::FailureCategory category,
+                               std::string message) const;
+    SlotState state_of(const Occupant& occupant) const;
 
     const models::CausalLM& model_;
     SlotsOptions options_;
-    std::vector<Slot> slots_;
-    std::optional<Batch> batch_;  ///< over slots_ in order; none after a change of occupancy
+    bool fixed_;
+    std::int32_t look_every_;
+    std::vector<Place> places_;
+    std::vector<Occupant> occupants_;
+    std::vector<DisplacedTrial> displaced_;
+    std::int64_t reduced_budget_ = 0;
     std::unordered_map<Id128, Evaluation> without_memory_;
 };
 
-bool SlotsEngine::Engine::has_room(std::int32_t positions) const {
-    if (slots_.empty()) return true;
-    if (slots_.size() >= static_cast<std::size_t>(options_.slots)) return false;
-    std::int64_t longest = positions;
-    for (const Slot& slot : slots_) longest = std::max<std::int64_t>(longest, slot.objective.positions());
-    return options_.position_budget == 0 ||
-           longest * static_cast<std::int64_t>(slots_.size() + 1) <= options_.position_budget;
+detail::BucketShape SlotsEngine::Engine::shape_for(const plan::Trial& trial) const {
+    if (!fixed_) return {};
+    const std::int64_t positions = bucket_positions(trial.positions());
+    const std::int64_t fit =
+        options_.position_budget == 0 ? options_.slots : (options_.position_budget - rows()) / positions;
+    return {.positions = positions,
+            .slots = static_cast<std::int32_t>(std::clamp<std::int64_t>(fit, 1, options_.slots)),
+            .memory_vectors = trial.memory_vectors};
+}
+
+/// Rows that a step computes, pads and empty slots of fixed shapes included.
+std::int64_t SlotsEngine::Engine::rows() const {
+    std::int64_t rows = 0;
+    for (const Place& place : places_) {
+        if (place.bucket->trials() == 0) continue;
+        rows += fixed_ ? place.shape.positions * place.shape.slots : place.bucket->rows();
+    }
+    return rows;
+}
+
+bool SlotsEngine::Engine::has_room(const plan::Trial& trial) const {
+    if (occupants_.empty()) return true;
+    if (occupants_.size() >= static_cast<std::size_t>(options_.slots)) return false;
+    const detail::BucketShape shape = shape_for(trial);
+    for (const Place& place : places_) {
+        if (fixed_ && place.bucket->trials() > 0 && !place.bucket->is_full() &&
+            place.shape.positions == shape.positions && place.shape.memory_vectors == shape.memory_vectors)
+            return true;
+    }
+    const std::int64_t wanted = fixed_ ? shape.positions : trial.positions();
+    return options_.position_budget == 0 || rows() + wanted <= options_.position_budget;
+}
+
+Bucket& SlotsEngine::Engine::bucket_for(const plan::Trial& trial) {
+    const detail::BucketShape shape = shape_for(trial);
+    for (const Place& place : places_) {
+        if (place.shape.positions == shape.positions && place.shape.memory_vectors == shape.memory_vectors &&
+            !place.bucket->is_full())
+            return *place.bucket;
+    }
+    // An empty bucket of another shape only holds memory.
+    std::erase_if(places_, [](const Place& place) { return place.bucket->trials() == 0; });
+    places_.push_back({shape, std::make_unique<Bucket>(model_, shape, look_every_)});
+    return *places_.back().bucket;
 }
 
 void SlotsEngine::Engine::enter(plan::Trial trial, std::optional<SlotState> resumed) {
-    MEMCAP_EXPECT(has_room(trial.positions()));
-    save_batch_into_slots();
-    Slot slot;
-    slot.entered_s = monotonic_s();
-    slot.objective = objective_of(trial);
-    slot.state = resumed ? std::move(*resumed) : begin(trial);
-    std::vector<std::int64_t> tokens(slot.objective.input_tokens.begin(), slot.objective.input_tokens.end());
-    slot.tokens_TE = model_.embed(at::tensor(tokens, at::kLong).to(model_.device()));
-    slot.trial = std::move(trial);
-    slots_.push_back(std::move(slot));
+    MEMCAP_EXPECT(has_room(trial));
+    Occupant occupant;
+    occupant.entered_s = monotonic_s();
+    const Objective objective = objective_of(trial);
+    occupant.scored = static_cast<std::int32_t>(objective.scored.size());
+    occupant.state = resumed ? std::move(*resumed) : begin(trial);
+    const SlotState& state = occupant.state;
+    const detail::SlotVectors vectors{state.memory, state.first_moment, state.second_moment,
+                                      state.best_memory};
+    occupant.bucket = &bucket_for(trial);
+    occupant.slot = occupant.bucket->enter({.objective = &objective,
+                                            .protocol = &trial.protocol,
+                                            .vectors = &vectors,
+                                            .progress = {.phase = SlotPhase::running,
+                                                         .evaluations = state.evaluations,
+                                                         .best_evaluation = state.best_evaluation,
+                                                         .best_correct = state.best_correct,
+                                                         .best_loss_nats = state.best_loss_nats,
+                                                         .loss_min_nats = state.loss_min_nats}});
+    occupant.seen = state.evaluations;
+    occupant.trial = std::move(trial);
+    occupants_.push_back(std::move(occupant));
 }
 
 SlotState SlotsEngine::Engine::begin(const plan::Trial& trial) {
@@ -156,217 +236,151 @@ const Evaluation& SlotsEngine::Engine::without_memory(const plan::Trial& trial) 
         .first->second;
 }
 
-void SlotsEngine::Engine::read_batch(std::size_t index, SlotState& state) const {
-    const auto own = [&](const at::Tensor& all_BKE) {
-        return values_of(
-            all_BKE[static_cast<std::int64_t>(index)].narrow(0, 0, slots_[index].memory_vectors()));
-    };
-    state.memory = own(batch_->memory_BKE);
-    state.first_moment = own(batch_->first_moment_BKE);
-    state.second_moment = own(batch_->second_moment_BKE);
-}
-
-void SlotsEngine::Engine::save_batch_into_slots() {
-    if (!batch_) return;
-    for (std::size_t i = 0; i < slots_.size(); ++i) read_batch(i, slots_[i].state);
-    batch_.reset();
-}
-
-void SlotsEngine::Engine::build_batch() {
-    std::int64_t positions = 0;
-    std::int64_t memory_vectors = 0;
-    for (const Slot& slot : slots_) {
-        positions = std::max<std::int64_t>(positions, slot.objective.positions());
-        memory_vectors = std::max(memory_vectors, slot.memory_vectors());
-    }
-    const auto slot_count = static_cast<std::int64_t>(slots_.size());
-    const std::int64_t width = model_.description().memory_width;
-    const auto options = at::TensorOptions().dtype(at::kFloat).device(model_.device());
-    Batch& batch = batch_.emplace();
-    batch.tokens_BTE = at::zeros({slot_count, positions, width}, options);
-    batch.mask_BK1 = at::zeros({slot_count, memory_vectors, 1}, options);
-    batch.memory_BKE = at::zeros({slot_count, memory_vectors, width}, options);
-    batch.first_moment_BKE = at::zeros_like(batch.memory_BKE);
-    batch.second_moment_BKE = at::zeros_like(batch.memory_BKE);
-    for (std::int64_t b = 0; b < slot_count; ++b) {
-        const Slot& slot = slots_[static_cast<std::size_t>(b)];
-        const std::int64_t own = slot.memory_vectors();
-        const auto put = [&](at::Tensor& all_BKE, const std::vector<float>& values) {
-            all_BKE[b].narrow(0, 0, own).copy_(tensor_of(values, own, model_.device()));
-        };
-        batch.tokens_BTE[b].narrow(0, own, slot.tokens_TE.size(0)).copy_(slot.tokens_TE);
-        batch.mask_BK1[b].narrow(0, 0, own).fill_(1.0);
-        put(batch.memory_BKE, slot.state.memory);
-        put(batch.first_moment_BKE, slot.state.first_moment);
-        put(batch.second_moment_BKE, slot.state.second_moment);
-    }
-    build_rows(positions);
-}
-
-void SlotsEngine::Engine::build_rows(std::int64_t positions) {
-    std::vector<std::int64_t> rows;
-    std::vector<std::int64_t> targets;
-    std::vector<float> weights;
-    for (std::size_t b = 0; b < slots_.size(); ++b) {
-        for (const auto& scored : slots_[b].objective.scored) {
-            rows.push_back(static_cast<std::int64_t>(b) * positions + scored.position);
-            targets.push_back(scored.target);
-            weights.push_back(1.0F / static_cast<float>(slots_[b].scored()));
-        }
-    }
-    batch_->row_R = at::tensor(rows, at::kLong).to(model_.device());
-    batch_->target_R = at::tensor(targets, at::kLong).to(model_.device());
-    batch_->weight_R = at::tensor(weights, at::kFloat).to(model_.device());
-}
-
-std::vector<SlotEvaluation> SlotsEngine::Engine::evaluate_and_differentiate(at::Tensor& gradient_BKE) {
-    const Batch& batch = *batch_;
-    // Unused memory vectors stay zero, so adding the memory leaves tokens and pads as they are.
-    at::Tensor input_BTE = batch.tokens_BTE.clone();
-    input_BTE.narrow(1, 0, batch.memory_BKE.size(1)).add_(batch.memory_BKE);
-    at::Tensor hidden_BTD;
-    {
-        const at::AutoGradMode with_gradients(true);
-        input_BTE.requires_grad_(true);
-        hidden_BTD = model_.hidden(input_BTE);
-    }
-    const at::Tensor rows_RD = hidden_BTD.detach().flatten(0, 1).index_select(0, batch.row_R);
-    const auto loss =
-        nn::head_loss(model_.head(), rows_RD, batch.target_R, batch.weight_R, nn::Gradient::compute);
-    at::Tensor gradient_hidden =
-        at::zeros({hidden_BTD.size(0) * hidden_BTD.size(1), hidden_BTD.size(2)}, rows_RD.options());
-    gradient_hidden.index_copy_(0, batch.row_R, loss.gradient);
-    const auto gradients =
-        torch::autograd::grad({hidden_BTD}, {input_BTE}, {gradient_hidden.view_as(hidden_BTD)});
-    gradient_BKE = gradients[0].narrow(1, 0, batch.memory_BKE.size(1)).mul(batch.mask_BK1);
-    return collect(loss);
-}
-
-std::vector<SlotEvaluation> SlotsEngine::Engine::collect(const nn::HeadLoss& loss) const {
-    const at::Tensor nll = loss.nll_nats.to(at::kCPU);
-    const at::Tensor correct = loss.correct.to(at::kCPU);
-    const float* nll_nats = nll.const_data_ptr<float>();
-    const bool* is_correct = correct.const_data_ptr<bool>();
-    std::vector<SlotEvaluation> evaluations;
-    for (const Slot& slot : slots_) {
-        SlotEvaluation& evaluation = evaluations.emplace_back();
-        for (std::int32_t i = 0; i < slot.scored(); ++i) {
-            evaluation.loss_nats += *nll_nats++;
-            evaluation.correct += *is_correct++ ? 1 : 0;
-        }
-        evaluation.loss_nats /= slot.scored();
-    }
-    return evaluations;
-}
-
 std::vector<record::TrialRecord> SlotsEngine::Engine::step() {
-    if (slots_.empty()) return {};
-    const at::NoGradGuard no_gradients;
-    if (!batch_) build_batch();
-    at::Tensor gradient_BKE;
-    const auto evaluations = evaluate_and_differentiate(gradient_BKE);
     std::vector<record::TrialRecord> ended;
-    std::vector<bool> stays(slots_.size(), true);
-    for (std::size_t i = 0; i < slots_.size(); ++i) {
-        if (auto record = judge(slots_[i], i, evaluations[i])) {
-            ended.push_back(std::move(*record));
-            stays[i] = false;
+    if (occupants_.empty() || !advance(ended)) return ended;
+    for (const Place& place : places_) place.bucket->look();
+    for (Occupant& occupant : occupants_) {
+        take_points(occupant);
+        const SlotProgress& progress = occupant.progress();
+        if (progress.phase == SlotPhase::running) continue;
+        if (progress.phase == SlotPhase::not_finite) {
+            ended.push_back(failed(
+                occupant, record::FailureCategory::permanent,
+                fmt::format("the loss is not finite at evaluation {}: the learning rate may be too high",
+                            progress.evaluations)));
+        } else {
+            ended.push_back(finish(occupant));
         }
+        occupant.bucket->leave(occupant.slot);
+        occupant.bucket = nullptr;
     }
-    update(gradient_BKE);
-    if (!ended.empty()) {
-        save_batch_into_slots();
-        std::size_t index = 0;
-        std::erase_if(slots_, [&](const Slot&) { return !stays[index++]; });
-    }
+    std::erase_if(occupants_, [](const Occupant& occupant) { return occupant.bucket == nullptr; });
     return ended;
 }
 
-/// Takes an evaluation into the slot's progress; the record if the trial ends with it.
-std::optional<record::TrialRecord> SlotsEngine::Engine::judge(Slot& slot, std::size_t index,
-                                                              const SlotEvaluation& now) {
-    SlotState& state = slot.state;
-    const Protocol& protocol = slot.trial.protocol;
-    const std::int32_t evaluation = ++state.evaluations;
-    if (!std::isfinite(now.loss_nats)) {
-        record::TrialRecord failed;
-        failed.trial_id = slot.trial.id;
-        failed.status = record::TrialStatus::failed;
-        failed.failure = {
-            record::FailureCategory::permanent,
-            fmt::format("the loss is not finite at evaluation {}: the learning rate may be too high",
-                        evaluation)};
-        failed.scored_tokens = slot.scored();
-        failed.elapsed_s = state.elapsed_s + monotonic_s() - slot.entered_s;
-        return failed;
+/// A few evaluations of all buckets; false if memory ran out, in which case fewer trials are left in slots.
+bool SlotsEngine::Engine::advance(std::vector<record::TrialRecord>& ended) {
+    try {
+        for (std::int32_t i = 0; i < look_every_; ++i) {
+            for (const Place& place : places_) {
+                if (place.bucket->trials() > 0) place.bucket->evaluate();
+            }
+        }
+        return true;
+    } catch (const std::exception& problem) {
+        if (!is_out_of_memory(problem)) throw;
     }
-    if (evaluation == 1 || now.loss_nats < state.loss_min_nats) state.loss_min_nats = now.loss_nats;
-    if (now.correct > state.best_correct) {
-        state.best_correct = now.correct;
-        state.best_evaluation = evaluation;
-        state.best_loss_nats = now.loss_nats;
-        state.best_memory = values_of(
-            batch_->memory_BKE[static_cast<std::int64_t>(index)].narrow(0, 0, slot.memory_vectors()));
-    }
-    const double accuracy = static_cast<double>(now.correct) / slot.scored();
-    auto reason = record::StopReason::none;
-    if (accuracy >= protocol.stop_accuracy) {
-        reason = record::StopReason::solved;
-    } else if (evaluation - state.best_evaluation >= protocol.patience) {
-        reason = record::StopReason::patience;
-    } else if (evaluation >= protocol.max_steps) {
-        reason = record::StopReason::max_steps;
-    }
-    const bool ends = reason != record::StopReason::none;
-    if (options_.curve_every > 0 && (ends || (evaluation - 1) % options_.curve_every == 0)) {
-        state.curve.evaluation.push_back(evaluation);
-        state.curve.loss_nats.push_back(static_cast<float>(now.loss_nats));
-        state.curve.accuracy.push_back(static_cast<float>(accuracy));
-    }
-    if (!ends) return std::nullopt;
-    return finish(slot, reason);
+    displace(ended);
+    return false;
 }
 
-record::TrialRecord SlotsEngine::Engine::finish(const Slot& slot, record::StopReason reason) const {
-    const SlotState& state = slot.state;
+/// An evaluation that finds no memory has changed nothing: the trials go on from where they are, in half the
+/// rows.
+void SlotsEngine::Engine::displace(std::vector<record::TrialRecord>& ended) {
+    const std::int64_t first_positions = occupants_.front().trial.positions();
+    if (rows() == (fixed_ ? bucket_positions(first_positions) : first_positions)) {
+        ended.push_back(failed(occupants_.front(), record::FailureCategory::retryable,
+                               fmt::format("out of memory: {} positions do not fit even alone",
+                                           occupants_.front().trial.positions())));
+        occupants_.clear();
+        places_.clear();
+        return;
+    }
+    for (const Place& place : places_) place.bucket->look();
+    reduced_budget_ = std::max<std::int64_t>(1, rows() / 2);
+    options_.position_budget = reduced_budget_;
+    log::warning(
+        fmt::format("out of memory with {} trials side by side: at most {} positions at once from now on",
+                    occupants_.size(), reduced_budget_));
+    std::vector<DisplacedTrial> all;
+    for (Occupant& occupant : occupants_) {
+        take_points(occupant);
+        SlotState state = state_of(occupant);
+        all.push_back({std::move(occupant.trial), std::move(state)});
+    }
+    occupants_.clear();
+    places_.clear();
+    for (auto& [trial, state] : all) {
+        if (has_room(trial)) {
+            enter(std::move(trial), std::move(state));
+        } else {
+            displaced_.push_back({std::move(trial), std::move(state)});
+        }
+    }
+}
+
+/// Takes the evaluations since the last look into the curve.
+void SlotsEngine::Engine::take_points(Occupant& occupant) const {
+    const SlotProgress& progress = occupant.progress();
+    const bool ended = progress.phase != SlotPhase::running;
+    record::Curve& curve = occupant.state.curve;
+    for (std::int32_t number = occupant.seen + 1; number <= progress.evaluations; ++number) {
+        const bool is_last = ended && number == progress.evaluations;
+        if (options_.curve_every == 0 || (!is_last && (number - 1) % options_.curve_every != 0)) continue;
+        const detail::CurvePoint& point = occupant.bucket->point(occupant.slot, number);
+        curve.evaluation.push_back(number);
+        curve.loss_nats.push_back(static_cast<float>(point.loss_nats));
+        curve.accuracy.push_back(static_cast<float>(static_cast<double>(point.correct) / occupant.scored));
+    }
+    occupant.seen = progress.evaluations;
+}
+
+record::TrialRecord SlotsEngine::Engine::finish(Occupant& occupant) const {
+    const SlotProgress& progress = occupant.progress();
+    SlotState& state = occupant.state;
     record::TrialRecord record;
-    record.trial_id = slot.trial.id;
+    record.trial_id = occupant.trial.id;
     record.status = record::TrialStatus::done;
-    record.scored_tokens = slot.scored();
-    record.evaluations = state.evaluations;
-    record.best_evaluation = state.best_evaluation;
-    record.stop_reason = reason;
+    record.scored_tokens = occupant.scored;
+    record.evaluations = progress.evaluations;
+    record.best_evaluation = progress.best_evaluation;
+    record.stop_reason = reason_of(progress.phase);
     record.loss_nomem_nats = state.loss_nomem_nats;
     record.accuracy_nomem = state.accuracy_nomem;
-    record.loss_nats = state.best_loss_nats;
-    record.accuracy = static_cast<double>(state.best_correct) / slot.scored();
-    record.correct_tokens = state.best_correct;
-    record.exact = state.best_correct == slot.scored();
-    record.loss_min_nats = state.loss_min_nats;
-    record.elapsed_s = state.elapsed_s + monotonic_s() - slot.entered_s;
-    if (options_.keep_vectors) record.vector = state.best_memory;
+    record.loss_nats = progress.best_loss_nats;
+    record.accuracy = static_cast<double>(progress.best_correct) / occupant.scored;
+    record.correct_tokens = progress.best_correct;
+    record.exact = progress.best_correct == occupant.scored;
+    record.loss_min_nats = progress.loss_min_nats;
+    record.elapsed_s = state.elapsed_s + monotonic_s() - occupant.entered_s;
+    if (options_.keep_vectors) record.vector = occupant.bucket->best_memory(occupant.slot);
     record.vector_width = model_.description().memory_width;
-    record.curve = state.curve;
+    record.curve = std::move(state.curve);
     return record;
 }
 
-void SlotsEngine::Engine::update(const at::Tensor& gradient_BKE) {
-    std::vector<SlotStep> steps;
-    for (const Slot& slot : slots_) {
-        // The update after evaluation e is number e; a trial that ended is updated too and then dropped.
-        steps.push_back({&slot.trial.protocol, std::max(1, slot.state.evaluations)});
-    }
-    adamw_update(batch_->memory_BKE, gradient_BKE, batch_->first_moment_BKE, batch_->second_moment_BKE,
-                 steps);
+record::TrialRecord SlotsEngine::Engine::failed(const Occupant& occupant, record::FailureCategory category,
+                                                std::string message) const {
+    record::TrialRecord record;
+    record.trial_id = occupant.trial.id;
+    record.status = record::TrialStatus::failed;
+    record.failure = {category, std::move(message)};
+    record.scored_tokens = occupant.scored;
+    record.elapsed_s = occupant.state.elapsed_s + monotonic_s() - occupant.entered_s;
+    return record;
+}
+
+SlotState SlotsEngine::Engine::state_of(const Occupant& occupant) const {
+    SlotState state = occupant.state;
+    detail::SlotVectors vectors = occupant.bucket->vectors(occupant.slot);
+    state.memory = std::move(vectors.memory);
+    state.first_moment = std::move(vectors.first_moment);
+    state.second_moment = std::move(vectors.second_moment);
+    const SlotProgress& progress = occupant.progress();
+    if (progress.best_correct >= 0) state.best_memory = std::move(vectors.best_memory);
+    state.evaluations = progress.evaluations;
+    state.best_evaluation = progress.best_evaluation;
+    state.best_correct = progress.best_correct;
+    state.best_loss_nats = progress.best_loss_nats;
+    state.loss_min_nats = progress.loss_min_nats;
+    state.elapsed_s += monotonic_s() - occupant.entered_s;
+    return state;
 }
 
 SlotState SlotsEngine::Engine::export_state(const Id128& trial_id) const {
-    for (std::size_t i = 0; i < slots_.size(); ++i) {
-        if (slots_[i].trial.id != trial_id) continue;
-        SlotState state = slots_[i].state;
-        if (batch_) read_batch(i, state);
-        state.elapsed_s += monotonic_s() - slots_[i].entered_s;
-        return state;
+    for (const Occupant& occupant : occupants_) {
+        if (occupant.trial.id == trial_id) return state_of(occupant);
     }
     MEMCAP_EXPECT(!"the trial is in a slot");
     return {};
@@ -374,21 +388,27 @@ SlotState SlotsEngine::Engine::export_state(const Id128& trial_id) const {
 
 std::vector<Id128> SlotsEngine::Engine::running() const {
     std::vector<Id128> ids;
-    for (const Slot& slot : slots_) ids.push_back(slot.trial.id);
+    for (const Occupant& occupant : occupants_) ids.push_back(occupant.trial.id);
     return ids;
 }
 
 SlotsEngine::SlotsEngine(const models::CausalLM& model, SlotsOptions options)
     : engine_(std::make_unique<Engine>(model, options)) {}
 SlotsEngine::~SlotsEngine() = default;
-bool SlotsEngine::has_room(std::int32_t positions) const {
-    return engine_->has_room(positions);
+bool SlotsEngine::has_room(const plan::Trial& trial) const {
+    return engine_->has_room(trial);
 }
 void SlotsEngine::enter(plan::Trial trial, std::optional<SlotState> resumed) {
     engine_->enter(std::move(trial), std::move(resumed));
 }
 std::vector<record::TrialRecord> SlotsEngine::step() {
     return engine_->step();
+}
+std::vector<DisplacedTrial> SlotsEngine::take_displaced() {
+    return engine_->take_displaced();
+}
+std::int64_t SlotsEngine::reduced_budget() const {
+    return engine_->reduced_budget();
 }
 SlotState SlotsEngine::export_state(const Id128& trial_id) const {
     return engine_->export_state(trial_id);

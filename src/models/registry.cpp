@@ -5,9 +5,11 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <utility>
 
 #include "memcap/base/errors.hpp"
 #include "memcap/hub/safetensors.hpp"
+#include "memcap/nn/random_weights.hpp"
 #include "models/families/family.hpp"
 
 namespace memcap::models {
@@ -35,18 +37,33 @@ const families::Family& family_of(const hub::ModelConfig& config) {
 
 }  // namespace
 
-Description describe(const std::filesystem::path& folder) {
-    const auto config = hub::ModelConfig::load(folder);
+Description describe(const hub::ModelConfig& config) {
     return family_of(config).describe(config);
 }
 
+Description describe(const std::filesystem::path& folder) {
+    return describe(hub::ModelConfig::load(folder));
+}
+
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device) {
+    // An unknown model is to be named before missing weights.
+    family_of(hub::ModelConfig::load(folder));
+    return load(folder, hub::WeightFiles::open(folder), precision, device);
+}
+
+std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, hub::WeightFiles files,
+                               Precision precision, at::Device device) {
     const auto config = hub::ModelConfig::load(folder);
     const auto& family = family_of(config);
-    nn::WeightReader weights(hub::WeightFiles::open(folder), nn::product_mode(precision, device), device);
+    nn::WeightReader weights(std::move(files), nn::product_mode(precision, device), device);
     auto model = family.build(config, weights);
     weights.share();
     return model;
+}
+
+std::unique_ptr<CausalLM> make_random(const hub::ModelConfig& config, Precision precision,
+                                      at::Device device) {
+    return family_of(config).build(config, nn::RandomWeights(nn::product_mode(precision, device), device));
 }
 
 std::vector<std::string> architectures() {

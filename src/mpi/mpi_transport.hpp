@@ -1,52 +1,27 @@
-// Messages over a communicator of their own; the only traffic on it.
+// The manager's and the workers' messages as parcels.
 #pragma once
 
-#include <deque>
 #include <optional>
-#include <vector>
 
 #include "memcap/sched/transport.hpp"
-#include "mpi/c_api.hpp"
+#include "mpi/mpi_post.hpp"
 
 namespace memcap::mpi {
 
-/// Never waits in MPI: sends are MPI_Isend, receives MPI_Improbe and MPI_Imrecv, so a rank that dies in the
-/// middle of a message stops nobody. Messages up to 2 GiB.
+/// Messages up to 2 GiB over a communicator of their own.
 class MpiTransport final : public sched::Transport {
   public:
     /// Collective over `parent`.
-    explicit MpiTransport(MPI_Comm parent);
-    ~MpiTransport() override;
-    MpiTransport(const MpiTransport&) = delete;
-    MpiTransport& operator=(const MpiTransport&) = delete;
+    explicit MpiTransport(MPI_Comm parent) : post_(parent) {}
 
     void send(sched::Rank to, sched::Message message) override;
     std::optional<sched::Incoming> poll() override;
-    sched::Rank rank() const override { return rank_; }
-    sched::Rank size() const override { return size_; }
-    bool flush(double timeout_s) override;
+    sched::Rank rank() const override { return post_.rank(); }
+    sched::Rank size() const override { return post_.size(); }
+    bool flush(double timeout_s) override { return post_.flush(timeout_s); }
 
   private:
-    struct Receiving {
-        sched::Rank from = 0;
-        Bytes buffer;
-        MPI_Request request = MPI_REQUEST_NULL;
-    };
-
-    void complete_sends();
-    void start_receives();
-    std::optional<sched::Incoming> finish_receive();
-    void fail(sched::Rank rank, const std::string& doing, int code);
-
-    MPI_Comm comm_ = MPI_COMM_NULL;
-    sched::Rank rank_ = 0;
-    sched::Rank size_ = 1;
-    // Entry i of each belongs to the same send; MPI_Testsome wants the requests side by side.
-    std::vector<MPI_Request> send_requests_;
-    std::vector<Bytes> send_buffers_;
-    std::vector<sched::Rank> send_ranks_;
-    std::deque<Receiving> receiving_;
-    std::deque<sched::Incoming> failures_;
+    MpiPost post_;
 };
 
 }  // namespace memcap::mpi

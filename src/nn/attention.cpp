@@ -25,6 +25,7 @@ using torch::autograd::variable_list;
 /// Everything but the projections that a node needs; the tables keep what they were when it was made.
 struct HeadsPlan {
     HeadLayout layout;
+    Segments segments;
     AttentionOptions options;
     at::Tensor cosine;  ///< [T, rotated / 2], or undefined
     at::Tensor sine;
@@ -39,26 +40,27 @@ struct KeptPlan : torch::CustomClassHolder {
 kernels::AttentionTask task_of(const HeadsPlan& plan, const at::Tensor& projected, const at::Tensor& log_sum,
                                std::int64_t index) {
     const HeadLayout& layout = plan.layout;
-    const std::int64_t positions = projected.size(1);
     const std::int64_t slot = index / layout.key_heads;
+    const std::int64_t first_row = plan.segments.first(slot);
     const std::int64_t head = index % layout.key_heads;
     const std::int64_t shared_by = layout.query_heads / layout.key_heads;
     const std::int64_t first_query = head * shared_by;
-    const float* row = projected.const_data_ptr<float>() + slot * positions * layout.width();
-    kernels::AttentionTask task{
-        .positions = positions,
-        .query_heads = shared_by,
-        .head_width = layout.head_width,
-        .position_stride = layout.width(),
-        .query_stride = layout.query_stride,
-        .query = row + first_query * layout.query_stride,
-        .key = row + layout.key_first + head * layout.key_stride,
-        .value = row + layout.value_first + head * layout.key_stride,
-        .scale = static_cast<float>(plan.options.scale),
-        .window = plan.options.window,
-        .soft_cap = static_cast<float>(plan.options.soft_cap),
-        .mixed_stride = layout.query_heads * layout.head_width,
-        .log_sum = log_sum.mutable_data_ptr<float>() + (slot * layout.query_heads + first_query) * positions};
+    const float* row = projected.const_data_ptr<float>() + first_row * layout.width();
+    kernels::AttentionTask task{.positions = plan.segments.length(slot),
+                                .query_heads = shared_by,
+                                .head_width = layout.head_width,
+                                .position_stride = layout.width(),
+                                .query_stride = layout.query_stride,
+                                .query = row + first_query * layout.query_stride,
+                                .key = row + layout.key_first + head * layout.key_stride,
+                                .value = row + layout.value_first + head * layout.key_stride,
+                                .scale = static_cast<float>(plan.options.scale),
+                                .window = plan.options.window,
+                                .soft_cap = static_cast<float>(plan.options.soft_cap),
+                                .mixed_stride = layout.query_heads * layout.head_width,
+                                .log_sum = log_sum.mutable_data_ptr<float>() +
+                                           first_row * layout.query_heads +
+                                           first_query * plan.segments.length(slot)};
     if (plan.cosine.defined()) {
         task.cosine = plan.cosine.const_data_ptr<float>();
         task.sine = plan.sine.const_data_ptr<float>();
@@ -67,19 +69,21 @@ kernels::AttentionTask task_of(const HeadsPlan& plan, const at::Tensor& projecte
     return task;
 }
 
-/// Where the mixed values of a task's query heads begin in [B, T, H * d].
-std::int64_t mixed_offset(const HeadLayout& layout, std::int64_t positions, std::int64_t index) {
+/// Where the mixed values of a task's query heads begin in [R, H * d].
+std::int64_t mixed_offset(const HeadsPlan& plan, std::int64_t index) {
+    const HeadLayout& layout = plan.layout;
     const std::int64_t slot = index / layout.key_heads;
     const std::int64_t first_query = index % layout.key_heads * (layout.query_heads / layout.key_heads);
-    return (slot * positions * layout.query_heads + first_query) * layout.head_width;
+    return (plan.segments.first(slot) * layout.query_heads + first_query) * layout.head_width;
 }
 
 /// Runs body(index, scratch) for each key/value head of each slot.
 template <class Body>
-void for_each_head(const HeadLayout& layout, const at::Tensor& projected, const Body& body) {
+void for_each_head(const HeadsPlan& plan, const Body& body) {
     const std::int64_t scratch_floats =
-        kernels::cpu_kernels().attention_scratch_floats(projected.size(1), layout.head_width);
-    at::parallel_for(0, projected.size(0) * layout.key_heads, 1, [&](std::int64_t first, std::int64_t last) {
+        kernels::cpu_kernels().attention_scratch_floats(plan.segments.longest(), plan.layout.head_width);
+    const std::int64_t tasks = plan.segments.count() * plan.layout.key_heads;
+    at::parallel_for(0, tasks, 1, [&](std::int64_t first, std::int64_t last) {
         const at::Tensor scratch = at::empty({scratch_floats}, at::kFloat);
         for (std::int64_t i = first; i < last; ++i) body(i, scratch.mutable_data_ptr<float>());
     });
@@ -89,14 +93,12 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const HeadsPlan& plan) {
         const at::Tensor projected = given.contiguous();
         const HeadLayout& layout = plan.layout;
-        const std::int64_t positions = projected.size(1);
-        const at::Tensor mixed = at::empty(
-            {projected.size(0), positions, layout.query_heads * layout.head_width}, projected.options());
-        const at::Tensor log_sum =
-            at::empty({projected.size(0), layout.query_heads, positions}, projected.options());
-        for_each_head(layout, projected, [&](std::int64_t index, float* scratch) {
+        const at::Tensor mixed =
+            at::empty({projected.size(0), layout.query_heads * layout.head_width}, projected.options());
+        const at::Tensor log_sum = at::empty({projected.size(0) * layout.query_heads}, projected.options());
+        for_each_head(plan, [&](std::int64_t index, float* scratch) {
             kernels::AttentionTask task = task_of(plan, projected, log_sum, index);
-            task.mixed = mixed.mutable_data_ptr<float>() + mixed_offset(layout, positions, index);
+            task.mixed = mixed.mutable_data_ptr<float>() + mixed_offset(plan, index);
             task.scratch = scratch;
             kernels::cpu_kernels().attention_forward(task);
         });
@@ -109,19 +111,17 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
         const auto saved = context->get_saved_variables();
         const auto kept = context->saved_data["plan"].toCapsule();
         const HeadsPlan& plan = static_cast<const KeptPlan&>(*kept).plan;
-        const HeadLayout& layout = plan.layout;
         const at::Tensor& projected = saved[0];
-        const std::int64_t positions = projected.size(1);
         const at::Tensor gradient = gradients[0].contiguous();
         const at::Tensor gradient_projected = at::empty_like(projected);
-        for_each_head(layout, projected, [&](std::int64_t index, float* scratch) {
+        for_each_head(plan, [&](std::int64_t index, float* scratch) {
             kernels::AttentionTask task = task_of(plan, projected, saved[1], index);
             float* to = gradient_projected.mutable_data_ptr<float>();
             const float* from = projected.const_data_ptr<float>();
             task.gradient_query = to + (task.query - from);
             task.gradient_key = to + (task.key - from);
             task.gradient_value = to + (task.value - from);
-            task.gradient = gradient.const_data_ptr<float>() + mixed_offset(layout, positions, index);
+            task.gradient = gradient.const_data_ptr<float>() + mixed_offset(plan, index);
             task.scratch = scratch;
             kernels::cpu_kernels().attention_backward(task);
         });
@@ -153,14 +153,16 @@ at::Tensor capped_attention(const at::Tensor& q, const at::Tensor& k, const at::
     return at::matmul(mode.factor(shares), for_queries(v));
 }
 
-/// Splits projections into the heads of libtorch's operation, rotated and in the type of the products.
+/// Splits the rows of projections into the heads of libtorch's operation, rotated and in the type of the
+/// products.
 struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
     static variable_list forward(AutogradContext* context, const at::Tensor& given, const HeadsPlan& plan,
                                  at::ScalarType type) {
         const at::Tensor projected = given.contiguous();
         const auto* kernels = detail::kernels_on(projected.device());
         const auto heads =
-            detail::device_heads(*kernels, projected, plan.layout, plan.cosine, plan.sine, type);
+            detail::device_heads(*kernels, projected, detail::equal_slots(plan.segments), plan.layout,
+                                 plan.cosine, plan.sine, type);
         context->saved_data["plan"] = at::IValue::make_capsule(c10::make_intrusive<KeptPlan>(plan));
         context->saved_data["type"] = projected.scalar_type();
         return {heads.query, heads.key, heads.value};
@@ -203,24 +205,65 @@ at::Tensor device_attention(const at::Tensor& projected, const HeadsPlan& plan, 
     return fused_attention(heads[0], heads[1], heads[2], plan.options, mode)
         .transpose(1, 2)
         .flatten(2)
+        .flatten(0, 1)
         .to(mode.carried);
 }
 
-/// Attention on a CPU whose products have other factors than float32.
-at::Tensor library_attention(const at::Tensor& projected, const HeadLayout& layout, const RotaryTable* rotary,
-                             const AttentionOptions& options, const ProductMode& mode) {
-    const auto heads = [&](std::int64_t first, std::int64_t stride, std::int64_t count) {
-        if (stride == layout.head_width)
-            return projected.narrow(-1, first, count * stride).unflatten(-1, {count, stride});
-        return projected.unflatten(-1, {count, stride}).narrow(-1, first, layout.head_width);
-    };
-    const auto rotated = [rotary](const at::Tensor& x) { return rotary == nullptr ? x : rotary->rotate(x); };
-    const auto heads_first = [&mode](const at::Tensor& x) { return mode.factor(x).transpose(1, 2); };
-    const at::Tensor q = heads_first(rotated(heads(0, layout.query_stride, layout.query_heads)));
-    const at::Tensor k = heads_first(rotated(heads(layout.key_first, layout.key_stride, layout.key_heads)));
-    const at::Tensor v = heads_first(heads(layout.value_first, layout.key_stride, layout.key_heads));
-    return fused_attention(q, k, v, options, mode).transpose(1, 2).flatten(2).to(at::kFloat);
-}
+/// Attention on a CPU whose products have other factors than float32: slots of unequal length are filled up
+/// with pads at their end, which the causal order hides.
+class LibraryAttention {
+  public:
+    LibraryAttention(const Segments& segments, const HeadLayout& layout)
+        : segments_(segments), layout_(layout) {}
+
+    /// projected [R, P] -> [R, H * d]
+    at::Tensor operator()(const at::Tensor& projected, const RotaryTable* rotary,
+                          const AttentionOptions& options, const ProductMode& mode) const {
+        const at::Tensor projected_BTP = in_slots(projected);
+        const auto rotated = [rotary](const at::Tensor& x) {
+            return rotary == nullptr ? x : rotary->rotate(x);
+        };
+        const auto heads_first = [&mode](const at::Tensor& x) { return mode.factor(x).transpose(1, 2); };
+        const at::Tensor q =
+            heads_first(rotated(heads(projected_BTP, 0, layout_.query_stride, layout_.query_heads)));
+        const at::Tensor k = heads_first(
+            rotated(heads(projected_BTP, layout_.key_first, layout_.key_stride, layout_.key_heads)));
+        const at::Tensor v =
+            heads_first(heads(projected_BTP, layout_.value_first, layout_.key_stride, layout_.key_heads));
+        const at::Tensor mixed = fused_attention(q, k, v, options, mode);
+        return in_rows(mixed.transpose(1, 2).flatten(2).to(at::kFloat));
+    }
+
+  private:
+    at::Tensor heads(const at::Tensor& projected_BTP, std::int64_t first, std::int64_t stride,
+                     std::int64_t count) const {
+        if (stride == layout_.head_width)
+            return projected_BTP.narrow(-1, first, count * stride).unflatten(-1, {count, stride});
+        return projected_BTP.unflatten(-1, {count, stride}).narrow(-1, first, layout_.head_width);
+    }
+
+    /// [R, P] -> [B, T, P], T positions of the longest slot.
+    at::Tensor in_slots(const at::Tensor& rows) const {
+        if (segments_.is_uniform()) return rows.unflatten(0, {segments_.count(), segments_.longest()});
+        std::vector<at::Tensor> slots;
+        for (std::int64_t slot = 0; slot < segments_.count(); ++slot) {
+            slots.push_back(at::constant_pad_nd(rows.narrow(0, segments_.first(slot), segments_.length(slot)),
+                                                {0, 0, 0, segments_.longest() - segments_.length(slot)}));
+        }
+        return at::stack(slots);
+    }
+
+    at::Tensor in_rows(const at::Tensor& slots_BTD) const {
+        if (segments_.is_uniform()) return slots_BTD.flatten(0, 1);
+        std::vector<at::Tensor> rows;
+        for (std::int64_t slot = 0; slot < segments_.count(); ++slot)
+            rows.push_back(slots_BTD[slot].narrow(0, 0, segments_.length(slot)));
+        return at::cat(rows);
+    }
+
+    const Segments& segments_;
+    const HeadLayout& layout_;
+};
 
 }  // namespace
 
@@ -244,14 +287,16 @@ HeadLayout HeadLayout::interleaved(std::int64_t heads, std::int64_t head_width) 
             .value_first = 2 * head_width};
 }
 
-at::Tensor causal_attention(const at::Tensor& projected, const HeadLayout& layout, const RotaryTable* rotary,
-                            const AttentionOptions& options, const ProductMode& mode) {
-    MEMCAP_EXPECT(projected.dim() == 3 && projected.size(2) == layout.width());
+at::Tensor causal_attention(const at::Tensor& projected, const Segments& segments, const HeadLayout& layout,
+                            const RotaryTable* rotary, const AttentionOptions& options,
+                            const ProductMode& mode) {
+    MEMCAP_EXPECT(projected.dim() == 2 && projected.size(0) == segments.rows() &&
+                  projected.size(1) == layout.width());
     const bool on_device = detail::kernels_on(projected.device()) != nullptr;
     if (!on_device && mode.rounded != at::kFloat)
-        return library_attention(projected, layout, rotary, options, mode);
-    HeadsPlan plan{.layout = layout, .options = options, .cosine = {}, .sine = {}};
-    if (rotary != nullptr) std::tie(plan.cosine, plan.sine) = rotary->tables(projected.size(1));
+        return LibraryAttention(segments, layout)(projected, rotary, options, mode);
+    HeadsPlan plan{.layout = layout, .segments = segments, .options = options, .cosine = {}, .sine = {}};
+    if (rotary != nullptr) std::tie(plan.cosine, plan.sine) = rotary->tables(segments.longest());
     if (on_device) return device_attention(projected, plan, mode);
     return AttentionFunction::apply(projected, plan);
 }

@@ -10,7 +10,8 @@ namespace memcap::nn {
 
 StepGraph::StepGraph(at::Device device) {
     const auto& runtime = detail::device_runtime();
-    if (device.is_cuda() && runtime.make_recorder != nullptr) recorder_ = runtime.make_recorder(device);
+    if (runtime.make_recorder != nullptr && detail::kernels_on(device) != nullptr)
+        recorder_ = runtime.make_recorder(device);
 }
 
 StepGraph::~StepGraph() = default;
@@ -19,12 +20,13 @@ StepGraph& StepGraph::operator=(StepGraph&&) noexcept = default;
 
 void StepGraph::capture(std::function<void()> step, int warm_ups) {
     MEMCAP_EXPECT(step && warm_ups >= 0);
-    step_ = std::move(step);
+    step_ = nullptr;
     if (recorder_ != nullptr) {
-        recorder_->record(step_, warm_ups);
-        return;
+        recorder_->record(step, warm_ups);
+    } else {
+        for (int i = 0; i < warm_ups; ++i) step();
     }
-    for (int i = 0; i < warm_ups; ++i) step_();
+    step_ = std::move(step);
 }
 
 void StepGraph::replay() {

@@ -38,15 +38,14 @@ std::int64_t weight_bytes(const ModelFacts& model, Precision precision) {
 }
 
 std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial) {
-    constexpr std::int64_t kSavedWidths = 20;
-    constexpr std::int64_t kLogitCopies = 2;
+    constexpr std::int64_t kLayersInHand = 2;
     constexpr std::int64_t kMemoryCopies = 6;
     constexpr std::int64_t kFloatBytes = 4;
-    const auto scored = scored_tokens(trial.protocol.target, static_cast<std::int32_t>(trial.text.size()));
-    const std::int64_t saved = kSavedWidths * model.width * model.layers * trial.positions();
-    const std::int64_t logits = kLogitCopies * kFloatBytes * model.vocabulary_size * scored;
-    const std::int64_t memory = kMemoryCopies * kFloatBytes * model.memory_width * trial.memory_vectors;
-    return saved * bytes_per_value(trial.precision) + logits + memory;
+    const std::int64_t layers = std::max<std::int64_t>(model.layers, 1);
+    const std::int64_t row =
+        model.kept_floats + kLayersInHand * (model.kept_floats / layers) + 4 * std::int64_t{model.width};
+    const std::int64_t memory = kMemoryCopies * std::int64_t{model.memory_width} * trial.memory_vectors;
+    return kFloatBytes * (row * trial.positions() + memory);
 }
 
 std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t weights_bytes,

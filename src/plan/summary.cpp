@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "memcap/plan/cost.hpp"
 
@@ -60,6 +61,7 @@ void count_trial(Summary& summary, PairSummary& pair, const Trial& trial, const 
     FootprintSummary& footprint = footprint_for(summary, model, trial.precision);
     footprint.trials += 1;
     footprint.slot_bytes = std::max(footprint.slot_bytes, slot_bytes(model, trial));
+    footprint.max_steps += trial.protocol.max_steps;
     footprint.max_flops += flops;
     summary.max_steps += trial.protocol.max_steps;
     summary.max_flops += flops;
@@ -79,14 +81,17 @@ void place_on(const Machine& machine, std::span<const ModelFacts> models, Summar
             std::find_if(models.begin(), models.end(),
                          [&](const ModelFacts& facts) { return facts.name == footprint.model; }) -
             models.begin());
-        double seconds = model < machine.seconds_per_flop.size() ? machine.seconds_per_flop[model] : 0.0;
-        if (seconds <= 0.0 && machine.assumed_seconds_per_flop)
-            seconds = machine.assumed_seconds_per_flop(footprint.precision);
-        const bool is_known = seconds > 0.0;
+        Speed speed;
+        if (machine.speed && model < models.size()) {
+            speed = machine.speed(models[model], footprint.precision,
+                                  footprint.max_flops / static_cast<double>(footprint.max_steps));
+        }
+        const bool is_known = speed.seconds_per_flop > 0.0;
         if (is_known) {
             footprint.max_hours =
-                footprint.max_flops * seconds / kSecondsPerHour / std::max(machine.workers, 1);
+                footprint.max_flops * speed.seconds_per_flop / kSecondsPerHour / std::max(machine.workers, 1);
         }
+        footprint.hours_basis = std::move(speed.basis);
         hours = is_known && hours >= 0.0 ? hours + footprint.max_hours : -1.0;
     }
     if (!summary.footprints.empty()) summary.max_hours = hours;

@@ -5,7 +5,9 @@ namespace memcap::record {
 
 namespace {
 
-constexpr std::uint8_t kLayout = 1;
+// Since 2 a launch says what its weights cost.
+constexpr std::uint8_t kLayout = 2;
+constexpr std::uint8_t kOldestLayout = 1;
 
 [[noreturn]] void fail(const char* what) {
     throw TransportError({.what = what,
@@ -152,15 +154,17 @@ void write(ByteWriter& writer, const LaunchRow& row) {
     }
     writer.number(row.ranks);
     writer.number(row.restart_count);
+    writer.text(row.weights);
 }
 
-void read(ByteReader& reader, LaunchRow& row) {
+void read(ByteReader& reader, LaunchRow& row, std::uint8_t layout) {
     for (auto* text : {&row.started_utc, &row.ended_utc, &row.argv, &row.memcap_version, &row.git_revision,
                        &row.versions, &row.hosts, &row.devices, &row.job_id}) {
         *text = reader.text();
     }
     row.ranks = reader.number<std::int32_t>();
     row.restart_count = reader.number<std::int32_t>();
+    if (layout >= 2) row.weights = reader.text();
 }
 
 template <class Row>
@@ -169,16 +173,18 @@ void write_rows(ByteWriter& writer, const std::vector<Row>& rows) {
     for (const Row& row : rows) write(writer, row);
 }
 
-template <class Row>
-void read_rows(ByteReader& reader, std::vector<Row>& rows) {
+template <class Row, class... Layout>
+void read_rows(ByteReader& reader, std::vector<Row>& rows, Layout... layout) {
     const auto count = reader.number<std::uint64_t>();
     // Grown row by row: a damaged count must not reserve the memory of the machine.
-    for (std::uint64_t i = 0; i < count; ++i) read(reader, rows.emplace_back());
+    for (std::uint64_t i = 0; i < count; ++i) read(reader, rows.emplace_back(), layout...);
 }
 
-void expect_layout(ByteReader& reader) {
-    if (reader.number<std::uint8_t>() != kLayout)
+std::uint8_t read_layout(ByteReader& reader) {
+    const auto layout = reader.number<std::uint8_t>();
+    if (layout < kOldestLayout || layout > kLayout)
         fail("a run's tables have a layout that this memcap does not read");
+    return layout;
 }
 
 }  // namespace
@@ -200,7 +206,7 @@ Bytes encode(const RunTables& tables) {
 
 RunTables decode_tables(std::span<const std::byte> bytes) {
     ByteReader reader(bytes);
-    expect_layout(reader);
+    const std::uint8_t layout = read_layout(reader);
     RunTables tables;
     tables.experiment = reader.text();
     tables.experiment_yaml = reader.text();
@@ -210,7 +216,7 @@ RunTables decode_tables(std::span<const std::byte> bytes) {
     read_rows(reader, tables.models);
     read_rows(reader, tables.corpora);
     read_rows(reader, tables.protocols);
-    read_rows(reader, tables.launches);
+    read_rows(reader, tables.launches, layout);
     reader.expect_end();
     return tables;
 }
@@ -224,9 +230,9 @@ Bytes encode(const LaunchRow& launch) {
 
 LaunchRow decode_launch(std::span<const std::byte> bytes) {
     ByteReader reader(bytes);
-    expect_layout(reader);
+    const std::uint8_t layout = read_layout(reader);
     LaunchRow launch;
-    read(reader, launch);
+    read(reader, launch, layout);
     reader.expect_end();
     return launch;
 }

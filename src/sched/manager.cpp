@@ -245,10 +245,12 @@ RunOutcome run_manager(ManagerSetup setup, const std::atomic<bool>& stop) {
         own_worker =
             std::make_unique<WorkerLoop>(*worker_end, setup.local_facts, setup.local_executor, stop, bell);
     }
+    const PollHook poll_hook = std::move(setup.poll_hook);
     Manager manager(std::move(setup), manager_end.get(), stop, monotonic_s());
     for (double now_s = monotonic_s(); !manager.ended(now_s); now_s = monotonic_s()) {
         bool busy = manager.step(now_s);
         if (own_worker) busy |= own_worker->step(now_s);
+        if (poll_hook) busy |= poll_hook();
         bell.wait(pause.after(busy));
     }
     own_worker.reset();

@@ -147,13 +147,14 @@ Options WorkerLoop::options() const {
 }
 
 WorkerOutcome run_worker(Transport& transport, const WorkerFacts& facts, const ExecutorFactory& make_executor,
-                         const std::atomic<bool>& stop) {
+                         const std::atomic<bool>& stop, const PollHook& poll_hook) {
     Doorbell bell;
     WorkerLoop worker(transport, facts, make_executor, stop, bell);
     const Options options;
     PollPause pause(options.poll_min_s, options.poll_max_s);
     while (!worker.ended()) {
-        const bool busy = worker.step(monotonic_s());
+        bool busy = worker.step(monotonic_s());
+        if (poll_hook) busy |= poll_hook();
         if (!worker.ended()) bell.wait(pause.after(busy));
     }
     transport.flush(worker.options().finish_s);

@@ -67,6 +67,10 @@ class EndToEnd(unittest.TestCase):
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="memcap-e2e-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        # What memcap bench measured on this machine before must not decide what memcap plan says.
+        self.cache = Path(tempfile.mkdtemp(prefix="memcap-e2e-cache-"))
+        self.addCleanup(shutil.rmtree, self.cache, ignore_errors=True)
+        self.environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(self.cache)}
 
     def write(self, content=None, name="e2e.yaml", **changes):
         """Writes an experiment file: the text or the sections given, or `plain` with changes."""
@@ -81,7 +85,7 @@ class EndToEnd(unittest.TestCase):
         """Runs memcap to its end and expects this exit status."""
         done = subprocess.run([*launcher, MEMCAP, *map(str, arguments)], cwd=self.folder, check=False, text=True,
                               capture_output=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL,
-                              env={**ENVIRONMENT, **(environment or {})})
+                              env={**self.environment, **(environment or {})})
         self.assertEqual(done.returncode, status, f"{[*launcher, 'memcap', *arguments]}\n{done.stdout}\n{done.stderr}")
         return done
 

@@ -31,9 +31,10 @@ for name in names:
 if count > 1:
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 """
-COMMANDS = ("run", "plan", "status", "rebuild", "merge", "verify", "decode", "describe", "report")
-OPTIONS = {"run": ["--out", "--set", "--limit", "--retry-failed"], "plan": ["--json"], "status": ["--json"],
-           "merge": ["--self-contained"], "verify": ["--limit"], "decode": ["--trial"], "report": ["--out"]}
+COMMANDS = ("run", "plan", "status", "rebuild", "merge", "verify", "decode", "describe", "report", "bench")
+OPTIONS = {"run": ["--out", "--set", "--limit", "--retry-failed"], "plan": ["--json", "--bench"], "status": ["--json"],
+           "merge": ["--self-contained"], "verify": ["--limit"], "decode": ["--trial"], "report": ["--out"],
+           "bench": ["--shape", "--length", "--memory-vectors", "--precision", "--slots", "--threads", "--device", "--seconds", "--json"]}
 ALL = ESSAY_TRIALS + RANDOM_TRIALS
 
 
@@ -144,7 +145,9 @@ class Describe(EndToEnd):
         lines = self.described(MODELS / "ink-64", example_trial="K = 1, N = 128: 128 positions")
         # By the formulas of include/memcap/plan/cost.hpp: 4 layers 64 wide, 1024 tokens, 213 568 parameters in the blocks.
         step = 4 * 213_568 * 128 + 7 * 128**2 * 64 * 4 + 4 * 1024 * 64 * 127
-        slot = [20 * 64 * 4 * 128 * width + 2 * 4 * 1024 * 127 + 6 * 4 * 64 for width in (4, 2)]
+        # Kept of a row and layer: two sums with their norms' factors, queries, keys and values, a number a head, gate and up.
+        layer = 2 * (64 + 1) + 3 * 64 + 2 + 2 * 192
+        slot = [4 * ((4 * layer + 1 + 2 * layer + 4 * 64) * 128 + 6 * 64)]
         for name, unit, expected in (("a step", "FLOP", [step]), ("the trial", "FLOP", [step * 5000]), ("its slot", "B", slot),
                                      ("in memory", "B", [(213_568 + 2 * 65_536) * width for width in (4, 2)])):
             found = self.amounts(lines[name], unit)

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import unittest
 
-from support import DEADLINE_S, DONE, ENVIRONMENT, MEMCAP, MODELS, ROOT, TEXTS, WORK_REMAINS, EndToEnd, table
+from support import DEADLINE_S, DONE, MEMCAP, MODELS, ROOT, TEXTS, WORK_REMAINS, EndToEnd, table
 
 README = ROOT / "README.md"
 ASSIGNMENT = re.compile(r"[A-Za-z_]+=.*")
@@ -140,7 +140,7 @@ class Readme(EndToEnd):
         if runs:
             words += ["--limit", "6"]
         words = [self.a_trial_id() if re.fullmatch("ID|<ID>|TRIAL_ID|[0-9a-f]{32}", word) else word for word in words]
-        done = subprocess.run(words, cwd=self.folder, check=False, text=True, capture_output=True, env=ENVIRONMENT,
+        done = subprocess.run(words, cwd=self.folder, check=False, text=True, capture_output=True, env=self.environment,
                               timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
         self.assertIn(done.returncode, (DONE, WORK_REMAINS) if runs else (DONE,), f"{words}\n{done.stdout}\n{done.stderr}")
 

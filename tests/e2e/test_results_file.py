@@ -26,7 +26,7 @@ STATISTICS = {
     "theoretical_capacity_tokens": REAL, "utilisation": REAL}
 SKIPPED = {**TRIAL_AXES, "reason": TEXT}
 LAUNCHES = {"argv": TEXT, "versions": TEXT, "git_revision": TEXT, "hosts": TEXT, "devices": TEXT, "job_id": TEXT,
-            "restart_count": INTEGER, "started_utc": TEXT, "ended_utc": TEXT}
+            "restart_count": INTEGER, "started_utc": TEXT, "ended_utc": TEXT, "weights": TEXT}
 ROOT_ATTRIBUTES = ("schema_version", "Conventions", "memcap_version", "experiment", "created_utc")
 
 

@@ -1,4 +1,4 @@
-// Norms, activations, attention and scan on the device against formulas in double precision.
+// Norms, activations, attention, convolution and scan on the device against formulas in double precision.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "gpu/comparison.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/nn/activation.hpp"
 #include "memcap/nn/attention.hpp"
 #include "memcap/nn/norm.hpp"
@@ -229,12 +230,69 @@ TEST_F(DeviceOperations, AttentionFollowsItsFormulaForEachLayout) {
                             shape.options.window, c10::toString(type));
             expect_as_formula(
                 [&](const Tensors& in) {
-                    return Tensors{causal_attention(in[0], shape.layout, rotary ? &*rotary : nullptr,
-                                                    shape.options, mode)};
+                    const auto slots = Segments::uniform(2, shape.positions, kernel_device());
+                    return Tensors{causal_attention(in[0].flatten(0, 1), slots, shape.layout,
+                                                    rotary ? &*rotary : nullptr, shape.options, mode)
+                                       .unflatten(0, {2, shape.positions})};
                 },
                 [&](const Tensors& in) { return Tensors{plain_attention(in[0], shape)}; },
                 {random_values({2, shape.positions, shape.layout.width()}, type)}, what);
         }
+    }
+}
+
+/// y of x [B, T, C] as the definition reads; weight [C, k].
+at::Tensor plain_convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    const std::int64_t taps = weight.size(1);
+    const at::Tensor padded = at::constant_pad_nd(x, {0, 0, taps - 1, 0});
+    at::Tensor y = bias.defined() ? bias + at::zeros_like(x) : at::zeros_like(x);
+    for (std::int64_t j = 0; j < taps; ++j) y = y + padded.narrow(1, j, x.size(1)) * weight.select(1, j);
+    return y;
+}
+
+struct ConvolutionShape {
+    std::int64_t slots;
+    std::int64_t positions;
+    std::int64_t channels;
+    std::int64_t taps;
+};
+
+TEST_F(DeviceOperations, ConvolutionStaysWithinItsSlots) {
+    // One position, fewer positions than taps, channels that fill no block and no run.
+    const ConvolutionShape shapes[] = {{1, 1, 1, 1}, {3, 1, 8, 4},   {2, 3, 7, 4},
+                                       {2, 9, 64, 4}, {3, 12, 130, 2}, {2, 5, 1028, 6}};
+    for (const auto& s : shapes) {
+        const at::Tensor weight = at::randn({s.channels, s.taps});
+        for (const at::Tensor& bias : {at::randn({s.channels}), at::Tensor()}) {
+            const at::Tensor device_bias = bias.defined() ? bias.to(kernel_device()) : bias;
+            expect_as_formula(
+                [&](const Tensors& in) {
+                    const auto slots = Segments::uniform(s.slots, s.positions, kernel_device());
+                    return Tensors{causal_convolution(in[0].flatten(0, 1), slots, weight.to(kernel_device()),
+                                                      device_bias)
+                                       .unflatten(0, {s.slots, s.positions})};
+                },
+                [&](const Tensors& in) {
+                    return Tensors{
+                        plain_convolution(in[0], wide(weight), bias.defined() ? wide(bias) : bias)};
+                },
+                {at::randn({s.slots, s.positions, s.channels})},
+                fmt::format("B{} T{} C{} k{} bias {}", s.slots, s.positions, s.channels, s.taps,
+                            bias.defined()));
+        }
+    }
+}
+
+TEST_F(DeviceOperations, SlotsOfSeveralLengthsAreRefusedWithTheReason) {
+    const Segments slots({2, 3}, kernel_device());
+    const at::Tensor x = at::randn({5, 4}).to(kernel_device());
+    const at::Tensor taps = at::randn({4, 2}).to(kernel_device());
+    try {
+        causal_convolution(x, slots, taps, {});
+        FAIL() << "nothing was refused";
+    } catch (const DeviceError& error) {
+        EXPECT_NE(std::string(error.what()).find("2 slots of up to 3 positions, 5 rows"), std::string::npos)
+            << error.what();
     }
 }
 
@@ -258,7 +316,11 @@ TEST_F(DeviceOperations, SelectiveScanFollowsItsRecurrence) {
         const Tensors frozen = test::on_device({decay, skip});
         expect_as_formula(
             [&](const Tensors& in) {
-                return Tensors{selective_scan({in[0], in[1], in[2], in[3]}, frozen[0], frozen[1])};
+                const auto slots = Segments::uniform(s.slots, s.positions, kernel_device());
+                const auto rows = [](const at::Tensor& x) { return x.flatten(0, 1); };
+                return Tensors{selective_scan({rows(in[0]), rows(in[1]), rows(in[2]), rows(in[3])}, slots,
+                                              frozen[0], frozen[1])
+                                   .unflatten(0, {s.slots, s.positions})};
             },
             [&](const Tensors& in) {
                 return Tensors{plain_scan({in[0], in[1], in[2], in[3]}, wide(decay), wide(skip))};
@@ -273,19 +335,20 @@ TEST_F(DeviceOperations, SelectiveScanFollowsItsRecurrence) {
 }
 
 TEST_F(DeviceOperations, ANeighbourThatIsNotFiniteLeavesTheOtherSlotsAlone) {
-    const ScanInputs inputs{at::randn({2, 9, 20}), at::rand({2, 9, 20}), at::randn({2, 9, 1, 16}),
-                            at::randn({2, 9, 1, 16})};
+    const ScanInputs inputs{at::randn({18, 20}), at::rand({18, 20}), at::randn({18, 1, 16}),
+                            at::randn({18, 1, 16})};
+    const auto slots = Segments::uniform(2, 9, kernel_device());
     const at::Tensor decay = -at::exp(at::randn({20, 16}));
     const at::Tensor skip = at::randn({20});
     const auto run = [&](const at::Tensor& x) {
         const Tensors d = test::on_device({x, inputs.step, inputs.input, inputs.output, decay, skip});
         const at::Tensor leaf = d[0].clone().requires_grad_(true);
-        const at::Tensor y = selective_scan({leaf, d[1], d[2], d[3]}, d[4], d[5]);
+        const at::Tensor y = selective_scan({leaf, d[1], d[2], d[3]}, slots, d[4], d[5]);
         const at::Tensor at_x = torch::autograd::grad({y}, {leaf}, {at::ones_like(y)})[0];
-        return at::stack({y.detach()[0], at_x[0]}).to(at::kCPU);
+        return at::stack({y.detach().narrow(0, 0, 9), at_x.narrow(0, 0, 9)}).to(at::kCPU);
     };
     at::Tensor spoilt = inputs.x.clone();
-    spoilt[1].fill_(std::nan(""));
+    spoilt.narrow(0, 9, 9).fill_(std::nan(""));
     EXPECT_TRUE(at::equal(run(spoilt), run(inputs.x)));
 }
 

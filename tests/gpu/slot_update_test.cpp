@@ -58,7 +58,6 @@ struct State {
                 .nll_nats = nll.const_data_ptr<float>(),
                 .correct = correct.const_data_ptr<bool>(),
                 .gradient = gradient.const_data_ptr<float>(),
-                .gradient_stride = gradient.stride(0),
                 .memory = memory.mutable_data_ptr<float>(),
                 .first_moment = first_moment.mutable_data_ptr<float>(),
                 .second_moment = second_moment.mutable_data_ptr<float>(),
@@ -90,6 +89,7 @@ State random_state(std::mt19937& generator) {
                              .max_steps = 8 + below(8),
                              .patience = 2 + below(6),
                              .memory_vectors = 1 + below(kVectors),
+                             .first_input = std::int64_t{b} * (kVectors + 1),
                              .first_row = first_row,
                              .rows = rows,
                              .solving_rows = rows};

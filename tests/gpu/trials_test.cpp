@@ -19,6 +19,15 @@ using test::kernel_device;
 
 constexpr double kLossTolerance = 1e-4;
 
+/// Buckets of one shape, as a GPU has them.
+SlotsOptions fixed_slots(std::int32_t slots, std::int32_t curve_every) {
+    return {.slots = slots,
+            .position_budget = 0,
+            .keep_vectors = false,
+            .curve_every = curve_every,
+            .layout = RowLayout::fixed};
+}
+
 class DeviceTrials : public test::OnDevice, public ::testing::WithParamInterface<std::string> {};
 
 SlotState start_of(const GoldenCase& golden, const std::string& run) {
@@ -36,8 +45,7 @@ TEST_P(DeviceTrials, LossesAreThoseOfTheGoldenFiles) {
     for (const json& run : golden.facts()["runs"]) {
         const auto name = run["name"].get<std::string>();
         const auto trial = golden.trial(run);
-        SlotsEngine engine(*model,
-                           {.slots = 1, .position_budget = 0, .keep_vectors = false, .curve_every = 1});
+        SlotsEngine engine(*model, fixed_slots(1, 1));
         engine.enter(trial, start_of(golden, name));
         record::Curve curve;
         bool ended = false;
@@ -65,7 +73,7 @@ class DeviceSteps : public test::OnDevice {};
 /// Loss and input gradient of a model over static tensors.
 struct Step {
     explicit Step(const models::CausalLM& of)
-        : model(of), input(at::randn({3, 12, of.description().memory_width}).to(kernel_device())) {
+        : model(of), input(at::randn({36, of.description().memory_width}).to(kernel_device())) {
         target = at::randint(of.description().vocabulary_size, {36}, at::kLong).to(kernel_device());
         weight = at::full({36}, 1.0 / 12).to(kernel_device());
         loss = at::zeros({36}).to(kernel_device());
@@ -78,18 +86,19 @@ struct Step {
         {
             const at::AutoGradMode with_gradients(true);
             leaf.requires_grad_(true);
-            hidden = model.hidden(leaf);
+            hidden = model.hidden(leaf, segments);
         }
         const at::NoGradGuard no_gradients;
         const auto head =
-            nn::head_loss(model.head(), hidden.detach().flatten(0, 1), target, weight, nn::Gradient::compute);
+            nn::head_loss(model.head(), hidden.detach(), target, weight, nn::Gradient::compute);
         loss.copy_(head.nll_nats);
-        gradient.copy_(torch::autograd::grad({hidden}, {leaf}, {head.gradient.view_as(hidden)})[0]);
+        gradient.copy_(torch::autograd::grad({hidden}, {leaf}, {head.gradient})[0]);
         // The next step starts from another input.
         input.sub_(gradient, 0.1);
     }
 
     const models::CausalLM& model;
+    nn::Segments segments = nn::Segments::uniform(3, 12, kernel_device());
     at::Tensor input;
     at::Tensor target;
     at::Tensor weight;
@@ -105,7 +114,7 @@ TEST_F(DeviceSteps, ARecordedStepIsTheStep) {
         Step recorded(*model);
         recorded.target.copy_(plain.target);
         nn::StepGraph graph(kernel_device());
-        EXPECT_EQ(graph.on_device(), kernel_device().is_cuda());
+        EXPECT_TRUE(graph.on_device());
         graph.capture([&] { recorded.run(); });
         recorded.input.copy_(plain.input);
         for (int i = 0; i < 5; ++i) {
@@ -137,11 +146,11 @@ TEST_F(DeviceSteps, MemoryStaysFlatOverThousandsOfTrialsThatEnterAndLeave) {
     auto trial = golden.trial(golden.facts()["runs"][0]);
     trial.protocol.max_steps = 2;
     trial.protocol.warmup_steps = 0;
-    SlotsEngine engine(*model, {.slots = 8, .position_budget = 0, .keep_vectors = false, .curve_every = 0});
+    SlotsEngine engine(*model, fixed_slots(8, 0));
     const auto serve = [&](std::uint64_t count) {
         std::uint64_t ended = 0;
         while (ended < count) {
-            while (engine.has_room(trial.positions())) {
+            while (engine.has_room(trial)) {
                 trial.id.low += 1;
                 engine.enter(trial);
             }

@@ -28,14 +28,18 @@ at::Tensor tokens_of(std::vector<std::int32_t> prefix, const std::vector<std::in
     return at::tensor(std::vector<std::int64_t>(prefix.begin(), prefix.end()), at::kLong);
 }
 
-/// [1, K + n, E]
+/// [K + n, E]
 at::Tensor input_with(const models::CausalLM& model, const at::Tensor& memory_KE, const at::Tensor& tokens) {
-    return at::cat({memory_KE, model.embed(tokens)}, 0).unsqueeze(0);
+    return at::cat({memory_KE, model.embed(tokens)}, 0);
 }
 
-at::Tensor logits_of(const models::CausalLM& model, const at::Tensor& input_BTE) {
+at::Tensor hidden_of(const models::CausalLM& model, const at::Tensor& input_TE) {
+    return model.hidden(input_TE, nn::Segments({input_TE.size(0)}, at::kCPU));
+}
+
+at::Tensor logits_of(const models::CausalLM& model, const at::Tensor& input_TE) {
     const at::NoGradGuard no_gradients;
-    return model.head().logits(model.hidden(input_BTE)).squeeze(0);
+    return model.head().logits(hidden_of(model, input_TE));
 }
 
 class Golden : public ::testing::TestWithParam<std::string> {
@@ -53,7 +57,7 @@ class Golden : public ::testing::TestWithParam<std::string> {
         const auto objective = objective_of(trial);
         at::Tensor memory = memory_KE.detach().clone().requires_grad_(true);
         const at::Tensor hidden =
-            model.hidden(input_with(model, memory, tokens_of({}, objective.input_tokens))).squeeze(0);
+            hidden_of(model, input_with(model, memory, tokens_of({}, objective.input_tokens)));
         std::vector<std::int64_t> rows;
         std::vector<std::int64_t> targets;
         for (const auto& scored : objective.scored) {

@@ -49,8 +49,13 @@ class Slots : public ::testing::Test {
         return trial;
     }
 
-    static SlotsOptions options(std::int32_t slots) {
-        return {.slots = slots, .position_budget = 0, .keep_vectors = true, .curve_every = 1};
+    static SlotsOptions options(std::int32_t slots, RowLayout layout = RowLayout::exact,
+                                std::int64_t position_budget = 0) {
+        return {.slots = slots,
+                .position_budget = position_budget,
+                .keep_vectors = true,
+                .curve_every = 1,
+                .layout = layout};
     }
 
     static record::TrialRecord alone(const plan::Trial& trial) {
@@ -64,15 +69,22 @@ class Slots : public ::testing::Test {
     /// Runs all trials in `slots` slots; a new one enters as soon as there is room, but not before step
     /// `start[i]`.
     static std::map<Id128, record::TrialRecord> together(const std::vector<plan::Trial>& trials,
-                                                         std::int32_t slots, const std::vector<int>& start) {
-        SlotsEngine engine(*model_, options(slots));
+                                                         SlotsOptions options, const std::vector<int>& start,
+                                                         const models::CausalLM& model = *model_) {
+        SlotsEngine engine(model, options);
         std::map<Id128, record::TrialRecord> records;
+        std::vector<DisplacedTrial> waiting;
         std::size_t next = 0;
         for (int step = 0; records.size() < trials.size(); ++step) {
-            while (next < trials.size() && start[next] <= step && engine.has_room(trials[next].positions())) {
+            while (next < trials.size() && start[next] <= step && engine.has_room(trials[next])) {
                 engine.enter(trials[next++]);
             }
             for (auto& record : engine.step()) records.emplace(record.trial_id, std::move(record));
+            for (auto& displaced : engine.take_displaced()) waiting.push_back(std::move(displaced));
+            while (!waiting.empty() && engine.has_room(waiting.back().trial)) {
+                engine.enter(std::move(waiting.back().trial), std::move(waiting.back().state));
+                waiting.pop_back();
+            }
         }
         return records;
     }
@@ -101,7 +113,7 @@ TEST_F(Slots, TrialAmongFifteenOthersIsTheTrialAlone) {
         trials.push_back(trial(i));
         start.push_back(static_cast<int>(i) * 3);
     }
-    const auto records = together(trials, 16, start);
+    const auto records = together(trials, options(16), start);
     for (const auto& each : trials) {
         SCOPED_TRACE(each.id.hex());
         expect_same(records.at(each.id), alone(each));
@@ -111,10 +123,113 @@ TEST_F(Slots, TrialAmongFifteenOthersIsTheTrialAlone) {
 TEST_F(Slots, FewSlotsThatAreUsedAgainGiveTheSameTrials) {
     std::vector<plan::Trial> trials;
     for (std::uint64_t i = 0; i < 12; ++i) trials.push_back(trial(i));
-    const auto records = together(trials, 3, std::vector<int>(trials.size(), 0));
+    const auto records = together(trials, options(3), std::vector<int>(trials.size(), 0));
     for (const auto& each : trials) {
         SCOPED_TRACE(each.id.hex());
         expect_same(records.at(each.id), alone(each));
+    }
+}
+
+TEST_F(Slots, BucketsOfOneShapeGiveTheSameTrials) {
+    std::vector<plan::Trial> trials;
+    std::vector<int> start;
+    for (std::uint64_t i = 0; i < 16; ++i) {
+        trials.push_back(trial(i));
+        start.push_back(static_cast<int>(i) * 2);
+    }
+    const auto records = together(trials, options(6, RowLayout::fixed, 120), start);
+    for (const auto& each : trials) {
+        SCOPED_TRACE(each.id.hex());
+        expect_same(records.at(each.id), alone(each));
+    }
+}
+
+/// A model on a device that has memory for so many rows.
+class SmallDevice final : public models::CausalLM {
+  public:
+    SmallDevice(const models::CausalLM& model, std::int64_t most_rows)
+        : model_(model), most_rows_(most_rows) {}
+    const models::Description& description() const override { return model_.description(); }
+    at::Tensor embed(const at::Tensor& tokens) const override { return model_.embed(tokens); }
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        largest_rows_ = std::max(largest_rows_, segments.rows());
+        // The error of libtorch's CPU allocator has this type and text.
+        TORCH_CHECK(segments.rows() <= most_rows_,
+                    "DefaultCPUAllocator: not enough memory: you tried to allocate");
+        return model_.hidden(input_RE, segments);
+    }
+    const nn::Head& head() const override { return model_.head(); }
+    double embedding_std() const override { return model_.embedding_std(); }
+    at::Device device() const override { return model_.device(); }
+    std::int64_t largest_rows() const { return largest_rows_; }
+
+  private:
+    const models::CausalLM& model_;
+    std::int64_t most_rows_;
+    mutable std::int64_t largest_rows_ = 0;
+};
+
+TEST_F(Slots, AShortageOfMemoryHalvesTheRowsAndChangesNoTrial) {
+    for (const auto layout : {RowLayout::exact, RowLayout::fixed}) {
+        const SmallDevice device(*model_, 60);
+        std::vector<plan::Trial> trials;
+        std::vector<int> start;
+        for (std::uint64_t i = 0; i < 12; ++i) {
+            trials.push_back(trial(i));
+            start.push_back(static_cast<int>(i));  // enough for the shortage to come in the middle of some
+        }
+        const auto records = together(trials, options(12, layout), start, device);
+        EXPECT_GT(device.largest_rows(), 60);
+        for (const auto& each : trials) {
+            SCOPED_TRACE(each.id.hex());
+            const auto& record = records.at(each.id);
+            expect_same(record, alone(each));
+            EXPECT_EQ(record.curve.evaluation.size(), static_cast<std::size_t>(record.evaluations));
+        }
+    }
+}
+
+TEST_F(Slots, ATrialThatFitsNotEvenAloneFailsRetryably) {
+    const SmallDevice device(*model_, 3);
+    auto each = trial(1);
+    SlotsEngine engine(device, options(4));
+    // Its evaluation without memory comes before it has a slot.
+    EXPECT_THROW(engine.enter(each), c10::Error);
+    SlotState state;
+    state.memory = initial_memory(each, model_->description().memory_width, model_->embedding_std());
+    state.first_moment.assign(state.memory.size(), 0.0F);
+    state.second_moment.assign(state.memory.size(), 0.0F);
+    engine.enter(each, state);
+    const auto ended = engine.step();
+    ASSERT_EQ(ended.size(), 1U);
+    EXPECT_EQ(ended[0].status, record::TrialStatus::failed);
+    EXPECT_EQ(ended[0].failure.category, record::FailureCategory::retryable);
+    EXPECT_NE(ended[0].failure.message.find("out of memory"), std::string::npos);
+}
+
+TEST_F(Slots, ExactRowsWasteNothingAndBucketsATenthAtMost) {
+    for (const std::size_t length : {2U, 9U, 10U, 19U, 21U, 33U, 60U}) {
+        auto each = trial(1);
+        each.prefix.clear();
+        each.text = std::vector<std::int32_t>(length, 3);
+        for (const auto layout : {RowLayout::exact, RowLayout::fixed}) {
+            const SmallDevice counted(*model_, 100000);
+            SlotsEngine engine(counted, options(1, layout));
+            SlotState state;
+            state.memory = initial_memory(each, model_->description().memory_width, model_->embedding_std());
+            state.first_moment.assign(state.memory.size(), 0.0F);
+            state.second_moment.assign(state.memory.size(), 0.0F);
+            engine.enter(each, state);
+            engine.step();
+            const auto useful = static_cast<std::int64_t>(each.positions());
+            if (layout == RowLayout::exact) {
+                EXPECT_EQ(counted.largest_rows(), useful);
+            } else {
+                EXPECT_GE(counted.largest_rows(), useful);
+                EXPECT_LE(static_cast<double>(counted.largest_rows() - useful),
+                          0.1 * static_cast<double>(useful));
+            }
+        }
     }
 }
 

@@ -226,6 +226,14 @@ TEST_F(Operations, RotaryTurnsPairsByPositionTimesFrequency) {
                 at::randn({2, 9, 3, kWidth}));
 }
 
+/// causal_attention() of [B, T, P] projections, each row of the batch a slot.
+at::Tensor attention_of(const at::Tensor& projected, const HeadLayout& layout, const RotaryTable* rotary,
+                        const AttentionOptions& options) {
+    const auto segments = Segments::uniform(projected.size(0), projected.size(1), at::kCPU);
+    return causal_attention(projected.flatten(0, 1), segments, layout, rotary, options, {})
+        .unflatten(0, {projected.size(0), projected.size(1)});
+}
+
 /// Attention as its definition says, in double; query head h uses key head h / share. `rotate` acts on a
 /// query or key head [B, T, 1, d].
 at::Tensor plain_attention(const at::Tensor& projected, const HeadLayout& layout,
@@ -318,9 +326,7 @@ TEST_F(Operations, CausalAttentionSharesKeysAmongGroupsOfQueriesInItsWindowAndUn
                 for (const double soft_cap : {0.0, 0.5}) {
                     const AttentionOptions options{.scale = 0.4, .window = window, .soft_cap = soft_cap};
                     expect_like(
-                        [&](const at::Tensor& x) {
-                            return causal_attention(x, layout, nullptr, options, {});
-                        },
+                        [&](const at::Tensor& x) { return attention_of(x, layout, nullptr, options); },
                         [&](const at::Tensor& x) { return plain_attention(x, layout, options); },
                         at::randn({2, positions, layout.width()}));
                 }
@@ -336,9 +342,35 @@ TEST_F(Operations, CausalAttentionRotatesQueriesAndKeysOfEitherLayout) {
         const auto rotate = [&](const at::Tensor& x) { return plain_rotation(x, rotated, 100.0); };
         const AttentionOptions options{.scale = 0.3, .window = 0, .soft_cap = 0.0};
         for (const auto& layout : {HeadLayout::stacked(6, 2, 12), HeadLayout::interleaved(3, 12)}) {
-            expect_like([&](const at::Tensor& x) { return causal_attention(x, layout, &table, options, {}); },
+            expect_like([&](const at::Tensor& x) { return attention_of(x, layout, &table, options); },
                         [&](const at::Tensor& x) { return plain_attention(x, layout, options, rotate); },
                         at::randn({2, 30, layout.width()}));
+        }
+    }
+}
+
+TEST_F(Operations, SlotsOfUnequalLengthAttendAsAlone) {
+    const HeadLayout layout = HeadLayout::stacked(4, 2, 12);
+    const RotaryTable table({.head_width = 12, .theta = 100.0, .linear_factor = 1.0, .llama3 = {}}, 64,
+                            at::kCPU);
+    const Segments segments({3, 40, 1, 17}, at::kCPU);
+    const at::Tensor projected = at::randn({segments.rows(), layout.width()});
+    const at::Tensor direction = at::randn({segments.rows(), 48});
+    constexpr ProductMode kRounded{at::kBFloat16, at::kFloat};
+    for (const auto& mode : {ProductMode{}, kRounded}) {
+        const auto run = [&](std::int64_t first, std::int64_t count, const Segments& own) {
+            const at::Tensor x = projected.narrow(0, first, count).clone().requires_grad_(true);
+            const at::Tensor y = causal_attention(x, own, layout, &table, {.scale = 0.3}, mode);
+            return std::pair(y.detach(),
+                             torch::autograd::grad({y}, {x}, {direction.narrow(0, first, count)})[0]);
+        };
+        const auto together = run(0, segments.rows(), segments);
+        for (std::int64_t slot = 0; slot < segments.count(); ++slot) {
+            const std::int64_t first = segments.first(slot);
+            const std::int64_t count = segments.length(slot);
+            const auto alone = run(first, count, Segments({count}, at::kCPU));
+            EXPECT_LT(relative_error(together.first.narrow(0, first, count), alone.first), 1e-6);
+            EXPECT_LT(relative_error(together.second.narrow(0, first, count), alone.second), 1e-5);
         }
     }
 }
@@ -347,7 +379,7 @@ TEST_F(Operations, PadsBehindAPositionDoNotReachIt) {
     const HeadLayout layout = HeadLayout::stacked(2, 2, 8);
     at::Tensor projected = at::randn({1, 6, layout.width()});
     const auto first_four = [&] {
-        return causal_attention(projected, layout, nullptr, {.scale = 1.0}, {}).narrow(1, 0, 4).clone();
+        return attention_of(projected, layout, nullptr, {.scale = 1.0}).narrow(1, 0, 4).clone();
     };
     const at::Tensor before = first_four();
     projected.narrow(1, 4, 2).fill_(1e3);
@@ -357,7 +389,7 @@ TEST_F(Operations, PadsBehindAPositionDoNotReachIt) {
 TEST_F(Operations, ASlotWithoutNumbersLeavesItsNeighbours) {
     const HeadLayout layout = HeadLayout::stacked(2, 1, 8);
     const at::Tensor projected = at::randn({3, 20, layout.width()});
-    const auto mixed = [&] { return causal_attention(projected, layout, nullptr, {.scale = 1.0}, {}); };
+    const auto mixed = [&] { return attention_of(projected, layout, nullptr, {.scale = 1.0}); };
     const at::Tensor before = mixed();
     projected[1][3].fill_(NAN);
     projected[1][5].fill_(INFINITY);

@@ -57,6 +57,14 @@ struct Case {
     at::Tensor direction;
 };
 
+/// selective_scan() of [B, T, ...] inputs, each row of the batch a slot.
+at::Tensor scan_of(const ScanInputs& inputs, const at::Tensor& decay, const at::Tensor& skip) {
+    const auto rows = [](const at::Tensor& x) { return x.flatten(0, 1); };
+    return selective_scan({rows(inputs.x), rows(inputs.step), rows(inputs.input), rows(inputs.output)},
+                          Segments::uniform(inputs.x.size(0), inputs.x.size(1), at::kCPU), decay, skip)
+        .view_as(inputs.x);
+}
+
 class SelectiveScan : public ::testing::TestWithParam<ScanShape> {
   protected:
     SelectiveScan() { at::manual_seed(11); }
@@ -66,7 +74,7 @@ TEST_P(SelectiveScan, FollowsItsRecurrenceAndGradient) {
     Case c(GetParam());
     std::vector<at::Tensor> ours;
     for (at::Tensor* input : c.all()) ours.push_back(input->requires_grad_(true));
-    const at::Tensor y = selective_scan(c.inputs, c.decay, c.skip);
+    const at::Tensor y = scan_of(c.inputs, c.decay, c.skip);
     ScanInputs wide = c.wide();
     std::vector<at::Tensor> theirs;
     for (at::Tensor* input : {&wide.x, &wide.step, &wide.input, &wide.output}) {
@@ -85,8 +93,7 @@ TEST_P(SelectiveScan, GradientsAreTheDifferencesOfTheOutput) {
     Case c(GetParam());
     std::vector<at::Tensor> ours;
     for (at::Tensor* input : c.all()) ours.push_back(input->requires_grad_(true));
-    const auto gradients =
-        torch::autograd::grad({selective_scan(c.inputs, c.decay, c.skip)}, ours, {c.direction});
+    const auto gradients = torch::autograd::grad({scan_of(c.inputs, c.decay, c.skip)}, ours, {c.direction});
     const at::NoGradGuard no_gradients;
     constexpr double kShift = 1e-5;
     for (std::size_t i = 0; i < gradients.size(); ++i) {
@@ -118,18 +125,49 @@ INSTANTIATE_TEST_SUITE_P(Shapes, SelectiveScan,
 TEST(SelectiveScanAlone, ARowDoesNotDependOnItsNeighbours) {
     at::manual_seed(5);
     Case c({4, 21, 40, 1, 8, 8});
-    const at::Tensor all = selective_scan(c.inputs, c.decay, c.skip);
+    const at::Tensor all = scan_of(c.inputs, c.decay, c.skip);
     const auto row = [](const at::Tensor& x) { return x.narrow(0, 2, 1); };
     const ScanInputs alone{row(c.inputs.x), row(c.inputs.step), row(c.inputs.input), row(c.inputs.output)};
-    EXPECT_TRUE(at::equal(selective_scan(alone, c.decay, c.skip), row(all)));
+    EXPECT_TRUE(at::equal(scan_of(alone, c.decay, c.skip), row(all)));
+}
+
+TEST(SelectiveScanAlone, SlotsOfUnequalLengthAreThoseAlone) {
+    at::manual_seed(6);
+    const Segments segments({3, 17, 1, 40}, at::kCPU);
+    const std::int64_t rows = segments.rows();
+    const at::Tensor decay = -at::exp(at::randn({540, 4}));
+    const at::Tensor skip = at::randn({540});
+    const at::Tensor weight = at::randn({540, 3});
+    const at::Tensor direction = at::randn({rows, 540});
+    const std::vector<at::Tensor> inputs{at::randn({rows, 540}), at::rand({rows, 540}),
+                                         at::randn({rows, 2, 4}), at::randn({rows, 2, 4})};
+    // The gradients and then the values of a run of rows.
+    const auto run = [&](std::int64_t first, std::int64_t count, const Segments& own) {
+        std::vector<at::Tensor> leaves;
+        for (const auto& input : inputs)
+            leaves.push_back(input.narrow(0, first, count).clone().requires_grad_(true));
+        const at::Tensor x = causal_convolution(leaves[0], own, weight, {});
+        const at::Tensor y = selective_scan({x, leaves[1], leaves[2], leaves[3]}, own, decay, skip);
+        auto results = torch::autograd::grad({y}, leaves, {direction.narrow(0, first, count)});
+        results.push_back(y.detach());
+        return results;
+    };
+    const auto together = run(0, rows, segments);
+    for (std::int64_t slot = 0; slot < segments.count(); ++slot) {
+        const std::int64_t count = segments.length(slot);
+        const auto alone = run(segments.first(slot), count, Segments({count}, at::kCPU));
+        for (std::size_t i = 0; i < alone.size(); ++i)
+            EXPECT_TRUE(at::equal(alone[i], together[i].narrow(0, segments.first(slot), count)))
+                << "slot " << slot << " result " << i;
+    }
 }
 
 TEST(SelectiveScanAlone, StatesThatDecayAtOnceAndNeverStayFinite) {
     Case c({1, 40, 16, 1, 4, 4});
     c.decay = at::full({16, 4}, -1e6);
-    EXPECT_LT(relative_error(selective_scan(c.inputs, c.decay, c.skip), c.plain(c.wide())), 3e-6);
+    EXPECT_LT(relative_error(scan_of(c.inputs, c.decay, c.skip), c.plain(c.wide())), 3e-6);
     c.decay = at::full({16, 4}, -1e-12);
-    EXPECT_LT(relative_error(selective_scan(c.inputs, c.decay, c.skip), c.plain(c.wide())), 3e-6);
+    EXPECT_LT(relative_error(scan_of(c.inputs, c.decay, c.skip), c.plain(c.wide())), 3e-6);
 }
 
 TEST(CausalConvolution, IsThatOfTorchAndSoIsItsGradient) {
@@ -139,7 +177,12 @@ TEST(CausalConvolution, IsThatOfTorchAndSoIsItsGradient) {
         const at::Tensor bias = at::randn({5});
         at::Tensor x = at::randn({2, positions, 5}).requires_grad_(true);
         at::Tensor wide = x.detach().to(at::kDouble).requires_grad_(true);
-        const at::Tensor y = causal_convolution(x, weight, bias);
+        const auto convolve = [&](const at::Tensor& input, const at::Tensor& added) {
+            return causal_convolution(input.flatten(0, 1), Segments::uniform(2, positions, at::kCPU), weight,
+                                      added)
+                .view_as(input);
+        };
+        const at::Tensor y = convolve(x, bias);
         const at::Tensor expected = at::conv1d(wide.transpose(1, 2), weight.to(at::kDouble).unsqueeze(1),
                                                bias.to(at::kDouble), 1, 3, 1, 5)
                                         .narrow(2, 0, positions)
@@ -149,7 +192,7 @@ TEST(CausalConvolution, IsThatOfTorchAndSoIsItsGradient) {
         EXPECT_LT(relative_error(torch::autograd::grad({y}, {x}, {direction})[0],
                                  torch::autograd::grad({expected}, {wide}, {direction.to(at::kDouble)})[0]),
                   1e-6);
-        EXPECT_LT(relative_error(causal_convolution(x.detach(), weight, {}) + bias, y.detach()), 1e-6);
+        EXPECT_LT(relative_error(convolve(x.detach(), {}) + bias, y.detach()), 1e-6);
     }
 }
 

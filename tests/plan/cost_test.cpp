@@ -75,10 +75,13 @@ TEST(Cost, MemoryOfWeightsAndSlotsFollowsThePrecision) {
     const ModelFacts model = facts("a");
     EXPECT_EQ(weight_bytes(model, Precision::float32), (2 * 65'536 + 250'000) * 4);
     EXPECT_EQ(weight_bytes(model, Precision::bfloat16), (2 * 65'536 + 250'000) * 2);
-    // 20 * 64 * 5 values at T = 16 positions; 15 rows of 1024 logits, twice; six copies of one vector of 64.
-    EXPECT_EQ(slot_bytes(model, trial_of(0, 16)), 20 * 64 * 5 * 16 * 4 + 2 * 4 * 1024 * 15 + 6 * 4 * 64);
-    EXPECT_EQ(slot_bytes(model, trial_of(0, 16, 100, Precision::float16)),
-              20 * 64 * 5 * 16 * 2 + 2 * 4 * 1024 * 15 + 6 * 4 * 64);
+}
+
+TEST(Cost, ASlotTakesWhatItsRowsLeaveAndAsMuchAsTwoLayersMore) {
+    ModelFacts model = facts("a");  // D = E = 64, five layers
+    model.kept_floats = 5000;
+    // (5000 + 2 * 1000 + 4 * 64) floats a row at T = 16 positions; six copies of one vector of 64.
+    EXPECT_EQ(slot_bytes(model, trial_of(0, 16)), 4 * (7256 * 16 + 6 * 64));
 }
 
 TEST(Cost, SlotsFillNineTenthsOfADevice) {
@@ -152,26 +155,44 @@ TEST(Summary, CountsTrialsOnceAndRowsAll) {
     EXPECT_LT(summary.max_hours, 0.0);
 }
 
-TEST(Summary, AssumesASpeedByPrecisionForModelsThatWereNotTimed) {
+TEST(Summary, AsksForTheSpeedOfEachModelInItsPrecisionAndSaysWhatItRestsOn) {
     const auto experiment = experiment_with(kSweeps);
     const std::vector<ModelFacts> models{facts("a"), facts("b")};
     const Plan plan = expand(experiment, answer(experiment), models);
     Machine machine;
-    machine.seconds_per_flop = {1e-9};
-    machine.assumed_seconds_per_flop = [](Precision precision) {
-        return precision == Precision::float32 ? 4e-9 : 1e9;
+    std::vector<double> steps;
+    machine.speed = [&](const ModelFacts& model, Precision precision, double flops_per_step) -> Speed {
+        EXPECT_EQ(precision, Precision::float32);
+        steps.push_back(flops_per_step);
+        return {model.name == "a" ? 1e-9 : 4e-9, "as " + model.name};
     };
     const Summary summary = summarise(plan, models, machine);
     EXPECT_DOUBLE_EQ(summary.footprints[0].max_hours, summary.footprints[0].max_flops * 1e-9 / 3600);
     EXPECT_DOUBLE_EQ(summary.footprints[1].max_hours, summary.footprints[1].max_flops * 4e-9 / 3600);
+    EXPECT_EQ(summary.footprints[1].hours_basis, "as b");
+    // Model b: K = 1 at N = 4 and 16 and K = 8 at N = 16, three samples and 300 steps each.
+    const double expected =
+        (flops_per_step(models[1], trial_of(1, 4)) + flops_per_step(models[1], trial_of(1, 16)) +
+         flops_per_step(models[1],
+                        [] {
+                            Trial trial = trial_of(1, 16);
+                            trial.memory_vectors = 8;
+                            return trial;
+                        }())) /
+        3;
+    EXPECT_DOUBLE_EQ(steps.at(1), expected);
 }
 
 TEST(Summary, PredictsSlotsAndHoursFromTheMachine) {
     const auto experiment = experiment_with(kSweeps);
     const std::vector<ModelFacts> models{facts("a"), facts("b")};
     const Plan plan = expand(experiment, answer(experiment), models);
-    Machine machine{
-        .workers = 2, .device_bytes = 1'000'000'000, .seconds_per_flop = {1e-9, 2e-9}, .slots = 0};
+    Machine machine{.workers = 2,
+                    .device_bytes = 1'000'000'000,
+                    .speed = [](const ModelFacts& model, Precision, double) -> Speed {
+                        return {model.name == "a" ? 1e-9 : 2e-9, ""};
+                    },
+                    .slots = 0};
     const Summary summary = summarise(plan, models, machine);
     ASSERT_EQ(summary.footprints.size(), 2U);
     const FootprintSummary& a = summary.footprints[0];
@@ -183,7 +204,9 @@ TEST(Summary, PredictsSlotsAndHoursFromTheMachine) {
     EXPECT_DOUBLE_EQ(summary.max_hours, (a.max_flops * 1e-9 + b.max_flops * 2e-9) / 3600 / 2);
     machine.slots = 4;
     EXPECT_EQ(summarise(plan, models, machine).footprints[0].slots, 4);
-    machine.seconds_per_flop = {1e-9};
+    machine.speed = [](const ModelFacts& model, Precision, double) -> Speed {
+        return {model.name == "a" ? 1e-9 : 0.0, ""};
+    };
     EXPECT_LT(summarise(plan, models, machine).max_hours, 0.0);
 }
 

@@ -119,6 +119,25 @@ TEST(TablesCodec, GivesBackEveryTable) {
     EXPECT_EQ(copy.protocols.at(1).values, tables.protocols.at(1).values);
     EXPECT_EQ(copy.launches.at(0).argv, "memcap run täst.yaml");
     EXPECT_EQ(copy.launches.at(0).ranks, 2);
+    EXPECT_EQ(copy.launches.at(0).weights, "[]");
+}
+
+TEST(LaunchCodec, ReadsTheLayoutBefore) {
+    LaunchRow launch;
+    launch.argv = "memcap run old.yaml";
+    launch.restart_count = 3;
+    Bytes bytes = encode(launch);
+    // Layout 1 ended before the weights, here an empty text of length 0.
+    bytes.front() = std::byte{1};
+    bytes.resize(bytes.size() - sizeof(std::uint64_t));
+    const LaunchRow copy = decode_launch(bytes);
+    EXPECT_EQ(copy.argv, launch.argv);
+    EXPECT_EQ(copy.restart_count, 3);
+    EXPECT_EQ(copy.weights, "");
+    launch.weights = "[]";
+    EXPECT_EQ(decode_launch(encode(launch)).weights, "[]");
+    bytes.front() = std::byte{3};
+    EXPECT_THROW(decode_launch(bytes), TransportError);
 }
 
 TEST(TablesCodec, RefusesBytesCutAnywhere) {

@@ -43,7 +43,8 @@ inline record::LaunchRow sample_launch(const std::string& started_utc = "2026-03
             .devices = "cpu",
             .ranks = 2,
             .job_id = "77",
-            .restart_count = 0};
+            .restart_count = 0,
+            .weights = "[]"};
 }
 
 inline Id128 trial_of(const Axes& axes) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "memcap/base/bytes.hpp"
+#include "memcap/base/file_memory.hpp"
 
 namespace memcap::hub {
 
@@ -35,6 +36,9 @@ class WeightFiles {
     /// against the files' sizes: truncated, overlapping or overflowing entries are DataErrors, as is a folder
     /// that has only pytorch_model.bin.
     static WeightFiles open(const std::filesystem::path& folder);
+    /// The same over bytes in memory, which this keeps; `folder` is only named in errors. Waits for what it
+    /// reads: here for the headers, in require() for a tensor. Throws TransportError if they do not come.
+    static WeightFiles over(const std::filesystem::path& folder, std::shared_ptr<const FileMemory> memory);
 
     WeightFiles(WeightFiles&&) noexcept;
     WeightFiles& operator=(WeightFiles&&) noexcept;
@@ -45,11 +49,11 @@ class WeightFiles {
     const TensorView& require(const std::string& name, std::span<const std::int64_t> shape) const;
     const std::map<std::string, TensorView>& tensors() const noexcept;
     const std::filesystem::path& folder() const noexcept;
-    /// The files that were mapped, in name order.
+    /// The files in name order.
     const std::vector<std::filesystem::path>& files() const noexcept;
     std::int64_t size_bytes() const noexcept;
     /// What tells these files from others and from later versions of themselves: device, inode, size and
-    /// time.
+    /// time, or the identity of the memory.
     std::string fingerprint() const;
     /// Gives the mapped memory of a tensor back after its values were copied; reading it again is allowed.
     void forget(const TensorView& tensor) const;
@@ -62,6 +66,10 @@ class WeightFiles {
 
 /// The weight files of a folder in name order, without opening them; empty if there are none.
 std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder);
+
+/// The weight files in memory that the processes of one node share: the first one reads them, the others wait
+/// for it. Throws DataError if they cannot be read.
+std::shared_ptr<const FileMemory> read_once_a_node(const std::filesystem::path& folder);
 
 /// SHA-256 of a model's weights: the file's own for one file, else of the lines "<file name> <sha256>\n".
 std::string weights_sha256(const std::filesystem::path& folder, HashCache& hashes);

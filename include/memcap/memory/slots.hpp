@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -30,15 +31,27 @@ struct SlotState {
     double elapsed_s = 0.0;  ///< in slots so far
 };
 
+/// How the rows of a batch are laid out: exactly those of the trials (best for a CPU), or in buckets of slots
+/// that have the same number of rows, at most a tenth of them pads (for a GPU, whose graphs know one shape).
+enum class RowLayout : std::uint8_t { automatic, exact, fixed };
+
 struct SlotsOptions {
     std::int32_t slots = 1;            ///< trials side by side at most
-    std::int64_t position_budget = 0;  ///< slots times positions of the longest trial at most; 0 = no limit
+    std::int64_t position_budget = 0;  ///< rows of all slots together at most; 0 = no limit
     bool keep_vectors = true;          ///< put the best vector into the record
     std::int32_t curve_every = 0;      ///< keep each n-th evaluation, the first and the last; 0 = no curve
+    RowLayout layout = RowLayout::automatic;
 };
 
-/// Runs trials on a frozen model. Not thread-safe. Errors of the device come out of step() as exceptions and
-/// leave the engine unusable; what is wrong with one trial (a loss that is not finite) is that trial's
+/// A trial that had to leave its slot, and how far it was.
+struct DisplacedTrial {
+    plan::Trial trial;
+    SlotState state;
+};
+
+/// Runs trials on a frozen model. Not thread-safe. Where the device runs out of memory, the engine halves the
+/// rows that it computes at once and goes on; other errors of the device come out of step() as exceptions and
+/// leave the engine unusable. What is wrong with one trial (a loss that is not finite) is that trial's
 /// record.
 class SlotsEngine {
   public:
@@ -48,13 +61,19 @@ class SlotsEngine {
     SlotsEngine(const SlotsEngine&) = delete;
     SlotsEngine& operator=(const SlotsEngine&) = delete;
 
-    /// Whether a trial of so many positions may enter now; always true while nothing runs.
-    bool has_room(std::int32_t positions) const;
+    /// Whether a trial of this shape may enter now; always true while nothing runs.
+    bool has_room(const plan::Trial& trial) const;
     /// Puts a trial into a free slot: from its initial memory, or from where `resumed` left it.
     void enter(plan::Trial trial, std::optional<SlotState> resumed = std::nullopt);
-    /// One evaluation of every trial in a slot, then one update of those that go on. Returns the records of
-    /// those that ended; rank, host, device, attempt and finished_utc are the caller's to fill in.
+    /// A few evaluations of every trial in a slot (one on a CPU), each followed by an update of those that go
+    /// on. Returns the records of those that ended; rank, host, device, attempt and finished_utc are the
+    /// caller's to fill in. What is computed for a trial behind its end does not count.
     std::vector<record::TrialRecord> step();
+    /// Trials that lost their slots to a shortage of memory, to enter again when there is room; each is given
+    /// out once. A single trial that does not fit is a retryable failure instead.
+    std::vector<DisplacedTrial> take_displaced();
+    /// The budget that the last shortage of memory left, in rows; 0 if there was none.
+    std::int64_t reduced_budget() const;
     /// The state of a trial that is in a slot.
     SlotState export_state(const Id128& trial_id) const;
     /// Ids of the trials that are in slots.
@@ -64,6 +83,9 @@ class SlotsEngine {
     class Engine;
     std::unique_ptr<Engine> engine_;
 };
+
+/// Whether an exception says that the device, or the host, has no memory left.
+bool is_out_of_memory(const std::exception& problem);
 
 /// The memory that a trial starts from: [K, E] numbers of its own random stream, normal(0, 1) times
 /// init_scale times `embedding_std`.

@@ -22,6 +22,9 @@ struct Description {
     std::int64_t block_parameters = 0;
     std::int64_t head_parameters = 0;  ///< V * D, also where the head is tied
     bool tied_head = false;
+    /// Floats that a row of a float32 batch on a CPU leaves in memory between forward and backward pass,
+    /// those of its input and of the last hidden state aside: all layers together.
+    std::int64_t kept_floats = 0;
 
     /// Parameters that exist once.
     std::int64_t parameters() const {

@@ -1,4 +1,4 @@
-// From a model folder to the family that reads it.
+// From a model folder, or its config.json alone, to the family that reads it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "memcap/base/protocol.hpp"
+#include "memcap/hub/model_config.hpp"
+#include "memcap/hub/safetensors.hpp"
 #include "memcap/models/causal_lm.hpp"
 #include "memcap/models/description.hpp"
 
@@ -16,10 +18,18 @@ namespace memcap::models {
 
 /// Reads config.json alone; throws DataError for an unknown architecture or a key that memcap does not know.
 Description describe(const std::filesystem::path& folder);
+Description describe(const hub::ModelConfig& config);
 
 /// Loads a model; throws DataError for weights that are missing, misshapen, damaged or not finite. On the
 /// meta device every tensor is checked so, and none is kept.
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device);
+/// The same with weights that are open already.
+std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, hub::WeightFiles files,
+                               Precision precision, at::Device device);
+
+/// The model of a config.json with random weights, made in memory: the same each time, and good for measuring
+/// time and memory alone.
+std::unique_ptr<CausalLM> make_random(const hub::ModelConfig& config, Precision precision, at::Device device);
 
 /// Architecture names of config.json that memcap can load.
 std::vector<std::string> architectures();

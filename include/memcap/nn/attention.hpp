@@ -7,6 +7,7 @@
 
 #include "memcap/nn/product.hpp"
 #include "memcap/nn/rotary.hpp"
+#include "memcap/nn/segments.hpp"
 
 // Shapes: B slots, T positions, H query heads, G key/value heads, d head width, P width of a position's
 // projections.
@@ -18,7 +19,7 @@ struct AttentionOptions {
     double soft_cap = 0.0;    ///< scores become soft_cap * tanh(score / soft_cap); 0: as they are
 };
 
-/// Where the heads lie in a position's row of projections: query head h at h * query_stride, key head g at
+/// Where the heads lie in a row of projections: query head h at h * query_stride, key head g at
 /// key_first + g * key_stride, value head g at value_first + g * key_stride; d elements each.
 struct HeadLayout {
     std::int64_t query_heads = 0;  ///< H, a multiple of G
@@ -38,12 +39,13 @@ struct HeadLayout {
     std::int64_t width() const { return (query_heads + 2 * key_heads) * head_width; }
 };
 
-/// softmax(q k^T * scale) v under the causal mask; key/value heads are shared by H / G query heads each.
-/// projected [B, T, P] -> [B, T, H * d] of type mode.carried. Queries and keys are rotated by `rotary` on the
-/// way, unless it is null; it must outlive the graph. Pads may only stand at the end of T: the causal order
-/// keeps them from the real positions. For the backward only `projected` and a number a query head and
-/// position are kept; on a GPU the rotated heads, the result and that number.
-at::Tensor causal_attention(const at::Tensor& projected, const HeadLayout& layout, const RotaryTable* rotary,
-                            const AttentionOptions& options, const ProductMode& mode);
+/// softmax(q k^T * scale) v within each slot under the causal mask; key/value heads are shared by H / G query
+/// heads each. projected [R, P] -> [R, H * d] of type mode.carried; float32 on a CPU. Queries and keys are
+/// rotated by `rotary` on the way, unless it is null; it must outlive the graph. For the backward only
+/// `projected` and a number a query head and row are kept; on a GPU the rotated heads, the result and that
+/// number. A GPU takes slots of one length: Error otherwise.
+at::Tensor causal_attention(const at::Tensor& projected, const Segments& segments, const HeadLayout& layout,
+                            const RotaryTable* rotary, const AttentionOptions& options,
+                            const ProductMode& mode);
 
 }  // namespace memcap::nn

@@ -23,15 +23,17 @@ namespace memcap::nn {
 class WeightReader {
   public:
     WeightReader(hub::WeightFiles files, ProductMode mode, at::Device device);
+    virtual ~WeightReader() = default;
 
     /// A factor of products: rounded and stored as the mode says.
-    at::Tensor matrix(const std::string& name, const std::vector<std::int64_t>& shape) const;
+    virtual at::Tensor matrix(const std::string& name, const std::vector<std::int64_t>& shape) const;
     /// The matrices of these names, [rows_i, columns], as parts of one factor: one below the other in a
     /// single part, or each as it lies in the file where it lies ready and is large.
-    std::vector<at::Tensor> stacked_matrix(const std::vector<std::string>& names,
-                                           const std::vector<std::int64_t>& rows, std::int64_t columns) const;
+    virtual std::vector<at::Tensor> stacked_matrix(const std::vector<std::string>& names,
+                                                   const std::vector<std::int64_t>& rows,
+                                                   std::int64_t columns) const;
     /// A tensor of any shape that is no factor of products: float32.
-    at::Tensor values(const std::string& name, const std::vector<std::int64_t>& shape) const;
+    virtual at::Tensor values(const std::string& name, const std::vector<std::int64_t>& shape) const;
     /// A vector that is added or multiplied element by element: float32.
     at::Tensor vector(const std::string& name, std::int64_t size) const;
     at::Tensor stacked_vector(const std::vector<std::string>& names,
@@ -39,9 +41,13 @@ class WeightReader {
     /// Lets the other processes of the node have what was read; to be called when the model is built.
     void share();
 
-    bool contains(const std::string& name) const { return files_->contains(name); }
+    virtual bool contains(const std::string& name) const { return files_->contains(name); }
     const ProductMode& mode() const noexcept { return mode_; }
     at::Device device() const noexcept { return device_; }
+
+  protected:
+    /// Without files: for weights that come from elsewhere.
+    WeightReader(ProductMode mode, at::Device device) : mode_(mode), device_(device) {}
 
   private:
     at::Tensor on_device(const std::string& name, const hub::TensorView& view) const;

@@ -20,10 +20,10 @@ double max_flops(const ModelFacts& model, const Trial& trial);
 /// Bytes of the weights in a device's memory. A tied head is counted twice: an upper bound.
 std::int64_t weight_bytes(const ModelFacts& model, Precision precision);
 
-/// Bytes that a trial's slot takes while it runs, an upper estimate. Assumed: 20 D saved values a position
-/// and layer (norms, Q, K, V, attention's output, the MLP's two halves) in the precision of the products;
-/// logits and their gradient in float32 for every scored token; six float32 copies of the memory (value,
-/// gradient, two moments, best, initial).
+/// Bytes that a trial's slot takes while it runs, an upper estimate: what its rows leave for the backward
+/// pass (kept_floats), as much as two layers leave for what a step has in hand, four rows of D around the
+/// head, and six copies of the memory (value, gradient, two moments, best, input); all float32. Logits are no
+/// part: they exist for a few hundred rows at once, however many slots there are.
 std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial);
 
 /// Slots of `bytes_per_slot` that fit beside the weights into nine tenths of a device's memory; 0 if none

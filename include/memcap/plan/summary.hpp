@@ -11,14 +11,18 @@
 
 namespace memcap::plan {
 
-/// What is known of the machine; zeros and empty lists stand for unknown.
+/// How fast one worker with full slots is.
+struct Speed {
+    double seconds_per_flop = 0.0;  ///< 0 = unknown
+    std::string basis;              ///< what that rests on, in words
+};
+
+/// What is known of the machine; zeros stand for unknown.
 struct Machine {
     std::int32_t workers = 1;
     std::int64_t device_bytes = 0;  ///< memory of one worker's device
-    std::vector<double>
-        seconds_per_flop;  ///< by model, as ModelFacts; measured with full slots on one worker
-    /// The same where a model was not measured; unset: unknown.
-    std::function<double(Precision)> assumed_seconds_per_flop = {};
+    /// For trials of a model in a precision whose steps have so many FLOPs on average; unset: unknown.
+    std::function<Speed(const ModelFacts& model, Precision precision, double flops_per_step)> speed = {};
     std::int32_t slots = 0;  ///< asked for by the experiment; 0 = as many as fit
 };
 
@@ -49,8 +53,10 @@ struct FootprintSummary {
     std::int64_t weights_bytes = 0;
     std::int64_t slot_bytes = 0;  ///< of its largest trial
     std::int32_t slots = 0;       ///< of its largest trial that fit on a device; 0 = unknown or none
+    std::int64_t max_steps = 0;
     double max_flops = 0.0;
     double max_hours = -1.0;  ///< of all workers together at max_steps; negative = unknown
+    std::string hours_basis;  ///< as Speed::basis
 };
 
 struct Summary {

@@ -23,6 +23,7 @@ struct ModelFacts {
     std::int32_t layers = 0;
     std::int32_t attention_width = 0;  ///< query heads times their width; 0 without attention
     std::int64_t scan_states = 0;      ///< state elements of a layer's scan; 0 without one
+    std::int64_t kept_floats = 0;      ///< floats that a row leaves between forward and backward pass
     std::int64_t vocabulary_size = 0;
     std::int64_t embedding_parameters = 0;
     std::int64_t block_parameters = 0;

@@ -69,6 +69,7 @@ struct LaunchRow {
     std::int32_t ranks = 1;
     std::string job_id;
     std::int32_t restart_count = 0;
+    std::string weights;  ///< JSON: per model how ranks came by its weights, with bytes and times
 };
 
 /// Everything that the result file says about a run except the trials' records.

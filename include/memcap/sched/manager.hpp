@@ -57,6 +57,7 @@ struct ManagerSetup {
     ExecutorFactory local_executor;  ///< empty: this rank only manages
     WorkerFacts local_facts;
     std::function<void(const Progress&)> on_progress;  ///< called from the manager's thread; may be empty
+    PollHook poll_hook;                                ///< may be empty
 };
 
 /// Runs all tasks, or as many as can be, and returns when every reachable worker has said goodbye. Setting

@@ -1,6 +1,7 @@
 // The seam to whatever carries messages between ranks.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <variant>
@@ -33,5 +34,9 @@ class Transport {
     /// Waits up to `timeout_s` until everything sent has left this process; false if something has not.
     virtual bool flush(double timeout_s) = 0;
 };
+
+/// Other work of the thread that polls a transport, called between polls: true if there was some. May not
+/// wait.
+using PollHook = std::function<bool()>;
 
 }  // namespace memcap::sched

@@ -18,8 +18,8 @@ struct WorkerOutcome {
 
 /// Joins the manager at rank 0 of `transport` and works until it says that the run is over. Setting `stop`
 /// (safe in a signal handler) gives all tasks back and leaves early; the call still returns only when the run
-/// is over.
+/// is over. `poll_hook` may be empty.
 WorkerOutcome run_worker(Transport& transport, const WorkerFacts& facts, const ExecutorFactory& make_executor,
-                         const std::atomic<bool>& stop);
+                         const std::atomic<bool>& stop, const PollHook& poll_hook = {});
 
 }  // namespace memcap::sched

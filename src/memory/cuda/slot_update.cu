@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(kThreads) update_kernel(SlotUpdate update) {
     }
     // The same thread copies an element and moves it, so nothing has to wait in between.
     if (goes_on) {
-        adamw(factors, count, update.gradient + slot * update.gradient_stride, update.memory + offset,
+        adamw(factors, count, update.gradient + rules.first_input * update.width, update.memory + offset,
               update.first_moment + offset, update.second_moment + offset);
     }
 }

@@ -89,7 +89,7 @@ void update_slots(const SlotUpdate& update) {
                         static_cast<std::size_t>(count) * sizeof(float));
         }
         if (progress.phase != SlotPhase::running) continue;
-        adamw(rules, progress.evaluations, count, update.gradient + slot * update.gradient_stride,
+        adamw(rules, progress.evaluations, count, update.gradient + rules.first_input * update.width,
               update.memory + offset, update.first_moment + offset, update.second_moment + offset);
     }
 }

@@ -25,6 +25,7 @@ struct SlotRules {
     std::int32_t max_steps = 0;
     std::int32_t patience = 0;
     std::int32_t memory_vectors = 0;  ///< of the K of the bucket: the first ones
+    std::int64_t first_input = 0;     ///< row of the input, and of its gradient, where the memory begins
     std::int32_t first_row = 0;       ///< of the R scored rows
     std::int32_t rows = 0;            ///< scored tokens
     std::int32_t solving_rows = 0;    ///< so many right ones end the trial
@@ -56,9 +57,8 @@ struct SlotUpdate {
     std::int32_t curve_points = 0;     ///< P
     const float* nll_nats = nullptr;   ///< [R]
     const bool* correct = nullptr;     ///< [R]
-    const float* gradient = nullptr;   ///< of slot b at gradient + b * gradient_stride, [K, E]
-    std::int64_t gradient_stride = 0;
-    float* memory = nullptr;  ///< [B, K, E]
+    const float* gradient = nullptr;   ///< of the input, rows of E
+    float* memory = nullptr;           ///< [B, K, E]
     float* first_moment = nullptr;
     float* second_moment = nullptr;
     float* best_memory = nullptr;

@@ -55,14 +55,17 @@ at::Tensor GroupedAttention::normalise_heads(const at::Tensor& projected, const 
     const std::int64_t heads = layout_.query_heads + layout_.key_heads;
     const at::Tensor query_key = projected.narrow(-1, 0, layout_.value_first);
     const at::Tensor normed =
-        nn::rms_norm(query_key.unflatten(-1, {heads, layout_.head_width}), weight, epsilon).flatten(-2);
+        nn::rms_norm(query_key.unflatten(-1, {heads, layout_.head_width}), weight, epsilon,
+                     query_key_value_.mode().carried)
+            .flatten(-2);
     const at::Tensor value = projected.narrow(-1, layout_.value_first, layout_.width() - layout_.value_first);
     return at::cat({normed, value}, -1);
 }
 
-at::Tensor GroupedAttention::attend(const at::Tensor& projected, const nn::RotaryTable* rotary,
+at::Tensor GroupedAttention::attend(const at::Tensor& projected, const nn::Segments& segments,
+                                    const nn::RotaryTable* rotary,
                                     const nn::AttentionOptions& options) const {
-    return output_(nn::causal_attention(projected, layout_, rotary, options, output_.mode()));
+    return output_(nn::causal_attention(projected, segments, layout_, rotary, options, output_.mode()));
 }
 
 std::int64_t GroupedAttention::parameters(const Sizes& sizes, Bias query_key_value_bias, Bias output_bias) {

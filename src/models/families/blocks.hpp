@@ -15,7 +15,8 @@
 #include "memcap/nn/weights.hpp"
 #include "models/families/config_keys.hpp"
 
-// Shapes: B slots, T positions, D hidden width, H query heads, G key/value heads, d head width, M MLP width.
+// Shapes: R rows (positions of all slots), D hidden width, H query heads, G key/value heads, d head width, M
+// MLP width.
 namespace memcap::models::families {
 
 /// The frame of each family: tokens enter by an embedding, logits leave by a head.
@@ -32,6 +33,10 @@ class Decoder : public CausalLM {
     const nn::Head& head() const final { return head_; }
     double embedding_std() const final { return embedding_.standard_deviation(); }
     at::Device device() const final { return device_; }
+
+  protected:
+    /// The type of what a product takes, for norms in front of one.
+    at::ScalarType carried() const { return head_.linear.mode().carried; }
 
   private:
     Description description_;
@@ -71,13 +76,13 @@ class GroupedAttention {
     /// From projections that the caller has read: rows of queries, keys and values in this order.
     GroupedAttention(nn::Linear query_key_value, nn::Linear output, const Sizes& sizes);
 
-    /// x [B, T, D] -> [B, T, (H + 2 G) d]: all queries, all keys, all values
-    at::Tensor project(const at::Tensor& x_BTD) const { return query_key_value_(x_BTD); }
+    /// x [R, D] -> [R, (H + 2 G) d]: all queries, all keys, all values
+    at::Tensor project(const at::Tensor& x_RD) const { return query_key_value_(x_RD); }
     /// What project() gave, with an RMSNorm of each query and key head; weight [H + G, d].
     at::Tensor normalise_heads(const at::Tensor& projected, const at::Tensor& weight, double epsilon) const;
-    /// [B, T, D] from what project() gave; `rotary` may be null.
-    at::Tensor attend(const at::Tensor& projected, const nn::RotaryTable* rotary,
-                      const nn::AttentionOptions& options) const;
+    /// [R, D] from what project() gave; `rotary` may be null.
+    at::Tensor attend(const at::Tensor& projected, const nn::Segments& segments,
+                      const nn::RotaryTable* rotary, const nn::AttentionOptions& options) const;
 
     static std::int64_t parameters(const Sizes& sizes, Bias query_key_value_bias, Bias output_bias);
 
@@ -103,8 +108,8 @@ class GatedMlp {
     /// From products that the caller has read: rows of the gate, then of up.
     GatedMlp(nn::Linear gate_up, nn::Linear down, nn::Activation activation);
 
-    at::Tensor operator()(const at::Tensor& x_BTD) const {
-        return down_(nn::gated(gate_up_(x_BTD), activation_));
+    at::Tensor operator()(const at::Tensor& x_RD) const {
+        return down_(nn::gated(gate_up_(x_RD), activation_));
     }
 
     static std::int64_t parameters(const Sizes& sizes, Bias bias);

@@ -129,6 +129,22 @@ std::vector<bool> read_sliding_layers(const hub::ModelConfig& config, std::vecto
     return sliding;
 }
 
+std::int64_t kept_by_attention(const Sizes& sizes) {
+    return sizes.query_width() + 2 * sizes.key_width() + sizes.num_attention_heads;
+}
+
+std::int64_t kept_by_head_norms(const Sizes& sizes) {
+    return (sizes.num_attention_heads + sizes.num_key_value_heads) * kept_by_rms_norm(sizes.head_dim);
+}
+
+std::int64_t kept_by_rms_norm(std::int64_t width) {
+    return width + 1;
+}
+
+std::int64_t kept_by_layer_norm(std::int64_t width) {
+    return width + 2;
+}
+
 Description describe_sizes(const char* family, const Sizes& sizes) {
     Description description;
     description.family = family;

@@ -58,7 +58,16 @@ nn::Activation read_activation(const hub::ModelConfig& config, std::string_view 
 /// Which layers see a window only: by `layer_types` if the file has them, else as given.
 std::vector<bool> read_sliding_layers(const hub::ModelConfig& config, std::vector<bool> otherwise);
 
-/// The description of a decoder with these sizes; counts of parameters are left to the family.
+/// Floats that attention keeps of a row: the projections, and a number a query head.
+std::int64_t kept_by_attention(const Sizes& sizes);
+/// Floats that norms of each query and key head keep of a row.
+std::int64_t kept_by_head_norms(const Sizes& sizes);
+/// Floats that an RMSNorm of a sum keeps of a row: the sum and its inverse root mean square.
+std::int64_t kept_by_rms_norm(std::int64_t width);
+/// The same of a LayerNorm, which keeps the mean as well.
+std::int64_t kept_by_layer_norm(std::int64_t width);
+
+/// The description of a decoder with these sizes; what depends on its parts is left to the family.
 Description describe_sizes(const char* family, const Sizes& sizes);
 
 }  // namespace memcap::models::families

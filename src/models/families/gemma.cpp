@@ -154,6 +154,11 @@ Description describe_gemma(const GemmaConfig& c) {
                                GatedMlp::parameters(c.sizes, Bias::absent) + head_norms + 4 * hidden;
     description.block_parameters = layer * c.sizes.num_hidden_layers + hidden;
     description.tied_head = c.tie_word_embeddings;
+    description.kept_floats =
+        (4 * kept_by_rms_norm(hidden) + kept_by_attention(c.sizes) +
+         (c.normalises_heads ? kept_by_head_norms(c.sizes) : 0) + 2 * c.sizes.intermediate_size) *
+            c.sizes.num_hidden_layers +
+        1;
     return description;
 }
 
@@ -217,30 +222,30 @@ class Gemma final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE;
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE;
         for (std::size_t i = 0; i < layers_.size(); ++i) {
             const Layer& layer = layers_[i];
-            const at::Tensor attended_BTD = attention(i, normed(x_BTD, layer.input_norm));
-            x_BTD = x_BTD + normed(attended_BTD, layer.post_attention_norm);
-            const at::Tensor fed_BTD = layer.mlp(normed(x_BTD, layer.pre_feedforward_norm));
-            x_BTD = x_BTD + normed(fed_BTD, layer.post_feedforward_norm);
+            const at::Tensor attended_RD = attention(i, normed(x_RD, layer.input_norm), segments);
+            x_RD = x_RD + normed(attended_RD, layer.post_attention_norm);
+            const at::Tensor fed_RD = layer.mlp(normed(x_RD, layer.pre_feedforward_norm));
+            x_RD = x_RD + normed(fed_RD, layer.post_feedforward_norm);
         }
-        return normed(x_BTD, final_norm_);
+        return normed(x_RD, final_norm_);
     }
 
   private:
     at::Tensor normed(const at::Tensor& x, const at::Tensor& factor) const {
-        return nn::rms_norm(x, factor, config_.rms_norm_eps);
+        return nn::rms_norm(x, factor, config_.rms_norm_eps, carried());
     }
 
-    at::Tensor attention(std::size_t index, const at::Tensor& normed_BTD) const {
+    at::Tensor attention(std::size_t index, const at::Tensor& normed_RD, const nn::Segments& segments) const {
         const Layer& layer = layers_[index];
         const bool slides = config_.slides[index];
-        at::Tensor projected = layer.attention.project(normed_BTD);
+        at::Tensor projected = layer.attention.project(normed_RD);
         if (config_.normalises_heads)
             projected = layer.attention.normalise_heads(projected, layer.head_norm, config_.rms_norm_eps);
-        return layer.attention.attend(projected, slides ? &local_rotary_ : &global_rotary_,
+        return layer.attention.attend(projected, segments, slides ? &local_rotary_ : &global_rotary_,
                                       {.scale = 1.0 / std::sqrt(config_.query_pre_attn_scalar),
                                        .window = slides ? config_.sliding_window : 0,
                                        .soft_cap = config_.attn_logit_softcapping});

@@ -75,6 +75,9 @@ Description describe(const hub::ModelConfig& config) {
     description.block_parameters = layer * c.sizes.num_hidden_layers + 2 * hidden;
     description.embedding_parameters += hidden * c.sizes.max_position_embeddings;
     description.tied_head = c.tie_word_embeddings;
+    description.kept_floats =
+        (2 * kept_by_layer_norm(hidden) + kept_by_attention(c.sizes) + inner) * c.sizes.num_hidden_layers +
+        kept_by_layer_norm(hidden);
     return description;
 }
 
@@ -108,13 +111,13 @@ class Gpt2 final : public Decoder {
         return weights.contains("wte.weight") ? "" : "transformer.";
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE + positions_.narrow(0, 0, input_BTE.size(1));
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE + positions_.index_select(0, segments.positions());
         for (std::size_t i = 0; i < layers_.size(); ++i) {
-            x_BTD = x_BTD + attention(i, normed(x_BTD, layers_[i].attention_norm));
-            x_BTD = x_BTD + mlp(layers_[i], normed(x_BTD, layers_[i].mlp_norm));
+            x_RD = x_RD + attention(i, normed(x_RD, layers_[i].attention_norm), segments);
+            x_RD = x_RD + mlp(layers_[i], normed(x_RD, layers_[i].mlp_norm));
         }
-        return normed(x_BTD, final_norm_);
+        return normed(x_RD, final_norm_);
     }
 
   private:
@@ -136,21 +139,22 @@ class Gpt2 final : public Decoder {
     }
 
     at::Tensor normed(const at::Tensor& x, const Norm& norm) const {
-        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_epsilon);
+        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_epsilon, carried());
     }
 
-    at::Tensor attention(std::size_t index, const at::Tensor& normed_BTD) const {
+    at::Tensor attention(std::size_t index, const at::Tensor& normed_RD, const nn::Segments& segments) const {
         const Layer& layer = layers_[index];
         const std::int64_t heads = config_.sizes.num_attention_heads;
         double scale = config_.scale_attn_weights ? inverse_root(config_.sizes.head_dim) : 1.0;
         if (config_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(index + 1);
-        return layer.output(nn::causal_attention(
-            layer.query_key_value(normed_BTD), nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim),
-            nullptr, {.scale = scale}, layer.output.mode()));
+        return layer.output(
+            nn::causal_attention(layer.query_key_value(normed_RD), segments,
+                                 nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim), nullptr,
+                                 {.scale = scale}, layer.output.mode()));
     }
 
-    at::Tensor mlp(const Layer& layer, const at::Tensor& normed_BTD) const {
-        return layer.down(nn::activate(layer.up(normed_BTD), config_.activation_function));
+    at::Tensor mlp(const Layer& layer, const at::Tensor& normed_RD) const {
+        return layer.down(nn::activate(layer.up(normed_RD), config_.activation_function));
     }
 
     Gpt2Config config_;

@@ -57,6 +57,10 @@ Description describe(const hub::ModelConfig& config) {
                                2 * hidden * inner + inner + hidden + 4 * hidden;
     description.block_parameters = layer * c.sizes.num_hidden_layers + 2 * hidden;
     description.tied_head = c.tie_word_embeddings;
+    // Side by side, both norms have the same sum. The first one is the input.
+    const std::int64_t norms = 2 * kept_by_layer_norm(hidden) - (c.use_parallel_residual ? hidden : 0);
+    description.kept_floats = (norms + kept_by_attention(c.sizes) + inner) * c.sizes.num_hidden_layers +
+                              kept_by_layer_norm(hidden) - hidden;
     return description;
 }
 
@@ -99,34 +103,35 @@ class GptNeoX final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE;
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE;
         for (const Layer& layer : layers_) {
-            const at::Tensor attended_BTD = attention(layer, normed(x_BTD, layer.input_norm));
+            const at::Tensor attended_RD = attention(layer, normed(x_RD, layer.input_norm), segments);
             if (config_.use_parallel_residual) {
-                x_BTD = x_BTD + attended_BTD + mlp(layer, normed(x_BTD, layer.post_attention_norm));
+                x_RD = x_RD + attended_RD + mlp(layer, normed(x_RD, layer.post_attention_norm));
             } else {
-                x_BTD = x_BTD + attended_BTD;
-                x_BTD = x_BTD + mlp(layer, normed(x_BTD, layer.post_attention_norm));
+                x_RD = x_RD + attended_RD;
+                x_RD = x_RD + mlp(layer, normed(x_RD, layer.post_attention_norm));
             }
         }
-        return normed(x_BTD, final_norm_);
+        return normed(x_RD, final_norm_);
     }
 
   private:
     at::Tensor normed(const at::Tensor& x, const Norm& norm) const {
-        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_eps);
+        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_eps, carried());
     }
 
-    at::Tensor attention(const Layer& layer, const at::Tensor& normed_BTD) const {
+    at::Tensor attention(const Layer& layer, const at::Tensor& normed_RD,
+                         const nn::Segments& segments) const {
         return layer.dense(nn::causal_attention(
-            layer.query_key_value(normed_BTD),
+            layer.query_key_value(normed_RD), segments,
             nn::HeadLayout::interleaved(config_.sizes.num_attention_heads, config_.sizes.head_dim), &rotary_,
             {.scale = inverse_root(config_.sizes.head_dim)}, layer.dense.mode()));
     }
 
-    at::Tensor mlp(const Layer& layer, const at::Tensor& normed_BTD) const {
-        return layer.down(nn::activate(layer.up(normed_BTD), config_.hidden_act));
+    at::Tensor mlp(const Layer& layer, const at::Tensor& normed_RD) const {
+        return layer.down(nn::activate(layer.up(normed_RD), config_.hidden_act));
     }
 
     GptNeoXConfig config_;

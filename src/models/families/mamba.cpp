@@ -53,7 +53,11 @@ Description describe(const hub::ModelConfig& config) {
                          rank * inner + inner + inner * state + inner + inner * hidden;
     if (c.sizes.use_conv_bias == Bias::present) mixer += inner;
     if (c.sizes.use_bias == Bias::present) mixer += 2 * inner + hidden;
-    return describe_mamba("mamba", c.sizes, mixer + hidden, c.tie_word_embeddings);
+    Description description = describe_mamba("mamba", c.sizes, mixer + hidden, c.tie_word_embeddings);
+    // Inputs of the two activations, of softplus and of the scan, and both sides of the gate.
+    description.kept_floats =
+        (kept_by_rms_norm(hidden) + 7 * inner + 2 * state) * c.sizes.num_hidden_layers + 1;
+    return description;
 }
 
 struct Layer {
@@ -80,14 +84,18 @@ class Mamba final : public Decoder {
             layers_.push_back(read_layer(weights, i));
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE;
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE;
         for (const Layer& layer : layers_)
-            x_BTD = x_BTD + mix(layer, nn::rms_norm(x_BTD, layer.norm, config_.sizes.layer_norm_epsilon));
-        return nn::rms_norm(x_BTD, final_norm_, config_.sizes.layer_norm_epsilon);
+            x_RD = x_RD + mix(layer, normed(x_RD, layer.norm), segments);
+        return normed(x_RD, final_norm_);
     }
 
   private:
+    at::Tensor normed(const at::Tensor& x, const at::Tensor& weight) const {
+        return nn::rms_norm(x, weight, config_.sizes.layer_norm_epsilon, carried());
+    }
+
     Layer read_layer(const nn::WeightReader& weights, std::int32_t index) const {
         const std::string scope = fmt::format("backbone.layers.{}.", index);
         const std::string mixer = scope + "mixer.";
@@ -110,20 +118,21 @@ class Mamba final : public Decoder {
             .out = read_linear(weights, mixer, {"out_proj"}, {hidden}, inner, bias)};
     }
 
-    at::Tensor mix(const Layer& layer, const at::Tensor& normed_BTD) const {
+    at::Tensor mix(const Layer& layer, const at::Tensor& normed_RD, const nn::Segments& segments) const {
         const std::int64_t rank = config_.time_step_rank;
         const std::int64_t state = config_.sizes.state_size;
-        const auto halves = layer.in(normed_BTD).chunk(2, -1);
-        const at::Tensor x_BTC = nn::activate(nn::causal_convolution(halves[0], layer.taps, layer.taps_bias),
-                                              config_.sizes.hidden_act);
-        const at::Tensor parts = layer.step_states(x_BTC);
-        const at::Tensor y_BTC =
-            nn::selective_scan({.x = x_BTC,
+        const auto halves = layer.in(normed_RD).chunk(2, -1);
+        const at::Tensor x_RC =
+            nn::activate(nn::causal_convolution(halves[0], segments, layer.taps, layer.taps_bias),
+                         config_.sizes.hidden_act);
+        const at::Tensor parts = layer.step_states(x_RC);
+        const at::Tensor y_RC =
+            nn::selective_scan({.x = x_RC,
                                 .step = nn::softplus(layer.step(parts.narrow(-1, 0, rank))),
-                                .input = parts.narrow(-1, rank, state).unsqueeze(2),
-                                .output = parts.narrow(-1, rank + state, state).unsqueeze(2)},
-                               layer.decay, layer.skip);
-        return layer.out(y_BTC * nn::activate(halves[1], config_.sizes.hidden_act));
+                                .input = parts.narrow(-1, rank, state).unsqueeze(1),
+                                .output = parts.narrow(-1, rank + state, state).unsqueeze(1)},
+                               segments, layer.decay, layer.skip);
+        return layer.out(y_RC * nn::activate(halves[1], config_.sizes.hidden_act));
     }
 
     MambaConfig config_;

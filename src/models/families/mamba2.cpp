@@ -64,7 +64,14 @@ Description describe(const hub::ModelConfig& config) {
                          3 * c.num_heads + inner + inner * hidden;
     if (c.sizes.use_conv_bias == Bias::present) mixer += c.convolved_width();
     if (c.sizes.use_bias == Bias::present) mixer += c.projected_width() + hidden;
-    return describe_mamba("mamba2", c.sizes, mixer + hidden, c.tie_word_embeddings);
+    Description description = describe_mamba("mamba2", c.sizes, mixer + hidden, c.tie_word_embeddings);
+    // Inputs of the two activations, of clip, softplus and the scan, both sides of the gate, and the gated
+    // norm.
+    description.kept_floats = (kept_by_rms_norm(hidden) + c.convolved_width() + 2 * c.num_heads + 6 * inner +
+                               2 * c.state_width() + c.n_groups) *
+                                  c.sizes.num_hidden_layers +
+                              1;
+    return description;
 }
 
 struct Layer {
@@ -91,14 +98,18 @@ class Mamba2 final : public Decoder {
             layers_.push_back(read_layer(weights, i));
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE;
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE;
         for (const Layer& layer : layers_)
-            x_BTD = x_BTD + mix(layer, nn::rms_norm(x_BTD, layer.norm, config_.sizes.layer_norm_epsilon));
-        return nn::rms_norm(x_BTD, final_norm_, config_.sizes.layer_norm_epsilon);
+            x_RD = x_RD + mix(layer, normed(x_RD, layer.norm), segments);
+        return normed(x_RD, final_norm_);
     }
 
   private:
+    at::Tensor normed(const at::Tensor& x, const at::Tensor& weight) const {
+        return nn::rms_norm(x, weight, config_.sizes.layer_norm_epsilon, carried());
+    }
+
     Layer read_layer(const nn::WeightReader& weights, std::int32_t index) const {
         const std::string scope = fmt::format("backbone.layers.{}.", index);
         const std::string mixer = scope + "mixer.";
@@ -121,16 +132,16 @@ class Mamba2 final : public Decoder {
                 .out = read_linear(weights, mixer, {"out_proj"}, {hidden}, inner, bias)};
     }
 
-    at::Tensor mix(const Layer& layer, const at::Tensor& normed_BTD) const {
+    at::Tensor mix(const Layer& layer, const at::Tensor& normed_RD, const nn::Segments& segments) const {
         const std::int64_t inner = config_.sizes.intermediate_size;
         const std::int64_t states = config_.state_width();
-        const at::Tensor projected = layer.in(normed_BTD);
-        const at::Tensor gate_BTC = projected.narrow(-1, 0, inner);
+        const at::Tensor projected = layer.in(normed_RD);
+        const at::Tensor gate_RC = projected.narrow(-1, 0, inner);
         const at::Tensor convolved =
             nn::activate(nn::causal_convolution(projected.narrow(-1, inner, config_.convolved_width()),
-                                                layer.taps, layer.taps_bias),
+                                                segments, layer.taps, layer.taps_bias),
                          config_.sizes.hidden_act);
-        const at::Tensor step_BTH =
+        const at::Tensor step_RH =
             nn::clip(nn::softplus(projected.narrow(-1, inner + config_.convolved_width(), config_.num_heads) +
                                   layer.step_bias),
                      config_.shortest_step, config_.longest_step);
@@ -138,16 +149,15 @@ class Mamba2 final : public Decoder {
             return convolved.narrow(-1, start, states)
                 .unflatten(-1, {config_.n_groups, config_.sizes.state_size});
         };
-        const at::Tensor y_BTC = nn::selective_scan({.x = convolved.narrow(-1, 0, inner),
-                                                     .step = step_BTH.repeat_interleave(config_.head_dim, -1),
-                                                     .input = in_groups(inner),
-                                                     .output = in_groups(inner + states)},
-                                                    layer.decay, layer.skip);
+        const at::Tensor y_RC = nn::selective_scan({.x = convolved.narrow(-1, 0, inner),
+                                                    .step = step_RH.repeat_interleave(config_.head_dim, -1),
+                                                    .input = in_groups(inner),
+                                                    .output = in_groups(inner + states)},
+                                                   segments, layer.decay, layer.skip);
         // transformers' gate is silu whatever hidden_act says.
-        const at::Tensor gated_BTC = y_BTC * nn::activate(gate_BTC, nn::Activation::silu);
-        return layer.out(nn::rms_norm(gated_BTC.unflatten(-1, {config_.n_groups, -1}), layer.gated_norm,
-                                      config_.sizes.layer_norm_epsilon)
-                             .flatten(-2));
+        const at::Tensor gated_RC = y_RC * nn::activate(gate_RC, nn::Activation::silu);
+        return layer.out(
+            normed(gated_RC.unflatten(-1, {config_.n_groups, -1}), layer.gated_norm).flatten(-2));
     }
 
     Mamba2Config config_;

@@ -1,6 +1,7 @@
 // OLMo: LayerNorm without weights, clipped queries, keys and values, SwiGLU.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -53,6 +54,12 @@ Description describe(const hub::ModelConfig& config) {
          GatedMlp::parameters(c.sizes, Bias::absent)) *
         c.sizes.num_hidden_layers;
     description.tied_head = c.tie_word_embeddings;
+    const std::int64_t clipped =
+        std::isfinite(c.clip_qkv) ? c.sizes.query_width() + 2 * c.sizes.key_width() : 0;
+    description.kept_floats = (2 * kept_by_layer_norm(c.sizes.hidden_size) + kept_by_attention(c.sizes) +
+                               clipped + 2 * c.sizes.intermediate_size) *
+                                  c.sizes.num_hidden_layers +
+                              2;
     return description;
 }
 
@@ -76,22 +83,27 @@ class Olmo final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = input_BTE;
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = input_RE;
         for (const Layer& layer : layers_) {
-            x_BTD = x_BTD + attention(layer.attention, normed(x_BTD));
-            x_BTD = x_BTD + layer.mlp(normed(x_BTD));
+            x_RD = x_RD + attention(layer.attention, normed(x_RD), segments);
+            x_RD = x_RD + layer.mlp(normed(x_RD));
         }
-        return normed(x_BTD);
+        return normed(x_RD);
     }
 
   private:
-    static at::Tensor normed(const at::Tensor& x) { return nn::layer_norm(x, {}, {}, kNormEpsilon); }
+    at::Tensor normed(const at::Tensor& x) const {
+        return nn::layer_norm(x, {}, {}, kNormEpsilon, carried());
+    }
 
-    at::Tensor attention(const GroupedAttention& attention, const at::Tensor& normed_BTD) const {
-        const at::Tensor projected =
-            nn::clip(attention.project(normed_BTD), -config_.clip_qkv, config_.clip_qkv);
-        return attention.attend(projected, &rotary_, {.scale = inverse_root(config_.sizes.head_dim)});
+    at::Tensor attention(const GroupedAttention& attention, const at::Tensor& normed_RD,
+                         const nn::Segments& segments) const {
+        at::Tensor projected = attention.project(normed_RD);
+        if (std::isfinite(config_.clip_qkv))
+            projected = nn::clip(projected, -config_.clip_qkv, config_.clip_qkv);
+        return attention.attend(projected, segments, &rotary_,
+                                {.scale = inverse_root(config_.sizes.head_dim)});
     }
 
     OlmoConfig config_;

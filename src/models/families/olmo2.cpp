@@ -48,6 +48,11 @@ Description describe(const hub::ModelConfig& config) {
                                c.sizes.key_width() + 2 * hidden;
     description.block_parameters = layer * c.sizes.num_hidden_layers + hidden;
     description.tied_head = c.tie_word_embeddings;
+    description.kept_floats =
+        (kept_by_rms_norm(c.sizes.query_width()) + kept_by_rms_norm(c.sizes.key_width()) +
+         kept_by_attention(c.sizes) + 2 * kept_by_rms_norm(hidden) + 2 * c.sizes.intermediate_size) *
+            c.sizes.num_hidden_layers +
+        kept_by_rms_norm(hidden);
     return description;
 }
 
@@ -83,29 +88,30 @@ class Olmo2 final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
         const double epsilon = config_.rms_norm_eps;
-        at::Tensor x_BTD = input_BTE;
+        at::Tensor x_RD = input_RE;
         for (const Layer& layer : layers_) {
-            x_BTD = x_BTD + nn::rms_norm(attention(layer, x_BTD), layer.post_attention_norm, epsilon);
-            x_BTD = x_BTD + nn::rms_norm(layer.mlp(x_BTD), layer.post_feedforward_norm, epsilon);
+            x_RD = x_RD + nn::rms_norm(attention(layer, x_RD, segments), layer.post_attention_norm, epsilon);
+            x_RD = x_RD + nn::rms_norm(layer.mlp(x_RD), layer.post_feedforward_norm, epsilon);
         }
-        return nn::rms_norm(x_BTD, final_norm_, epsilon);
+        return nn::rms_norm(x_RD, final_norm_, epsilon, carried());
     }
 
   private:
-    at::Tensor attention(const Layer& layer, const at::Tensor& x_BTD) const {
+    at::Tensor attention(const Layer& layer, const at::Tensor& x_RD, const nn::Segments& segments) const {
         const std::int64_t query = config_.sizes.query_width();
         const std::int64_t key = config_.sizes.key_width();
-        const at::Tensor projected = layer.attention.project(x_BTD);
+        const at::Tensor projected = layer.attention.project(x_RD);
         const auto normed = [&](std::int64_t start, std::int64_t width, const at::Tensor& weight) {
-            return nn::rms_norm(projected.narrow(-1, start, width), weight, config_.rms_norm_eps);
+            return nn::rms_norm(projected.narrow(-1, start, width), weight, config_.rms_norm_eps, carried());
         };
         const at::Tensor heads =
             at::cat({normed(0, query, layer.query_norm), normed(query, key, layer.key_norm),
                      projected.narrow(-1, query + key, key)},
                     -1);
-        return layer.attention.attend(heads, &rotary_, {.scale = inverse_root(config_.sizes.head_dim)});
+        return layer.attention.attend(heads, segments, &rotary_,
+                                      {.scale = inverse_root(config_.sizes.head_dim)});
     }
 
     Olmo2Config config_;

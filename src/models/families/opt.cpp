@@ -74,6 +74,9 @@ Description describe(const hub::ModelConfig& config) {
     description.embedding_parameters =
         description.head_parameters + hidden * (c.sizes.max_position_embeddings + kPositionOffset);
     description.tied_head = c.tie_word_embeddings;
+    description.kept_floats =
+        (2 * kept_by_layer_norm(hidden) + kept_by_attention(c.sizes) + inner) * c.sizes.num_hidden_layers +
+        (c.has_final_norm ? kept_by_layer_norm(hidden) : 0);
     return description;
 }
 
@@ -114,20 +117,20 @@ class Opt final : public Decoder {
         return weights.contains("decoder.embed_tokens.weight") ? "decoder." : "model.decoder.";
     }
 
-    at::Tensor hidden(const at::Tensor& input_BTE) const override {
-        at::Tensor x_BTD = config_.projects() ? project_in_(input_BTE) : input_BTE;
-        x_BTD = x_BTD + positions_.narrow(0, kPositionOffset, input_BTE.size(1));
+    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+        at::Tensor x_RD = config_.projects() ? project_in_(input_RE) : input_RE;
+        x_RD = x_RD + positions_.index_select(0, segments.positions() + kPositionOffset);
         for (const Layer& layer : layers_) {
             if (config_.do_layer_norm_before) {
-                x_BTD = x_BTD + attention(layer, normed(x_BTD, layer.attention_norm));
-                x_BTD = x_BTD + mlp(layer, normed(x_BTD, layer.final_norm));
+                x_RD = x_RD + attention(layer, normed(x_RD, layer.attention_norm, carried()), segments);
+                x_RD = x_RD + mlp(layer, normed(x_RD, layer.final_norm, carried()));
             } else {
-                x_BTD = normed(x_BTD + attention(layer, x_BTD), layer.attention_norm);
-                x_BTD = normed(x_BTD + mlp(layer, x_BTD), layer.final_norm);
+                x_RD = normed(x_RD + attention(layer, x_RD, segments), layer.attention_norm, at::kFloat);
+                x_RD = normed(x_RD + mlp(layer, x_RD), layer.final_norm, at::kFloat);
             }
         }
-        if (config_.has_final_norm) x_BTD = normed(x_BTD, final_norm_);
-        return config_.projects() ? project_out_(x_BTD) : x_BTD;
+        if (config_.has_final_norm) x_RD = normed(x_RD, final_norm_, carried());
+        return config_.projects() ? project_out_(x_RD) : x_RD;
     }
 
   private:
@@ -151,19 +154,20 @@ class Opt final : public Decoder {
                 .down = read_linear(weights, scope, {"fc2"}, {width}, inner, bias)};
     }
 
-    static at::Tensor normed(const at::Tensor& x, const Norm& norm) {
-        return nn::layer_norm(x, norm.weight, norm.bias, kNormEpsilon);
+    static at::Tensor normed(const at::Tensor& x, const Norm& norm, at::ScalarType result) {
+        return nn::layer_norm(x, norm.weight, norm.bias, kNormEpsilon, result);
     }
 
-    at::Tensor attention(const Layer& layer, const at::Tensor& x_BTD) const {
+    at::Tensor attention(const Layer& layer, const at::Tensor& x_RD, const nn::Segments& segments) const {
         const std::int64_t heads = config_.sizes.num_attention_heads;
-        return layer.output(nn::causal_attention(
-            layer.query_key_value(x_BTD), nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim),
-            nullptr, {.scale = inverse_root(config_.sizes.head_dim)}, layer.output.mode()));
+        return layer.output(
+            nn::causal_attention(layer.query_key_value(x_RD), segments,
+                                 nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim), nullptr,
+                                 {.scale = inverse_root(config_.sizes.head_dim)}, layer.output.mode()));
     }
 
-    at::Tensor mlp(const Layer& layer, const at::Tensor& x_BTD) const {
-        return layer.down(nn::activate(layer.up(x_BTD), config_.activation_function));
+    at::Tensor mlp(const Layer& layer, const at::Tensor& x_RD) const {
+        return layer.down(nn::activate(layer.up(x_RD), config_.activation_function));
     }
 
     OptConfig config_;

@@ -39,10 +39,12 @@ Qwen3Config read_config(const hub::ModelConfig& config) {
 Description describe(const hub::ModelConfig& config) {
     const Qwen3Config c = read_config(config);
     const Sizes& sizes = c.common.sizes;
-    return describe_pre_norm(
+    Description description = describe_pre_norm(
         "qwen3", c.common,
         GroupedAttention::parameters(sizes, c.attention_bias, c.attention_bias) + 2 * sizes.head_dim,
         GatedMlp::parameters(sizes, Bias::absent));
+    description.kept_floats += kept_by_head_norms(sizes) * sizes.num_hidden_layers;
+    return description;
 }
 
 class Qwen3 final : public PreNormDecoder {
@@ -59,11 +61,11 @@ class Qwen3 final : public PreNormDecoder {
           head_norms_(read_head_norms(weights, "model.", c.common.sizes)) {}
 
   private:
-    at::Tensor attention(std::size_t index, const GroupedAttention& attention,
-                         const at::Tensor& normed_BTD) const override {
-        const at::Tensor normed = attention.normalise_heads(attention.project(normed_BTD), head_norms_[index],
+    at::Tensor attention(std::size_t index, const GroupedAttention& attention, const at::Tensor& normed_RD,
+                         const nn::Segments& segments) const override {
+        const at::Tensor normed = attention.normalise_heads(attention.project(normed_RD), head_norms_[index],
                                                             config().rms_norm_eps);
-        return attention.attend(normed, &rotary_,
+        return attention.attend(normed, segments, &rotary_,
                                 {.scale = inverse_root(config().sizes.head_dim), .window = windows_[index]});
     }
 

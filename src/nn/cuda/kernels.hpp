@@ -8,7 +8,7 @@
 
 struct CUstream_st;
 
-// Shapes: B slots, T positions, H query heads, G key/value heads or groups, d head width, C channels, S
+// Shapes: B slots of T positions each, one behind the other in B * T rows; H query heads, G key/value heads or groups, d head width, C channels, S
 // states.
 namespace memcap::nn::cuda {
 
@@ -117,6 +117,20 @@ struct HeadsTask {
     Heads value;
 };
 
+/// Depthwise convolution within each slot: y[t] = bias + sum over j < k of weight[j] * x[t - k + 1 + j], or
+/// backwards the gradient of x from that of y (weight[j] meets y[t + k - 1 - j], bias null). x and y [B, T, C],
+/// contiguous.
+struct ConvolutionTask {
+    std::int64_t slots = 0;
+    std::int64_t positions = 0;
+    std::int64_t channels = 0;
+    std::int64_t taps = 0;  ///< k
+    const float* x = nullptr;
+    const float* weight = nullptr;  ///< [k, C]
+    const float* bias = nullptr;    ///< [C]; null for zeros
+    float* y = nullptr;
+};
+
 /// Selective scan over whole tensors: x, step and y [B, T, C]; input and output [B, T, G, S]; decay [C, S] or
 /// [C, 1]; skip [C]. All contiguous.
 struct ScanTask {
@@ -160,6 +174,8 @@ struct Kernels {
     Status (*head_rows)(const HeadRowsTask&, Stream) = nullptr;
     Status (*split_heads)(const HeadsTask&, Stream) = nullptr;
     Status (*join_heads)(const HeadsTask&, Stream) = nullptr;
+    Status (*convolution_forward)(const ConvolutionTask&, Stream) = nullptr;
+    Status (*convolution_backward)(const ConvolutionTask&, Stream) = nullptr;
     ScanSizes (*scan_sizes)(const ScanTask&) = nullptr;
     Status (*scan_forward)(const ScanTask&, float* y, Stream) = nullptr;
     Status (*scan_backward)(const ScanTask&, const ScanGradients&, Stream) = nullptr;
@@ -176,6 +192,8 @@ Status activation_backward(const ActivationTask& task, Stream stream);
 Status head_rows(const HeadRowsTask& task, Stream stream);
 Status split_heads(const HeadsTask& task, Stream stream);
 Status join_heads(const HeadsTask& task, Stream stream);
+Status convolution_forward(const ConvolutionTask& task, Stream stream);
+Status convolution_backward(const ConvolutionTask& task, Stream stream);
 ScanSizes scan_sizes(const ScanTask& task);
 Status scan_forward(const ScanTask& task, float* y, Stream stream);
 Status scan_backward(const ScanTask& task, const ScanGradients& gradients, Stream stream);

@@ -8,6 +8,8 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/util/Exception.h>
 
+#include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -19,14 +21,29 @@ namespace memcap::nn {
 
 namespace {
 
-/// Records on a stream of its own, as cudaStreamBeginCapture demands.
+using Pool = std::shared_ptr<const c10::MempoolId_t>;
+
+/// The memory that the living recordings of a device share: what a step leaves there is of no use to the next
+/// one, and steps run one behind the other. A pool that no recording uses is never taken up again.
+Pool shared_pool(at::Device device) {
+    static std::map<c10::DeviceIndex, std::weak_ptr<const c10::MempoolId_t>> pools;
+    Pool pool = pools[device.index()].lock();
+    if (pool == nullptr) {
+        pool = std::make_shared<const c10::MempoolId_t>(at::cuda::graph_pool_handle());
+        pools[device.index()] = pool;
+    }
+    return pool;
+}
+
+/// Records on a stream of its own, as cudaStreamBeginCapture demands. One thread at a time may record.
 class GraphRecorder final : public StepRecorder {
   public:
     explicit GraphRecorder(at::Device device)
         : device_(device), stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())) {}
 
     void record(const std::function<void()>& step, int warm_ups) override {
-        graph_.emplace();
+        graph_.reset();
+        pool_.reset();
         const c10::cuda::CUDAGuard on_device(device_);
         hand_over(c10::cuda::getCurrentCUDAStream(device_.index()), stream_);
         const c10::cuda::CUDAStream before = c10::cuda::getCurrentCUDAStream(device_.index());
@@ -35,10 +52,17 @@ class GraphRecorder final : public StepRecorder {
             // Handles, workspaces and plans are made by the first runs; a recording could not make them.
             for (int i = 0; i < warm_ups; ++i) step();
             c10::cuda::device_synchronize();
+            // What these runs took is given back: the recording takes as much once more, and cannot ask for it.
+            c10::cuda::CUDACachingAllocator::emptyCache();
+            pool_ = shared_pool(device_);
+            graph_.emplace();
             // Other threads of this process (a transport's, say) may go on using CUDA meanwhile.
-            graph_->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+            graph_->capture_begin(*pool_, cudaStreamCaptureModeThreadLocal);
             try {
                 step();
+            } catch (const c10::OutOfMemoryError&) {
+                abandon();
+                throw;
             } catch (const std::exception& error) {
                 abandon();
                 throw DeviceError(
@@ -77,6 +101,7 @@ class GraphRecorder final : public StepRecorder {
 
     at::Device device_;
     c10::cuda::CUDAStream stream_;
+    Pool pool_;  ///< outlives the graph, which counts itself out of it
     std::optional<at::cuda::CUDAGraph> graph_;
 };
 

@@ -16,6 +16,8 @@ Kernels kernels() {
             .head_rows = head_rows,
             .split_heads = split_heads,
             .join_heads = join_heads,
+            .convolution_forward = convolution_forward,
+            .convolution_backward = convolution_backward,
             .scan_sizes = scan_sizes,
             .scan_forward = scan_forward,
             .scan_backward = scan_backward,

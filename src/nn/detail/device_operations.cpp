@@ -2,10 +2,12 @@
 #include "nn/detail/device_operations.hpp"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <vector>
 
 #include "memcap/base/contracts.hpp"
+#include "memcap/base/errors.hpp"
 #include "nn/detail/device_runtime.hpp"
 
 namespace memcap::nn::detail {
@@ -44,8 +46,8 @@ cuda::Heads heads_of(const at::Tensor& heads) {
 cuda::HeadsTask heads_task(const at::Tensor& projected, const DeviceHeads& heads, const HeadLayout& layout,
                            const at::Tensor& cosine, const at::Tensor& sine) {
     const auto number = [](std::int64_t value) { return static_cast<std::int32_t>(value); };
-    return {.slots = projected.size(0),
-            .positions = projected.size(1),
+    return {.slots = heads.query.size(0),
+            .positions = heads.query.size(2),
             .query_heads = number(layout.query_heads),
             .key_heads = number(layout.key_heads),
             .head_width = number(layout.head_width),
@@ -63,13 +65,26 @@ cuda::HeadsTask heads_task(const at::Tensor& projected, const DeviceHeads& heads
             .value = heads_of(heads.value)};
 }
 
-cuda::ScanTask scan_task(const ScanInputs& inputs, const at::Tensor& decay, const at::Tensor& skip) {
-    return {.slots = inputs.x.size(0),
-            .positions = inputs.x.size(1),
-            .channels = inputs.x.size(2),
-            .groups = inputs.input.size(2),
-            .states = inputs.input.size(3),
-            .one_decay = decay.size(1) != inputs.input.size(3),
+cuda::ConvolutionTask convolution_task(const at::Tensor& x, const EqualSlots& slots, const at::Tensor& taps,
+                                       const at::Tensor& bias, const at::Tensor& y) {
+    return {.slots = slots.count,
+            .positions = slots.positions,
+            .channels = x.size(1),
+            .taps = taps.size(0),
+            .x = floats(x),
+            .weight = floats(taps),
+            .bias = floats(bias),
+            .y = mutable_floats(y)};
+}
+
+cuda::ScanTask scan_task(const ScanInputs& inputs, const EqualSlots& slots, const at::Tensor& decay,
+                         const at::Tensor& skip) {
+    return {.slots = slots.count,
+            .positions = slots.positions,
+            .channels = inputs.x.size(1),
+            .groups = inputs.input.size(1),
+            .states = inputs.input.size(2),
+            .one_decay = decay.size(1) != inputs.input.size(2),
             .x = floats(inputs.x),
             .step = floats(inputs.step),
             .input = floats(inputs.input),
@@ -79,6 +94,17 @@ cuda::ScanTask scan_task(const ScanInputs& inputs, const at::Tensor& decay, cons
 }
 
 }  // namespace
+
+EqualSlots equal_slots(const Segments& segments) {
+    if (!segments.is_uniform()) {
+        throw DeviceError({.what = "slots of several lengths cannot be computed together on a GPU",
+                           .where = fmt::format("{} slots of up to {} positions, {} rows", segments.count(),
+                                                segments.longest(), segments.rows()),
+                           .why = "its kernels take slots of one length",
+                           .advice = "Lay the rows out in fixed buckets"});
+    }
+    return {segments.count(), segments.longest()};
+}
 
 DeviceNorm device_norm(const cuda::Kernels& kernels, const at::Tensor& x, const at::Tensor& added,
                        const at::Tensor& weight, const at::Tensor& bias, double epsilon, bool centred,
@@ -173,11 +199,12 @@ void device_head_rows(const cuda::Kernels& kernels, const at::Tensor& logits, co
     });
 }
 
-DeviceHeads device_heads(const cuda::Kernels& kernels, const at::Tensor& projected, const HeadLayout& layout,
-                         const at::Tensor& cosine, const at::Tensor& sine, at::ScalarType type) {
+DeviceHeads device_heads(const cuda::Kernels& kernels, const at::Tensor& projected, const EqualSlots& slots,
+                         const HeadLayout& layout, const at::Tensor& cosine, const at::Tensor& sine,
+                         at::ScalarType type) {
     // Position by position, as fused attention reads and writes them: its result then needs no copy.
     const auto empty = [&](std::int64_t heads) {
-        return at::empty({projected.size(0), projected.size(1), heads, layout.head_width},
+        return at::empty({slots.count, slots.positions, heads, layout.head_width},
                          projected.options().dtype(type))
             .transpose(1, 2);
     };
@@ -195,7 +222,7 @@ at::Tensor device_heads_gradient(const cuda::Kernels& kernels, const DeviceHeads
         return x.stride(3) == 1 || x.size(3) == 1 ? x : x.contiguous();
     };
     const DeviceHeads heads{with_rows(gradients.query), with_rows(gradients.key), with_rows(gradients.value)};
-    const at::Tensor at_projected = at::empty({heads.query.size(0), heads.query.size(2), layout.width()},
+    const at::Tensor at_projected = at::empty({heads.query.size(0) * heads.query.size(2), layout.width()},
                                               heads.query.options().dtype(type));
     launch(at_projected.device(), "the gradient of heads", [&](cuda::Stream stream) {
         return kernels.join_heads(heads_task(at_projected, heads, layout, cosine, sine), stream);
@@ -203,19 +230,37 @@ at::Tensor device_heads_gradient(const cuda::Kernels& kernels, const DeviceHeads
     return at_projected;
 }
 
-at::Tensor device_scan(const cuda::Kernels& kernels, const ScanInputs& inputs, const at::Tensor& decay,
-                       const at::Tensor& skip) {
+at::Tensor device_convolution(const cuda::Kernels& kernels, const at::Tensor& x, const EqualSlots& slots,
+                              const at::Tensor& taps, const at::Tensor& bias) {
+    const at::Tensor y = at::empty_like(x);
+    launch(y.device(), "a convolution", [&](cuda::Stream stream) {
+        return kernels.convolution_forward(convolution_task(x, slots, taps, bias, y), stream);
+    });
+    return y;
+}
+
+at::Tensor device_convolution_gradient(const cuda::Kernels& kernels, const at::Tensor& gradient,
+                                       const EqualSlots& slots, const at::Tensor& taps) {
+    const at::Tensor at_x = at::empty_like(gradient);
+    launch(at_x.device(), "a convolution's gradient", [&](cuda::Stream stream) {
+        return kernels.convolution_backward(convolution_task(gradient, slots, taps, {}, at_x), stream);
+    });
+    return at_x;
+}
+
+at::Tensor device_scan(const cuda::Kernels& kernels, const ScanInputs& inputs, const EqualSlots& slots,
+                       const at::Tensor& decay, const at::Tensor& skip) {
     const at::Tensor y = at::empty_like(inputs.x);
     launch(y.device(), "a selective scan", [&](cuda::Stream stream) {
-        return kernels.scan_forward(scan_task(inputs, decay, skip), y.mutable_data_ptr<float>(), stream);
+        return kernels.scan_forward(scan_task(inputs, slots, decay, skip), y.mutable_data_ptr<float>(), stream);
     });
     return y;
 }
 
 ScanInputs device_scan_gradients(const cuda::Kernels& kernels, const ScanInputs& inputs,
-                                 const at::Tensor& decay, const at::Tensor& skip,
+                                 const EqualSlots& slots, const at::Tensor& decay, const at::Tensor& skip,
                                  const at::Tensor& gradient) {
-    const cuda::ScanTask task = scan_task(inputs, decay, skip);
+    const cuda::ScanTask task = scan_task(inputs, slots, decay, skip);
     const cuda::ScanSizes sizes = kernels.scan_sizes(task);
     const at::TensorOptions options = inputs.x.options();
     const at::Tensor boundaries = at::empty({sizes.boundary_floats}, options);
@@ -233,9 +278,9 @@ ScanInputs device_scan_gradients(const cuda::Kernels& kernels, const ScanInputs&
                                       .boundaries = mutable_floats(boundaries)},
                                      stream);
     });
-    // [2, B, G, parts, T, S] -> [2, B, T, G, S]
-    const at::Tensor sums = parts.sum(3).transpose(2, 3);
-    return {at_x, at_step, sums[0].contiguous(), sums[1].contiguous()};
+    // [2, B, G, parts, T, S] -> [2, B * T, G, S]
+    const at::Tensor sums = parts.sum(3).transpose(2, 3).flatten(1, 2);
+    return {at_x, at_step, sums[0], sums[1]};
 }
 
 }  // namespace memcap::nn::detail

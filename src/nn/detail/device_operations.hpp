@@ -7,11 +7,21 @@
 
 #include "memcap/nn/activation_kind.hpp"
 #include "memcap/nn/attention.hpp"
+#include "memcap/nn/segments.hpp"
 #include "memcap/nn/state_space.hpp"
 #include "nn/cuda/kernels.hpp"
 
 // Shapes: as in the public headers of the operations.
 namespace memcap::nn::detail {
+
+/// Slots of one length, as kernels take them: B * T rows.
+struct EqualSlots {
+    std::int64_t count = 0;      ///< B
+    std::int64_t positions = 0;  ///< T
+};
+
+/// Throws DeviceError for slots of several lengths.
+EqualSlots equal_slots(const Segments& segments);
 
 struct DeviceNorm {
     at::Tensor y;
@@ -45,7 +55,7 @@ void device_head_rows(const cuda::Kernels& kernels, const at::Tensor& logits, co
                       const at::Tensor& weight, double soft_cap, const at::Tensor& nll_nats,
                       const at::Tensor& correct);
 
-/// projected [B, T, P] as heads in memory order [B, T, heads, d], seen as [B, heads, T, d].
+/// projected [R, P] as heads in memory order [B, T, heads, d], seen as [B, heads, T, d].
 struct DeviceHeads {
     at::Tensor query;
     at::Tensor key;
@@ -53,17 +63,25 @@ struct DeviceHeads {
 };
 
 /// cosine and sine may be undefined: no rotation.
-DeviceHeads device_heads(const cuda::Kernels& kernels, const at::Tensor& projected, const HeadLayout& layout,
-                         const at::Tensor& cosine, const at::Tensor& sine, at::ScalarType type);
+DeviceHeads device_heads(const cuda::Kernels& kernels, const at::Tensor& projected, const EqualSlots& slots,
+                         const HeadLayout& layout, const at::Tensor& cosine, const at::Tensor& sine,
+                         at::ScalarType type);
 /// The gradient of projected, of type `type`, from those of the heads.
 at::Tensor device_heads_gradient(const cuda::Kernels& kernels, const DeviceHeads& gradients,
                                  const HeadLayout& layout, const at::Tensor& cosine, const at::Tensor& sine,
                                  at::ScalarType type);
 
+/// All float32 and contiguous; taps [k, C], bias may be undefined.
+at::Tensor device_convolution(const cuda::Kernels& kernels, const at::Tensor& x, const EqualSlots& slots,
+                              const at::Tensor& taps, const at::Tensor& bias);
+at::Tensor device_convolution_gradient(const cuda::Kernels& kernels, const at::Tensor& gradient,
+                                       const EqualSlots& slots, const at::Tensor& taps);
+
 /// All float32 and contiguous.
-at::Tensor device_scan(const cuda::Kernels& kernels, const ScanInputs& inputs, const at::Tensor& decay,
-                       const at::Tensor& skip);
+at::Tensor device_scan(const cuda::Kernels& kernels, const ScanInputs& inputs, const EqualSlots& slots,
+                       const at::Tensor& decay, const at::Tensor& skip);
 ScanInputs device_scan_gradients(const cuda::Kernels& kernels, const ScanInputs& inputs,
-                                 const at::Tensor& decay, const at::Tensor& skip, const at::Tensor& gradient);
+                                 const EqualSlots& slots, const at::Tensor& decay, const at::Tensor& skip,
+                                 const at::Tensor& gradient);
 
 }  // namespace memcap::nn::detail

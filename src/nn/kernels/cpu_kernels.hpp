@@ -3,6 +3,7 @@
 
 #include "nn/kernels/activation.hpp"
 #include "nn/kernels/attention.hpp"
+#include "nn/kernels/convolution.hpp"
 #include "nn/kernels/head.hpp"
 #include "nn/kernels/norm.hpp"
 
@@ -19,6 +20,9 @@ struct CpuKernels {
     void (*attention_backward)(const AttentionTask&) = nullptr;
     /// Floats that an attention task needs beside its tensors, for either direction.
     std::int64_t (*attention_scratch_floats)(std::int64_t positions, std::int64_t head_width) = nullptr;
+    void (*convolution_forward)(const ConvolutionTask&) = nullptr;
+    /// x is the gradient of the result, y becomes that of the input.
+    void (*convolution_backward)(const ConvolutionTask&) = nullptr;
     void (*head_rows)(const HeadRowsTask&) = nullptr;
 };
 

@@ -13,6 +13,9 @@ void activation_backward(const ActivationTask& task);
 void attention_forward(const AttentionTask& task);
 void attention_backward(const AttentionTask& task);
 std::int64_t attention_scratch_floats(std::int64_t positions, std::int64_t head_width);
+/// x is the gradient of the result, y that of the input.
+void convolution_backward(const ConvolutionTask& task);
+void convolution_forward(const ConvolutionTask& task);
 void head_rows(const HeadRowsTask& task);
 
 /// All of them.

@@ -15,6 +15,8 @@ const CpuKernels& table() {
                                        .attention_forward = attention_forward,
                                        .attention_backward = attention_backward,
                                        .attention_scratch_floats = attention_scratch_floats,
+                                       .convolution_forward = convolution_forward,
+                                       .convolution_backward = convolution_backward,
                                        .head_rows = head_rows};
     return kTable;
 }

@@ -151,6 +151,8 @@ void launch_columns(Table& table) {
     table.name({"job_id", "job of the batch system", ""}, field(&Row::job_id));
     table.number({"restart_count", "restarts of that job", ""}, field(&Row::restart_count));
     table.text({"versions", "libraries and compiler, JSON", ""}, field(&Row::versions));
+    table.newer_text({"weights", "how ranks came by the weights, with times, JSON", ""},
+                     field(&Row::weights));
 }
 
 }  // namespace

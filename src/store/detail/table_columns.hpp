@@ -29,6 +29,11 @@ class TableWriter {
         for (const Row& row : rows_) values.push_back(get(row));
         write_text_column(group_, label, values);
     }
+    /// A text that files of earlier versions do not have.
+    template <class Get>
+    void newer_text(const ColumnLabel& label, Get get) {
+        text(label, get);
+    }
     template <class Get>
     void number(const ColumnLabel& label, Get get) {
         std::vector<std::remove_cvref_t<decltype(get(rows_.front()))>> values;
@@ -72,6 +77,10 @@ class TableReader {
     template <class Get>
     void text(const ColumnLabel& label, Get get) {
         name(label, get);
+    }
+    template <class Get>
+    void newer_text(const ColumnLabel& label, Get get) {
+        if (has_link(group_, label.name)) name(label, get);
     }
     template <class Get>
     void number(const ColumnLabel& label, Get get) {

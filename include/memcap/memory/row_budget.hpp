@@ -1,0 +1,20 @@
+// How many rows a step should have: a short measurement on the device and model at hand.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "memcap/base/clock.hpp"
+#include "memcap/models/causal_lm.hpp"
+
+namespace memcap::memory {
+
+/// Rows (positions of all slots together) a step computes a row fastest with, found by timing steps over
+/// slots of `positions` rows: from `first_guess` by factors of two, upwards as long as that makes a row
+/// noticeably cheaper, else downwards as long as it costs nothing. Steps that take long already are left
+/// alone: there the guess serves as well. Where memory runs out, less is taken. Takes some tenths of a
+/// second. `now_s` is the clock.
+std::int64_t fastest_rows(const models::CausalLM& model, std::int32_t positions, std::int64_t first_guess,
+                          const std::function<double()>& now_s = monotonic_s);
+
+}  // namespace memcap::memory

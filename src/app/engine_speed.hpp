@@ -1,0 +1,40 @@
+// What the slots engine reaches on a model, by synthetic trials that never end.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "app/worker_setup.hpp"
+#include "memcap/models/causal_lm.hpp"
+#include "memcap/plan/speed.hpp"
+#include "memcap/plan/trial.hpp"
+
+namespace memcap::app {
+
+/// Steps of the slots engine, counted and timed. The engine is warm by then.
+struct TimedSteps {
+    double trial_steps = 0.0;  ///< evaluations of all trials together
+    double elapsed_s = 0.0;
+    std::int32_t slots = 0;
+};
+
+/// Fills the slots with copies of a trial that last as long as is wanted, and steps for `measured_s`; the
+/// engine's options are those of `setup`.
+TimedSteps time_trial(const models::CausalLM& model, const plan::Trial& trial, const WorkerSetup& setup,
+                      double measured_s);
+
+/// The trials of a measurement: random token ids under the paper's protocol.
+struct Workload {
+    std::string name;  ///< of the model
+    Precision precision = Precision::float32;
+    std::int32_t length = 128;  ///< N
+    std::int32_t memory_vectors = 1;
+    double measured_s = 5.0;  ///< of steps in all
+};
+
+/// Steps in turns with matrix products, so that both see the same moods of the machine; all slots are full
+/// all the time. Throws DataError if the loss of a trial does not stay finite.
+plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& workload,
+                                 const WorkerSetup& setup);
+
+}  // namespace memcap::app

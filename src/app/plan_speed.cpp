@@ -1,0 +1,158 @@
+// Speeds from stored results, from timed steps, and from data sheets.
+#include "app/plan_speed.hpp"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "app/device_speed.hpp"
+#include "app/engine_speed.hpp"
+#include "app/machine.hpp"
+#include "app/speed_file.hpp"
+#include "app/trial_executor.hpp"
+#include "memcap/hub/safetensors.hpp"
+#include "memcap/models/registry.hpp"
+#include "memcap/plan/cost.hpp"
+#include "memcap/plan/speed.hpp"
+
+namespace memcap::app {
+
+namespace {
+
+using Speeds = std::vector<plan::DeviceSpeed>;
+
+/// What is assumed of a device that is not here: one H200 (141 GB) at half of its matrix peak. The peaks are
+/// 790 TFLOP/s in bfloat16 as measured by matrix products, half of that in tf32, and 67 TFLOP/s in float32
+/// (NVIDIA's data sheet).
+struct AssumedDevice {
+    static constexpr const char* kName = "one H200 at half its matrix peak (assumed, not measured)";
+    static constexpr std::int64_t kBytes = 141'000'000'000;
+    static double seconds_per_flop(Precision precision) {
+        constexpr double kShare = 0.5;
+        switch (precision) {
+            case Precision::bfloat16:
+            case Precision::float16:
+                return 1.0 / (kShare * 790e12);
+            case Precision::tf32:
+                return 1.0 / (kShare * 395e12);
+            case Precision::float32:
+                break;
+        }
+        return 1.0 / (kShare * 67e12);
+    }
+    static plan::Speed speed(const plan::ModelFacts& /*model*/, Precision precision,
+                             double /*flops_per_step*/) {
+        return {seconds_per_flop(precision),
+                "nothing measured (memcap bench would): half of the peak that is known of an H200"};
+    }
+};
+
+bool all_weights_are_here(const Preparation& preparation) {
+    return std::ranges::all_of(preparation.models,
+                               [](const auto& model) { return !hub::weight_files(model.path).empty(); });
+}
+
+std::string basis_text(const plan::SpeedEstimate& estimate, Precision precision) {
+    const plan::EngineSpeed& basis = estimate.basis;
+    std::string text =
+        fmt::format("memcap bench of {}: {} in {}, N = {}, K = {}, {} slots, {:.0f} % of the peak",
+                    basis.measured_utc, basis.name, to_string(basis.precision), basis.length,
+                    basis.memory_vectors, basis.slots, 100.0 * basis.fraction_of_peak());
+    if (basis.precision != precision) text += fmt::format(", and the peak in {}", to_string(precision));
+    if (estimate.distance > plan::kNear) text += "; nothing nearer was measured";
+    return text;
+}
+
+plan::SpeedQuestion question_of(const plan::ModelFacts& model, Precision precision, double flops_per_step) {
+    return {.family = model.family,
+            .scans = model.scan_states > 0,
+            .precision = precision,
+            .flops_per_step = flops_per_step};
+}
+
+plan::Speed stored_speed(const Speeds& speeds, const plan::SpeedQuestion& question) {
+    const auto estimate = plan::estimate_speed(speeds, question);
+    if (!estimate)
+        return {.seconds_per_flop = 0.0,
+                .basis = "nothing: no product in this precision was measured; run memcap bench again"};
+    return {.seconds_per_flop = estimate->seconds_per_flop,
+            .basis = basis_text(*estimate, question.precision)};
+}
+
+bool has_near(const Speeds& speeds, const plan::SpeedQuestion& question) {
+    const auto estimate = plan::estimate_speed(speeds, question);
+    return estimate && estimate->distance <= plan::kNear;
+}
+
+/// Times full slots of a model's trial of median size on this device.
+plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& model, Precision precision,
+                        at::Device device) {
+    constexpr double kMeasured_s = 1.0;
+    std::vector<plan::Trial> trials;
+    for (const auto& trial : preparation.plan.trials) {
+        const auto& own = preparation.models[static_cast<std::size_t>(trial.model)];
+        if (own.name == model.name && trial.precision == precision) trials.push_back(trial);
+    }
+    if (trials.empty()) return {};
+    const auto middle = trials.begin() + static_cast<std::ptrdiff_t>(trials.size() / 2);
+    std::nth_element(trials.begin(), middle, trials.end(),
+                     [](const auto& a, const auto& b) { return a.positions() < b.positions(); });
+    WorkerSetup setup;
+    setup.slots = preparation.experiment.run.slots;
+    setup.curve_every = 0;
+    choose_float32_products(precision);
+    const auto loaded = models::load(model.path, precision, device);
+    const TimedSteps steps = time_trial(*loaded, *middle, setup, kMeasured_s);
+    return {.seconds_per_flop = steps.elapsed_s / (steps.trial_steps * plan::flops_per_step(model, *middle)),
+            .basis = fmt::format("timed now: a second of its trial of median size, {} slots", steps.slots)};
+}
+
+PlannedDevice device_of_file(const std::string& file, std::int32_t slots) {
+    auto speeds = std::make_shared<const Speeds>(Speeds{read_speed_file(file)});
+    const plan::DeviceSpeed& device = speeds->front();
+    return {.name = fmt::format("{} (measured on {})", device.device, device.host),
+            .machine = {.device_bytes = device.memory_bytes,
+                        .speed =
+                            [speeds](const plan::ModelFacts& model, Precision precision, double flops) {
+                                return stored_speed(*speeds, question_of(model, precision, flops));
+                            },
+                        .slots = slots}};
+}
+
+}  // namespace
+
+PlannedDevice planned_device(const Preparation& preparation, const std::string& bench_file) {
+    const auto& run = preparation.experiment.run;
+    const bool use_stored = bench_file.empty();
+    if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots.value_or(0));
+    const at::Device device = device_of_rank(device_kind(run.device), 0);
+    const std::int32_t threads = threads_of_rank(run.threads, 1);
+    at::set_num_threads(threads);
+    const std::string kind = device_kind_name(device, threads);
+    const auto folder = speed_folder();
+    Speeds stored = use_stored && folder ? stored_speeds(*folder, kind) : Speeds();
+    const bool weights_are_here = all_weights_are_here(preparation);
+    if (!weights_are_here && stored.empty()) {
+        return {.name = AssumedDevice::kName,
+                .machine = {.device_bytes = AssumedDevice::kBytes,
+                            .speed = AssumedDevice::speed,
+                            .slots = run.slots.value_or(0)}};
+    }
+    const auto speed = [&preparation, device, weights_are_here, stored = std::move(stored)](
+                           const plan::ModelFacts& model, Precision precision, double flops_per_step) {
+        const auto question = question_of(model, precision, flops_per_step);
+        if (weights_are_here && !has_near(stored, question))
+            return timed_speed(preparation, model, precision, device);
+        return stored_speed(stored, question);
+    };
+    return {.name = kind,
+            .machine = {.device_bytes = device_memory_bytes(device),
+                        .speed = speed,
+                        .slots = run.slots.value_or(kMostSlots)}};
+}
+
+}  // namespace memcap::app

@@ -1,0 +1,140 @@
+// Mapped files, memory of the node, or bytes from another rank.
+#include "app/weight_loading.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "memcap/base/clock.hpp"
+#include "memcap/base/errors.hpp"
+#include "memcap/base/log.hpp"
+#include "memcap/hub/safetensors.hpp"
+#include "memcap/models/registry.hpp"
+
+namespace memcap::app {
+
+namespace {
+
+using config::WeightsChoice;
+
+/// Zero where it cannot be told: loading will say why.
+std::uint64_t total_bytes(const std::vector<std::filesystem::path>& files) {
+    std::uint64_t total = 0;
+    for (const auto& file : files) {
+        std::error_code problem;
+        const auto size = std::filesystem::file_size(file, problem);
+        if (!problem) total += size;
+    }
+    return total;
+}
+
+}  // namespace
+
+WeightsChoice settled(WeightsChoice choice, std::int32_t nodes, std::uint64_t size_bytes) {
+    if (choice != WeightsChoice::automatic) return choice;
+    return nodes > 1 && size_bytes >= kBroadcastBytes ? WeightsChoice::broadcast : WeightsChoice::per_rank;
+}
+
+std::unique_ptr<models::CausalLM> WeightLoader::load(const std::string& folder, Precision precision,
+                                                     at::Device device,
+                                                     const std::function<bool()>& cancelled) {
+    const double start_s = monotonic_s();
+    mpi::WeightTimes times;
+    times.model = folder;
+    times.size_bytes = total_bytes(hub::weight_files(folder));
+    std::unique_ptr<models::CausalLM> model;
+    switch (settled(choice_, nodes_, times.size_bytes)) {
+        case WeightsChoice::broadcast:
+            model = load_sent(folder, precision, device, cancelled, times);
+            break;
+        case WeightsChoice::per_node:
+            model = load_once_a_node(folder, precision, device, times);
+            break;
+        case WeightsChoice::automatic:
+        case WeightsChoice::per_rank:
+            model = models::load(folder, precision, device);
+            times.upload_s = monotonic_s() - start_s;
+            break;
+    }
+    log::info(fmt::format("loaded {} as {} in {:.2f} s ({} bytes {}, {:.2f} s reading, {:.2f} s onto {})",
+                          folder, to_string(precision), monotonic_s() - start_s, times.size_bytes,
+                          mpi::to_string(times.way), times.read_s, times.upload_s, device.str()));
+    exchange_.report(std::move(times));
+    return model;
+}
+
+std::unique_ptr<models::CausalLM> WeightLoader::load_sent(const std::string& folder, Precision precision,
+                                                          at::Device device,
+                                                          const std::function<bool()>& cancelled,
+                                                          mpi::WeightTimes& times) {
+    const mpi::Obtained obtained =
+        exchange_.obtain({.model = folder,
+                          .files = hub::weight_files(folder),
+                          .device = device.is_cuda() ? static_cast<int>(device.index()) : -1},
+                         cancelled);
+    times.way = obtained.way;
+    double start_s = monotonic_s();
+    std::unique_ptr<models::CausalLM> model;
+    if (obtained.memory) {
+        try {
+            model = models::load(folder, hub::WeightFiles::over(folder, obtained.memory), precision, device);
+        } catch (const TransportError&) {
+            // The exchange has said why.
+            times.way = mpi::WeightWay::fallen_back;
+            start_s = monotonic_s();
+        }
+    } else {
+        log::info(fmt::format("{} is read here: {}", folder, obtained.reason));
+    }
+    if (!model) model = models::load(folder, precision, device);
+    times.upload_s = monotonic_s() - start_s;
+    exchange_.settle(cancelled);
+    return model;
+}
+
+std::unique_ptr<models::CausalLM> WeightLoader::load_once_a_node(const std::string& folder,
+                                                                 Precision precision, at::Device device,
+                                                                 mpi::WeightTimes& times) {
+    const double start_s = monotonic_s();
+    auto memory = hub::read_once_a_node(folder);
+    const double read_s = monotonic_s();
+    auto model = models::load(folder, hub::WeightFiles::over(folder, std::move(memory)), precision, device);
+    times.way = mpi::WeightWay::shared;
+    times.read_s = read_s - start_s;
+    times.upload_s = monotonic_s() - read_s;
+    return model;
+}
+
+std::string weights_json(const std::vector<mpi::WeightTimes>& reports) {
+    struct Row {
+        std::uint64_t ranks = 0;
+        mpi::WeightTimes longest;
+    };
+    std::map<std::pair<std::string, mpi::WeightWay>, Row> rows;
+    for (const auto& times : reports) {
+        Row& row = rows[{times.model, times.way}];
+        // A rank that sends or receives tells of the transfer and of its own model.
+        row.ranks += times.broadcast_s > 0.0 ? 0 : 1;
+        row.longest.size_bytes = std::max(row.longest.size_bytes, times.size_bytes);
+        row.longest.read_s = std::max(row.longest.read_s, times.read_s);
+        row.longest.broadcast_s = std::max(row.longest.broadcast_s, times.broadcast_s);
+        row.longest.upload_s = std::max(row.longest.upload_s, times.upload_s);
+    }
+    auto list = nlohmann::json::array();
+    for (const auto& [key, row] : rows) {
+        list.push_back({{"model", key.first},
+                        {"way", mpi::to_string(key.second)},
+                        {"loads", row.ranks},
+                        {"bytes", row.longest.size_bytes},
+                        {"longest_read_s", row.longest.read_s},
+                        {"longest_broadcast_s", row.longest.broadcast_s},
+                        {"longest_upload_s", row.longest.upload_s}});
+    }
+    return list.dump();
+}
+
+}  // namespace memcap::app

@@ -1,0 +1,337 @@
+// Laying out rows, and the step over them.
+#include "memory/detail/bucket.hpp"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#include "memcap/base/contracts.hpp"
+#include "memcap/nn/head_loss.hpp"
+#include "memory/detail/device_update.hpp"
+
+namespace memcap::memory::detail {
+
+namespace {
+
+RateShape shape_of(Schedule schedule) {
+    switch (schedule) {
+        case Schedule::constant:
+            return RateShape::constant;
+        case Schedule::cosine:
+            return RateShape::cosine;
+        case Schedule::linear:
+            return RateShape::linear;
+    }
+    MEMCAP_EXPECT(false);
+}
+
+SlotRules rules_of(const SlotContent& content) {
+    const Protocol& protocol = *content.protocol;
+    const auto rows = static_cast<std::int32_t>(content.objective->scored.size());
+    // The least count whose share reaches the stop accuracy, as that comparison in double decides it.
+    auto solving =
+        static_cast<std::int32_t>(std::clamp(std::ceil(protocol.stop_accuracy * rows), 0.0, rows + 1.0));
+    while (solving > 0 && static_cast<double>(solving - 1) / rows >= protocol.stop_accuracy) --solving;
+    while (solving <= rows && static_cast<double>(solving) / rows < protocol.stop_accuracy) ++solving;
+    return {.learning_rate = protocol.learning_rate,
+            .beta1 = protocol.beta1,
+            .beta2 = protocol.beta2,
+            .weight_decay = protocol.weight_decay,
+            .epsilon = protocol.epsilon,
+            .shape = shape_of(protocol.schedule),
+            .warmup_steps = protocol.warmup_steps,
+            .max_steps = protocol.max_steps,
+            .patience = protocol.patience,
+            .memory_vectors = content.objective->memory_vectors,
+            .first_input = 0,
+            .first_row = 0,
+            .rows = rows,
+            .solving_rows = solving};
+}
+
+/// Values as bytes on the device.
+template <class Value>
+at::Tensor to_device(const std::vector<Value>& values, at::Device device) {
+    static_assert(std::is_trivially_copyable_v<Value>);
+    at::Tensor bytes = at::empty({static_cast<std::int64_t>(values.size() * sizeof(Value))}, at::kByte);
+    std::memcpy(bytes.mutable_data_ptr<std::uint8_t>(), values.data(), values.size() * sizeof(Value));
+    return bytes.to(device);
+}
+
+template <class Value>
+void to_host(const at::Tensor& bytes, std::vector<Value>& values) {
+    const at::Tensor here = bytes.to(at::kCPU);
+    std::memcpy(static_cast<void*>(values.data()), here.const_data_ptr<std::uint8_t>(),
+                values.size() * sizeof(Value));
+}
+
+template <class Value>
+Value* as(const at::Tensor& bytes) {
+    return reinterpret_cast<Value*>(bytes.mutable_data_ptr<std::uint8_t>());
+}
+
+at::Tensor indices(const std::vector<std::int64_t>& values, at::Device device) {
+    return at::tensor(values, at::kLong).to(device);
+}
+
+/// The first `slots` and `memory_vectors` of what was there, zeros around it.
+at::Tensor grown(const at::Tensor& was_BKE, std::int64_t slots, std::int64_t memory_vectors,
+                 std::int64_t width, at::Device device) {
+    at::Tensor all = at::zeros({slots, memory_vectors, width}, at::TensorOptions(at::kFloat).device(device));
+    if (was_BKE.defined()) all.narrow(0, 0, was_BKE.size(0)).narrow(1, 0, was_BKE.size(1)).copy_(was_BKE);
+    return all;
+}
+
+/// Values into the buffer where it lies, or a new buffer if it had another size.
+void put(at::Tensor& buffer, const at::Tensor& values) {
+    if (buffer.defined() && buffer.sizes() == values.sizes()) {
+        buffer.copy_(values);
+    } else {
+        buffer = values;
+    }
+}
+
+}  // namespace
+
+Bucket::Bucket(const models::CausalLM& model, BucketShape shape, std::int32_t curve_points)
+    : model_(model), shape_(shape), curve_points_(curve_points), graph_(model.device()) {
+    MEMCAP_EXPECT(curve_points >= 1 && (shape.positions == 0 || shape.slots >= 1));
+    if (shape.positions > 0) reserve(static_cast<std::size_t>(shape.slots), shape.memory_vectors);
+}
+
+/// Room for so many slots of so many vectors; what is there stays.
+void Bucket::reserve(std::size_t slots, std::int64_t memory_vectors) {
+    const std::int64_t had_slots = memory_BKE_.defined() ? memory_BKE_.size(0) : 0;
+    const std::int64_t had_vectors = memory_BKE_.defined() ? memory_BKE_.size(1) : 0;
+    const auto wanted_slots = static_cast<std::int64_t>(slots);
+    if (wanted_slots <= had_slots && memory_vectors <= had_vectors) return;
+    MEMCAP_EXPECT(shape_.positions == 0 || had_slots == 0 || wanted_slots <= had_slots);
+    const std::int64_t all_slots =
+        wanted_slots <= had_slots ? had_slots : std::max(wanted_slots, 2 * had_slots);
+    const std::int64_t all_vectors = std::max(memory_vectors, had_vectors);
+    if (device_progress_.defined()) look();
+    for (at::Tensor* tensor : {&memory_BKE_, &first_moment_BKE_, &second_moment_BKE_, &best_memory_BKE_})
+        *tensor = grown(*tensor, all_slots, all_vectors, model_.description().memory_width, model_.device());
+    const auto count = static_cast<std::size_t>(all_slots);
+    contents_.resize(count);
+    rules_.resize(count);
+    progress_.resize(count);
+    curve_.resize(count * static_cast<std::size_t>(curve_points_));
+    device_rules_ = to_device(rules_, model_.device());
+    device_progress_ = to_device(progress_, model_.device());
+    device_curve_ = to_device(curve_, model_.device());
+    laid_out_ = false;
+}
+
+std::int32_t Bucket::trials() const {
+    return static_cast<std::int32_t>(std::count_if(contents_.begin(), contents_.end(),
+                                                   [](const auto& content) { return content.has_value(); }));
+}
+
+std::int64_t Bucket::rows_of(const Content& content) const {
+    return shape_.positions > 0 ? shape_.positions : content.positions;
+}
+
+std::int64_t Bucket::rows() const {
+    std::int64_t rows = 0;
+    for (const auto& content : contents_) rows += content ? rows_of(*content) : 0;
+    return rows;
+}
+
+std::int32_t Bucket::enter(const SlotContent& content) {
+    MEMCAP_EXPECT(!is_full());
+    const auto free = std::find_if(contents_.begin(), contents_.end(),
+                                   [](const auto& place) { return !place.has_value(); });
+    const auto slot = static_cast<std::int32_t>(free - contents_.begin());
+    reserve(index(slot) + 1, content.objective->memory_vectors);
+    const Objective& objective = *content.objective;
+    MEMCAP_EXPECT(shape_.positions == 0 || (objective.positions() <= shape_.positions &&
+                                            objective.memory_vectors == shape_.memory_vectors));
+    contents_[index(slot)] =
+        Content{.memory_vectors = objective.memory_vectors,
+                .positions = objective.positions(),
+                .tokens_TE = model_.embed(
+                    indices({objective.input_tokens.begin(), objective.input_tokens.end()}, model_.device())),
+                .scored = objective.scored};
+    rules_[index(slot)] = rules_of(content);
+    write(memory_BKE_, slot, content.vectors->memory);
+    write(first_moment_BKE_, slot, content.vectors->first_moment);
+    write(second_moment_BKE_, slot, content.vectors->second_moment);
+    write(best_memory_BKE_, slot, content.vectors->best_memory);
+    progress_[index(slot)] = content.progress;
+    progress_[index(slot)].phase = SlotPhase::running;
+    device_progress_.narrow(0, slot * static_cast<std::int64_t>(sizeof(SlotProgress)), sizeof(SlotProgress))
+        .copy_(to_device(std::vector{progress_[index(slot)]}, at::kCPU));
+    laid_out_ = false;
+    return slot;
+}
+
+void Bucket::leave(std::int32_t slot) {
+    contents_[index(slot)].reset();
+    rules_[index(slot)] = {};
+    progress_[index(slot)] = {};
+    device_progress_.narrow(0, slot * static_cast<std::int64_t>(sizeof(SlotProgress)), sizeof(SlotProgress))
+        .copy_(to_device(std::vector{SlotProgress{}}, at::kCPU));
+    laid_out_ = false;
+}
+
+void Bucket::write(at::Tensor& all_BKE, std::int32_t slot, const std::vector<float>& values) {
+    at::Tensor own_KE = all_BKE[slot];
+    own_KE.zero_();
+    if (values.empty()) return;
+    const std::int64_t width = own_KE.size(1);
+    MEMCAP_EXPECT(static_cast<std::int64_t>(values.size()) == contents_[index(slot)]->memory_vectors * width);
+    own_KE.narrow(0, 0, contents_[index(slot)]->memory_vectors)
+        .copy_(at::tensor(values, at::kFloat).reshape({-1, width}));
+}
+
+std::vector<float> Bucket::read(const at::Tensor& all_BKE, std::int32_t slot) const {
+    const at::Tensor own =
+        all_BKE[slot].narrow(0, 0, contents_[index(slot)]->memory_vectors).to(at::kCPU).contiguous();
+    const float* first = own.const_data_ptr<float>();
+    return {first, first + own.numel()};
+}
+
+SlotVectors Bucket::vectors(std::int32_t slot) const {
+    return {read(memory_BKE_, slot), read(first_moment_BKE_, slot), read(second_moment_BKE_, slot),
+            read(best_memory_BKE_, slot)};
+}
+
+std::vector<float> Bucket::best_memory(std::int32_t slot) const {
+    return read(best_memory_BKE_, slot);
+}
+
+const CurvePoint& Bucket::point(std::int32_t slot, std::int32_t number) const {
+    return curve_[index(slot) * static_cast<std::size_t>(curve_points_) +
+                  static_cast<std::size_t>((number - 1) % curve_points_)];
+}
+
+void Bucket::look() {
+    to_host(device_progress_, progress_);
+    to_host(device_curve_, curve_);
+}
+
+/// Puts the trials' rows one after the other. With a fixed shape every slot has its rows, occupied or not.
+void Bucket::lay_out() {
+    const std::int64_t width = model_.description().memory_width;
+    const std::int64_t memory_vectors = memory_BKE_.size(1);
+    std::vector<std::int64_t> lengths;
+    std::vector<std::int64_t> input_rows;
+    std::vector<std::int64_t> memory_rows;
+    std::vector<std::int64_t> scored_rows;
+    std::vector<std::int64_t> targets;
+    std::vector<float> weights;
+    std::int64_t row = 0;
+    for (std::size_t slot = 0; slot < contents_.size(); ++slot) {
+        const auto& content = contents_[slot];
+        if (!content && shape_.positions == 0) continue;
+        lengths.push_back(content ? rows_of(*content) : shape_.positions);
+        const std::int64_t first = row;
+        row += lengths.back();
+        const auto first_scored = static_cast<std::int32_t>(scored_rows.size());
+        for (std::int64_t k = 0; k < (content ? content->memory_vectors : shape_.memory_vectors); ++k) {
+            input_rows.push_back(first + k);
+            memory_rows.push_back(static_cast<std::int64_t>(slot) * memory_vectors + k);
+        }
+        if (content) {
+            for (const auto& scored : content->scored) {
+                scored_rows.push_back(first + scored.position);
+                targets.push_back(scored.target);
+                weights.push_back(1.0F / static_cast<float>(content->scored.size()));
+            }
+            rules_[slot].first_input = first;
+            rules_[slot].first_row = first_scored;
+        }
+        // A fixed shape scores as many rows of each slot as it has.
+        while (shape_.positions > 0 &&
+               static_cast<std::int64_t>(scored_rows.size()) < first_scored + shape_.positions) {
+            scored_rows.push_back(first);
+            targets.push_back(0);
+            weights.push_back(0.0F);
+        }
+    }
+    const at::Device device = model_.device();
+    // Those of a fixed shape never change, and a recorded step reads their tables where they lie.
+    if (shape_.positions == 0 || segments_.count() == 0) segments_ = nn::Segments(lengths, device);
+    at::Tensor input_RE = at::zeros({row, width}, at::TensorOptions(at::kFloat).device(device));
+    std::int64_t at_segment = 0;
+    for (const auto& content : contents_) {
+        if (!content && shape_.positions == 0) continue;
+        const std::int64_t first = segments_.first(at_segment++);
+        if (!content) continue;
+        input_RE.narrow(0, first + content->memory_vectors, content->tokens_TE.size(0))
+            .copy_(content->tokens_TE);
+    }
+    put(input_RE_, input_RE);
+    put(input_row_, indices(input_rows, device));
+    put(memory_row_, indices(memory_rows, device));
+    put(scored_row_S_, indices(scored_rows, device));
+    put(target_S_, indices(targets, device));
+    put(weight_S_, at::tensor(weights, at::kFloat).to(device));
+    put(device_rules_, to_device(rules_, device));
+    laid_out_ = true;
+}
+
+void Bucket::evaluate() {
+    if (!laid_out_) lay_out();
+    if (shape_.positions == 0 || !graph_.on_device()) {
+        step();
+        return;
+    }
+    if (!graph_.captured()) record();
+    graph_.replay();
+}
+
+/// A recording is preceded by runs of the step that must not count: with every slot empty they change nothing.
+void Bucket::record() {
+    static_assert(static_cast<std::int32_t>(SlotPhase::empty) == 0);
+    const at::Tensor progress = device_progress_.clone();
+    device_progress_.zero_();
+    try {
+        graph_.capture([this] { step(); });
+    } catch (...) {
+        device_progress_.copy_(progress);
+        throw;
+    }
+    device_progress_.copy_(progress);
+}
+
+/// Reads and writes the buffers where they lie, and nothing of the host that changes.
+void Bucket::step() {
+    const at::NoGradGuard no_gradients;
+    input_RE_.index_copy_(0, input_row_, memory_BKE_.flatten(0, 1).index_select(0, memory_row_));
+    const at::Tensor input_RE = input_RE_.detach();
+    at::Tensor hidden_RD;
+    {
+        const at::AutoGradMode with_gradients(true);
+        input_RE.requires_grad_(true);
+        hidden_RD = model_.hidden(input_RE, segments_);
+    }
+    const auto loss = nn::head_loss(model_.head(), hidden_RD.detach().index_select(0, scored_row_S_),
+                                    target_S_, weight_S_, nn::Gradient::compute);
+    // Added, not copied: the pads of a fixed shape all point at one row, with a gradient of zero.
+    at::Tensor gradient_RD = at::zeros_like(hidden_RD).index_add_(0, scored_row_S_, loss.gradient);
+    const auto gradients = torch::autograd::grad({hidden_RD}, {input_RE}, {gradient_RD});
+    const at::Tensor gradient_RE = gradients[0].contiguous();
+    update_slots_on(model_.device(),
+                    {.slots = slots(),
+                     .memory_stride = memory_BKE_.stride(0),
+                     .width = memory_BKE_.size(2),
+                     .rules = as<const SlotRules>(device_rules_),
+                     .progress = as<SlotProgress>(device_progress_),
+                     .curve = as<CurvePoint>(device_curve_),
+                     .curve_points = curve_points_,
+                     .nll_nats = loss.nll_nats.const_data_ptr<float>(),
+                     .correct = loss.correct.const_data_ptr<bool>(),
+                     .gradient = gradient_RE.const_data_ptr<float>(),
+                     .memory = memory_BKE_.mutable_data_ptr<float>(),
+                     .first_moment = first_moment_BKE_.mutable_data_ptr<float>(),
+                     .second_moment = second_moment_BKE_.mutable_data_ptr<float>(),
+                     .best_memory = best_memory_BKE_.mutable_data_ptr<float>()});
+}
+
+}  // namespace memcap::memory::detail
