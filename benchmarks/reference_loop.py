@@ -2,7 +2,7 @@
 
 This is the yardstick of benchmarks/README.md: the published protocol in the best plain form (text embedded once, no
 token fed or scored in vain, frozen weights, fused attention, fused AdamW), with the two host reads per step (loss and
-accuracy) on which its stop rule rests. Prints one JSON object.
+accuracy) on which its stop rule rests. Prints a line with a JSON object for each N and K that is asked for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def random_llama(arguments: argparse.Namespace) -> PreTrainedModel:
         num_attention_heads=arguments.heads,
         num_key_value_heads=arguments.heads,
         vocab_size=arguments.vocabulary,
-        max_position_embeddings=max(2048, arguments.length + arguments.memory_vectors),
+        max_position_embeddings=max(2048, max(arguments.length) + max(arguments.memory_vectors)),
         tie_word_embeddings=True,
     )
     return LlamaForCausalLM._from_config(config, attn_implementation=arguments.attention, dtype=torch.float32)
@@ -51,14 +51,14 @@ def load_model(arguments: argparse.Namespace) -> PreTrainedModel:
     return model.to(arguments.device).eval().requires_grad_(False)
 
 
-def text_tokens(arguments: argparse.Namespace, vocabulary: int) -> torch.Tensor:
+def text_tokens(arguments: argparse.Namespace, vocabulary: int, length: int) -> torch.Tensor:
     """N token ids [N]: those of a text file, or random ones."""
     if arguments.text is None:
-        return torch.randint(vocabulary, (arguments.length,), generator=torch.Generator().manual_seed(1))
+        return torch.randint(vocabulary, (length,), generator=torch.Generator().manual_seed(1))
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
-    ids = tokenizer(arguments.text.read_text(encoding="utf-8")).input_ids[: arguments.length]
-    if len(ids) < arguments.length:
-        raise SystemExit(f"{arguments.text} has {len(ids)} tokens only, --length asks for {arguments.length}")
+    ids = tokenizer(arguments.text.read_text(encoding="utf-8")).input_ids[:length]
+    if len(ids) < length:
+        raise SystemExit(f"{arguments.text} has {len(ids)} tokens only, --length asks for {length}")
     return torch.tensor(ids)
 
 
@@ -143,8 +143,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--text", type=Path, help="text file, for the model's own tokenizer (default: random tokens)"
     )
-    parser.add_argument("--length", type=int, default=64, help="N, tokens of the text")
-    parser.add_argument("--memory-vectors", type=int, default=1, help="K")
+    parser.add_argument("--length", type=int, nargs="+", default=[64], help="N, tokens of the text")
+    parser.add_argument("--memory-vectors", type=int, nargs="+", default=[1], help="K")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--warmup", type=int, default=50, help="steps before the clock starts")
     parser.add_argument("--threads", type=int, default=1)
@@ -161,18 +161,15 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
-    arguments = parse_arguments()
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(arguments.threads)
-    model = load_model(arguments)
-    tokens = text_tokens(arguments, model.config.vocab_size)
-    trial = Trial(model, tokens, arguments.memory_vectors, arguments.precision == "bfloat16")
+def measure(model: PreTrainedModel, length: int, memory_vectors: int, arguments: argparse.Namespace) -> dict:
+    tokens = text_tokens(arguments, model.config.vocab_size, length)
+    trial = Trial(model, tokens, memory_vectors, arguments.precision == "bfloat16")
     rates, per_cpu_s = timed_blocks(trial, arguments.steps, arguments.warmup)
     rate = statistics.median(rates)
-    flops = flops_per_step(model.config, arguments.length, arguments.memory_vectors)
-    result = {
+    flops = flops_per_step(model.config, length, memory_vectors)
+    return {
+        "length": length,
+        "memory_vectors": memory_vectors,
         "steps_per_s": rate,
         "steps_per_s_slowest": min(rates),
         "steps_per_s_fastest": max(rates),
@@ -181,8 +178,6 @@ def main() -> None:
         "flops_per_s": flops and flops * rate,
         "threads": arguments.threads,
         "cores": os.cpu_count(),
-        "length": arguments.length,
-        "memory_vectors": arguments.memory_vectors,
         "attention": arguments.attention,
         "precision": arguments.precision,
         "device": arguments.device,
@@ -191,7 +186,17 @@ def main() -> None:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    print(json.dumps(result))
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(arguments.threads)
+    model = load_model(arguments)
+    for length in arguments.length:
+        for memory_vectors in arguments.memory_vectors:
+            print(json.dumps(measure(model, length, memory_vectors, arguments)), flush=True)
 
 
 if __name__ == "__main__":
