@@ -105,11 +105,9 @@ void report_heads(const memcap::nn::cuda::Kernels& kernels) {
     const auto layout = HeadLayout::stacked(32, 8, 64);
     const at::Tensor projected = randn({16 * 512, layout.width()}, at::kBFloat16);
     const at::Tensor angle = randn({512, 32});
-    report_kernel("heads of llama-3.2-1b, 16 slots of 512", static_cast<double>(projected.numel()) * 4,
-                  [&] {
-                      operations::device_heads(kernels, projected, {16, 512}, layout, angle, angle,
-                                               at::kBFloat16);
-                  });
+    report_kernel("heads of llama-3.2-1b, 16 slots of 512", static_cast<double>(projected.numel()) * 4, [&] {
+        operations::device_heads(kernels, projected, {16, 512}, layout, angle, angle, at::kBFloat16);
+    });
 }
 
 void report_scan(const memcap::nn::cuda::Kernels& kernels) {
@@ -125,9 +123,8 @@ void report_scan(const memcap::nn::cuda::Kernels& kernels) {
     report_kernel("its gradient", bytes * 5,
                   [&] { operations::device_scan_gradients(kernels, inputs, kSlots, decay, skip, inputs.x); });
     const at::Tensor taps = randn({4, 1536});
-    report_kernel("convolution of mamba-130m, 32 slots of 128", bytes * 2, [&] {
-        operations::device_convolution(kernels, inputs.x, kSlots, taps, skip);
-    });
+    report_kernel("convolution of mamba-130m, 32 slots of 128", bytes * 2,
+                  [&] { operations::device_convolution(kernels, inputs.x, kSlots, taps, skip); });
 }
 
 }  // namespace

@@ -160,9 +160,8 @@ struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
                                  at::ScalarType type) {
         const at::Tensor projected = given.contiguous();
         const auto* kernels = detail::kernels_on(projected.device());
-        const auto heads =
-            detail::device_heads(*kernels, projected, detail::equal_slots(plan.segments), plan.layout,
-                                 plan.cosine, plan.sine, type);
+        const auto heads = detail::device_heads(*kernels, projected, detail::equal_slots(plan.segments),
+                                                plan.layout, plan.cosine, plan.sine, type);
         context->saved_data["plan"] = at::IValue::make_capsule(c10::make_intrusive<KeptPlan>(plan));
         context->saved_data["type"] = projected.scalar_type();
         return {heads.query, heads.key, heads.value};

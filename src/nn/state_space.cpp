@@ -75,9 +75,10 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
         const at::Tensor at_y = gradients[0].contiguous();
         const at::Tensor taps_kC = context->saved_data["taps"].toTensor();
         if (const auto* kernels = detail::kernels_on(at_y.device())) {
-            return {detail::device_convolution_gradient(*kernels, at_y, detail::equal_slots(segments), taps_kC),
-                    {},
-                    {}};
+            return {
+                detail::device_convolution_gradient(*kernels, at_y, detail::equal_slots(segments), taps_kC),
+                {},
+                {}};
         }
         return {convolved(kernels::cpu_kernels().convolution_backward, at_y, segments, taps_kC, {}), {}, {}};
     }

@@ -51,7 +51,7 @@ void update_on_device(const memory::detail::SlotUpdate& update) {
 int main(int argc, char** argv) {
     ::testing::InitGoogleTest(&argc, argv);
     memcap::nn::detail::DeviceRuntime runtime{.kernels = memcap::nn::cuda::kernels(),
-                                                .make_recorder = memcap::test::make_host_recorder};
+                                              .make_recorder = memcap::test::make_host_recorder};
     runtime.kernels.on_host = true;
     memcap::nn::detail::set_device_runtime(runtime);
     return RUN_ALL_TESTS();

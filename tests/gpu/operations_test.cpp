@@ -259,7 +259,7 @@ struct ConvolutionShape {
 
 TEST_F(DeviceOperations, ConvolutionStaysWithinItsSlots) {
     // One position, fewer positions than taps, channels that fill no block and no run.
-    const ConvolutionShape shapes[] = {{1, 1, 1, 1}, {3, 1, 8, 4},   {2, 3, 7, 4},
+    const ConvolutionShape shapes[] = {{1, 1, 1, 1},  {3, 1, 8, 4},    {2, 3, 7, 4},
                                        {2, 9, 64, 4}, {3, 12, 130, 2}, {2, 5, 1028, 6}};
     for (const auto& s : shapes) {
         const at::Tensor weight = at::randn({s.channels, s.taps});

@@ -286,7 +286,8 @@ void Bucket::evaluate() {
     graph_.replay();
 }
 
-/// A recording is preceded by runs of the step that must not count: with every slot empty they change nothing.
+/// A recording is preceded by runs of the step that must not count: with every slot empty they change
+/// nothing.
 void Bucket::record() {
     static_assert(static_cast<std::int32_t>(SlotPhase::empty) == 0);
     const at::Tensor progress = device_progress_.clone();
@@ -317,21 +318,20 @@ void Bucket::step() {
     at::Tensor gradient_RD = at::zeros_like(hidden_RD).index_add_(0, scored_row_S_, loss.gradient);
     const auto gradients = torch::autograd::grad({hidden_RD}, {input_RE}, {gradient_RD});
     const at::Tensor gradient_RE = gradients[0].contiguous();
-    update_slots_on(model_.device(),
-                    {.slots = slots(),
-                     .memory_stride = memory_BKE_.stride(0),
-                     .width = memory_BKE_.size(2),
-                     .rules = as<const SlotRules>(device_rules_),
-                     .progress = as<SlotProgress>(device_progress_),
-                     .curve = as<CurvePoint>(device_curve_),
-                     .curve_points = curve_points_,
-                     .nll_nats = loss.nll_nats.const_data_ptr<float>(),
-                     .correct = loss.correct.const_data_ptr<bool>(),
-                     .gradient = gradient_RE.const_data_ptr<float>(),
-                     .memory = memory_BKE_.mutable_data_ptr<float>(),
-                     .first_moment = first_moment_BKE_.mutable_data_ptr<float>(),
-                     .second_moment = second_moment_BKE_.mutable_data_ptr<float>(),
-                     .best_memory = best_memory_BKE_.mutable_data_ptr<float>()});
+    update_slots_on(model_.device(), {.slots = slots(),
+                                      .memory_stride = memory_BKE_.stride(0),
+                                      .width = memory_BKE_.size(2),
+                                      .rules = as<const SlotRules>(device_rules_),
+                                      .progress = as<SlotProgress>(device_progress_),
+                                      .curve = as<CurvePoint>(device_curve_),
+                                      .curve_points = curve_points_,
+                                      .nll_nats = loss.nll_nats.const_data_ptr<float>(),
+                                      .correct = loss.correct.const_data_ptr<bool>(),
+                                      .gradient = gradient_RE.const_data_ptr<float>(),
+                                      .memory = memory_BKE_.mutable_data_ptr<float>(),
+                                      .first_moment = first_moment_BKE_.mutable_data_ptr<float>(),
+                                      .second_moment = second_moment_BKE_.mutable_data_ptr<float>(),
+                                      .best_memory = best_memory_BKE_.mutable_data_ptr<float>()});
 }
 
 }  // namespace memcap::memory::detail

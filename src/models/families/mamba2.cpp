@@ -100,8 +100,7 @@ class Mamba2 final : public Decoder {
 
     at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
         at::Tensor x_RD = input_RE;
-        for (const Layer& layer : layers_)
-            x_RD = x_RD + mix(layer, normed(x_RD, layer.norm), segments);
+        for (const Layer& layer : layers_) x_RD = x_RD + mix(layer, normed(x_RD, layer.norm), segments);
         return normed(x_RD, final_norm_);
     }
 

@@ -41,10 +41,11 @@ Status convolve(const ConvolutionTask& task, Stream stream) {
     const bool vectors = in_vectors(task);
     const std::int64_t runs = ceil_div(task.channels, vectors ? kVectorElements : 1);
     const unsigned threads = threads_for(runs, kMostThreads);
-    return launch(vectors ? convolution_kernel<kVectorElements, kDirection> : convolution_kernel<1, kDirection>,
-                  dim3(static_cast<unsigned>(task.slots * task.positions),
-                       static_cast<unsigned>(ceil_div(runs, threads))),
-                  dim3(threads), stream, task);
+    return launch(
+        vectors ? convolution_kernel<kVectorElements, kDirection> : convolution_kernel<1, kDirection>,
+        dim3(static_cast<unsigned>(task.slots * task.positions),
+             static_cast<unsigned>(ceil_div(runs, threads))),
+        dim3(threads), stream, task);
 }
 
 }  // namespace

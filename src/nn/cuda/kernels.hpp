@@ -8,8 +8,8 @@
 
 struct CUstream_st;
 
-// Shapes: B slots of T positions each, one behind the other in B * T rows; H query heads, G key/value heads or groups, d head width, C channels, S
-// states.
+// Shapes: B slots of T positions each, one behind the other in B * T rows; H query heads, G key/value heads
+// or groups, d head width, C channels, S states.
 namespace memcap::nn::cuda {
 
 /// cudaStream_t under the name that it has without CUDA's headers.
@@ -118,8 +118,8 @@ struct HeadsTask {
 };
 
 /// Depthwise convolution within each slot: y[t] = bias + sum over j < k of weight[j] * x[t - k + 1 + j], or
-/// backwards the gradient of x from that of y (weight[j] meets y[t + k - 1 - j], bias null). x and y [B, T, C],
-/// contiguous.
+/// backwards the gradient of x from that of y (weight[j] meets y[t + k - 1 - j], bias null). x and y [B, T,
+/// C], contiguous.
 struct ConvolutionTask {
     std::int64_t slots = 0;
     std::int64_t positions = 0;

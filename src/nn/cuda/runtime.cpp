@@ -52,7 +52,8 @@ class GraphRecorder final : public StepRecorder {
             // Handles, workspaces and plans are made by the first runs; a recording could not make them.
             for (int i = 0; i < warm_ups; ++i) step();
             c10::cuda::device_synchronize();
-            // What these runs took is given back: the recording takes as much once more, and cannot ask for it.
+            // What these runs took is given back: the recording takes as much once more, and cannot ask for
+            // it.
             c10::cuda::CUDACachingAllocator::emptyCache();
             pool_ = shared_pool(device_);
             graph_.emplace();

@@ -252,7 +252,8 @@ at::Tensor device_scan(const cuda::Kernels& kernels, const ScanInputs& inputs, c
                        const at::Tensor& decay, const at::Tensor& skip) {
     const at::Tensor y = at::empty_like(inputs.x);
     launch(y.device(), "a selective scan", [&](cuda::Stream stream) {
-        return kernels.scan_forward(scan_task(inputs, slots, decay, skip), y.mutable_data_ptr<float>(), stream);
+        return kernels.scan_forward(scan_task(inputs, slots, decay, skip), y.mutable_data_ptr<float>(),
+                                    stream);
     });
     return y;
 }
