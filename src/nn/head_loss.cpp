@@ -26,9 +26,8 @@ std::int64_t chunk_rows(std::int64_t vocabulary) {
 /// The same on a GPU, where many rows keep the products at their best speed: half a gigabyte of bfloat16
 /// logits.
 std::int64_t device_chunk_rows(std::int64_t vocabulary) {
-    constexpr std::int64_t kMostLogits = 268'435'456;
     constexpr std::int64_t kMostRows = 8'192;
-    return std::clamp<std::int64_t>(kMostLogits / vocabulary, 1, kMostRows);
+    return std::clamp<std::int64_t>(kMostDeviceLogits / vocabulary, 1, kMostRows);
 }
 
 /// Rows that are worth a thread of their own.

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+
 #include "memcap/nn/linear.hpp"
 
 namespace memcap::nn {
@@ -24,6 +26,9 @@ struct HeadLoss {
     at::Tensor gradient;  ///< [R, D] of the type of hidden: d(sum of weight * nll) / d(hidden); undefined
                           ///< unless asked for
 };
+
+/// Logits that head_loss() has at once on a GPU at most; on a CPU they are too few to count.
+inline constexpr std::int64_t kMostDeviceLogits = 268'435'456;
 
 enum class Gradient : bool { omit, compute };
 
