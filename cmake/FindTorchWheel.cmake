@@ -1,6 +1,7 @@
 # Finds libtorch inside the PyPI wheel of .venv/torch and offers it as torch::wheel.
 # The wheel's own CMake package demands a CUDA toolkit, so its libraries are linked directly; libtorch.so is
-# left out because it drags in libtorch_cuda.
+# left out because it drags in libtorch_cuda; where there is CUDA, torch::cuda adds that for those executables that
+# want it.
 set(TORCH_ENVIRONMENT ${CMAKE_SOURCE_DIR}/.venv/torch CACHE PATH "Python environment that holds the torch wheel")
 file(GLOB TorchWheel_SITE ${TORCH_ENVIRONMENT}/lib/python3*/site-packages)
 set(TorchWheel_ROOT ${TorchWheel_SITE}/torch)
@@ -32,10 +33,10 @@ if(TorchWheel_FOUND AND NOT TARGET torch::wheel)
   if(MEMCAP_HAS_CUDA)
     find_library(TorchWheel_CUDA torch_cuda PATHS ${TorchWheel_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
     find_library(TorchWheel_C10_CUDA c10_cuda PATHS ${TorchWheel_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
-    # Nothing refers to libtorch_cuda by name: its kernels register themselves when it is loaded.
-    target_link_options(torch::wheel INTERFACE
+    add_library(torch::cuda INTERFACE IMPORTED)
+    # Nothing need refer to libtorch_cuda by name: its kernels register themselves when it is loaded.
+    target_link_options(torch::cuda INTERFACE
       "LINKER:--no-as-needed,${TorchWheel_CUDA},--as-needed")
-    target_link_libraries(torch::wheel INTERFACE ${TorchWheel_C10_CUDA} CUDA::cudart)
-    target_compile_definitions(torch::wheel INTERFACE MEMCAP_HAS_CUDA=1)
+    target_link_libraries(torch::cuda INTERFACE torch::wheel ${TorchWheel_C10_CUDA} CUDA::cudart)
   endif()
 endif()

@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "memcap/base/errors.hpp"
+#include "memcap/nn/cuda.hpp"
 
 namespace memcap::app {
 
@@ -80,15 +81,16 @@ at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
         throw DeviceError(
             {.what = "the device is to be cuda, but there is no GPU to run on",
              .where = {},
-             .why = at::hasCUDA() ? "the driver shows no device" : "this memcap was built without CUDA",
-             .advice = "Set the device to cpu, or build with MEMCAP_CUDA=ON on a machine with a GPU"});
+             .why = at::hasCUDA() ? "the driver shows no device" : "this program was linked without CUDA",
+             .advice = "Set the device to cpu, or use memcap-cuda (MEMCAP_CUDA=ON builds it) on a machine "
+                       "with a GPU"});
     }
     if (kind == DeviceKind::cpu || gpus == 0) return at::kCPU;
     return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % gpus)};
 }
 
 std::string device_name(at::Device device, std::int32_t threads) {
-    return device.is_cpu() ? cpu_device(threads) : device.str();
+    return device.is_cpu() ? cpu_device(threads) : nn::cuda_device_name(device);
 }
 
 std::string device_kind_name(at::Device device, std::int32_t threads) {

@@ -16,6 +16,7 @@
 #include "app/trial_executor.hpp"
 #include "memcap/hub/safetensors.hpp"
 #include "memcap/models/registry.hpp"
+#include "memcap/nn/head_loss.hpp"
 #include "memcap/plan/cost.hpp"
 #include "memcap/plan/speed.hpp"
 
@@ -139,6 +140,7 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     if (!weights_are_here && stored.empty()) {
         return {.name = AssumedDevice::kName,
                 .machine = {.device_bytes = AssumedDevice::kBytes,
+                            .head_logits = nn::kMostDeviceLogits,
                             .speed = AssumedDevice::speed,
                             .slots = run.slots.value_or(0)}};
     }
@@ -151,8 +153,9 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     };
     return {.name = kind,
             .machine = {.device_bytes = device_memory_bytes(device),
+                        .head_logits = device.is_cpu() ? 0 : nn::kMostDeviceLogits,
                         .speed = speed,
-                        .slots = run.slots.value_or(kMostSlots)}};
+                        .slots = run.slots.value_or(most_slots(device))}};
 }
 
 }  // namespace memcap::app

@@ -10,10 +10,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/device_speed.hpp"
+#include "app/preparation.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/base/log.hpp"
 #include "memcap/memory/row_budget.hpp"
+#include "memcap/nn/head_loss.hpp"
 #include "memcap/plan/codec.hpp"
+#include "memcap/plan/cost.hpp"
 
 namespace memcap::app {
 
@@ -44,19 +48,47 @@ void keep_freed_memory() {
 
 }  // namespace
 
-memory::SlotsOptions slots_options(const WorkerSetup& setup) {
-    return {.slots = setup.slots.value_or(kMostSlots),
-            .position_budget = setup.slots ? 0 : kPositionBudget,
+namespace {
+
+/// Rows of a step (positions of all slots) before anything was measured: enough for efficient matrix
+/// products, on a CPU few enough to stay in its caches.
+std::int64_t first_budget(at::Device device) {
+    return device.is_cpu() ? 1'024 : 8'192;
+}
+
+/// The same for a model at hand: no more than a GPU has memory for.
+std::int64_t first_budget(const models::CausalLM& model, std::int32_t positions) {
+    const at::Device device = model.device();
+    const std::int64_t budget = first_budget(device);
+    if (device.is_cpu()) return budget;
+    plan::Trial trial;
+    trial.memory_vectors = 1;
+    trial.text.resize(static_cast<std::size_t>(positions));
+    const std::int64_t slots = plan::slots_that_fit(
+        free_memory_bytes(device), plan::head_bytes(nn::kMostDeviceLogits, Precision::float32),
+        plan::slot_bytes(facts_of(model.description()), trial));
+    return std::clamp<std::int64_t>(slots * positions, positions, std::max<std::int64_t>(budget, positions));
+}
+
+}  // namespace
+
+std::int32_t most_slots(at::Device device) {
+    return device.is_cpu() ? 128 : 1'024;
+}
+
+memory::SlotsOptions slots_options(const WorkerSetup& setup, at::Device device) {
+    return {.slots = setup.slots.value_or(most_slots(device)),
+            .position_budget = setup.slots ? 0 : first_budget(device),
             .keep_vectors = setup.keep_vectors,
             .curve_every = setup.curve_every};
 }
 
 memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const models::CausalLM& model,
                                             std::int32_t positions) {
-    memory::SlotsOptions options = slots_options(setup);
+    memory::SlotsOptions options = slots_options(setup, model.device());
     if (setup.slots) return options;
     const double start_s = monotonic_s();
-    options.position_budget = memory::fastest_rows(model, positions, kPositionBudget);
+    options.position_budget = memory::fastest_rows(model, positions, first_budget(model, positions));
     log::info(fmt::format("{} rows a step are fastest, found in {:.2f} s", options.position_budget,
                           monotonic_s() - start_s));
     return options;
@@ -114,7 +146,7 @@ std::size_t TrialExecutor::wanted() const {
 }
 
 memory::SlotsOptions TrialExecutor::options_of_loaded() const {
-    auto options = slots_options(setup_);
+    auto options = slots_options(setup_, place_.device);
     if (const auto found = budgets_.find({model_index_, precision_}); found != budgets_.end())
         options.position_budget = found->second;
     return options;

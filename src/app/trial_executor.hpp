@@ -28,14 +28,11 @@ struct ExecutorPlace {
     mpi::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
 };
 
-/// Rows of a step (positions of all slots) before anything was measured: enough for efficient matrix
-/// products, few enough to stay in a CPU's caches.
-inline constexpr std::int64_t kPositionBudget = 1024;
-/// Most trials side by side when the experiment does not say.
-inline constexpr std::int32_t kMostSlots = 128;
+/// Most trials side by side on a device when the experiment does not say.
+std::int32_t most_slots(at::Device device);
 
-/// Engine options for a setup, as run and plan use them.
-memory::SlotsOptions slots_options(const WorkerSetup& setup);
+/// Engine options for a setup on a device before anything was measured, as run and plan use them.
+memory::SlotsOptions slots_options(const WorkerSetup& setup, at::Device device);
 /// The same with the rows of a step that a short measurement finds fastest for trials of so many positions,
 /// where the experiment leaves the slots to memcap.
 memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const models::CausalLM& model,

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "nn/detail/device_operations.hpp"
+#include "nn/detail/device_runtime.hpp"
 #include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
@@ -38,6 +40,11 @@ struct ActivationFunction : torch::autograd::Function<ActivationFunction> {
     static at::Tensor forward(AutogradContext* context, const at::Tensor& given, Activation kind, Gate gate) {
         const at::Tensor x = given.contiguous();
         const bool gated = gate == Gate::present;
+        context->save_for_backward({x});
+        context->saved_data["kind"] = static_cast<std::int64_t>(kind);
+        context->saved_data["gated"] = gated;
+        if (const auto* kernels = detail::kernels_on(x.device()))
+            return detail::device_activation(*kernels, x, kind, gated);
         std::vector<std::int64_t> shape = x.sizes().vec();
         if (gated) shape.back() /= 2;
         const at::Tensor y = at::empty(shape, x.options());
@@ -51,20 +58,21 @@ struct ActivationFunction : torch::autograd::Function<ActivationFunction> {
                    .gradient = nullptr,
                    .result = y.mutable_data_ptr<float>()},
                   x.size(-1), 0, width);
-        context->save_for_backward({x});
-        context->saved_data["kind"] = static_cast<std::int64_t>(kind);
-        context->saved_data["gated"] = gated;
         return y;
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
         const at::Tensor x = context->get_saved_variables()[0];
         const at::Tensor gradient = gradients[0].contiguous();
+        const auto kind = static_cast<Activation>(context->saved_data["kind"].toInt());
+        const bool gated = context->saved_data["gated"].toBool();
+        if (const auto* kernels = detail::kernels_on(x.device()))
+            return {detail::device_activation_gradient(*kernels, x, gradient, kind, gated), {}, {}};
         const at::Tensor gradient_x = at::empty_like(x);
         const std::int64_t width = gradient.size(-1);
         over_rows(kernels::cpu_kernels().activation_backward,
-                  {.kind = static_cast<Activation>(context->saved_data["kind"].toInt()),
-                   .gated = context->saved_data["gated"].toBool(),
+                  {.kind = kind,
+                   .gated = gated,
                    .rows = gradient.numel() / width,
                    .width = width,
                    .x = x.const_data_ptr<float>(),

@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "memcap/base/contracts.hpp"
+#include "nn/detail/device_operations.hpp"
+#include "nn/detail/device_runtime.hpp"
 #include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
@@ -151,8 +153,63 @@ at::Tensor capped_attention(const at::Tensor& q, const at::Tensor& k, const at::
     return at::matmul(mode.factor(shares), for_queries(v));
 }
 
-/// Attention whose products have other factors than float32, or another device than a CPU: slots of unequal
-/// length are filled up with pads at their end, which the causal order hides.
+/// Splits the rows of projections into the heads of libtorch's operation, rotated and in the type of the
+/// products.
+struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
+    static variable_list forward(AutogradContext* context, const at::Tensor& given, const HeadsPlan& plan,
+                                 at::ScalarType type) {
+        const at::Tensor projected = given.contiguous();
+        const auto* kernels = detail::kernels_on(projected.device());
+        const auto heads = detail::device_heads(*kernels, projected, detail::equal_slots(plan.segments),
+                                                plan.layout, plan.cosine, plan.sine, type);
+        context->saved_data["plan"] = at::IValue::make_capsule(c10::make_intrusive<KeptPlan>(plan));
+        context->saved_data["type"] = projected.scalar_type();
+        return {heads.query, heads.key, heads.value};
+    }
+
+    static variable_list backward(AutogradContext* context, variable_list gradients) {
+        const auto kept = context->saved_data["plan"].toCapsule();
+        const HeadsPlan& plan = static_cast<const KeptPlan&>(*kept).plan;
+        const auto* kernels = detail::kernels_on(gradients[0].device());
+        return {
+            detail::device_heads_gradient(*kernels, {gradients[0], gradients[1], gradients[2]}, plan.layout,
+                                          plan.cosine, plan.sine, context->saved_data["type"].toScalarType()),
+            {},
+            {}};
+    }
+};
+
+/// libtorch's operation: q [B, H, T, d], k and v [B, G, T, d] -> [B, H, T, d].
+at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           const AttentionOptions& options, const ProductMode& mode) {
+    if (options.soft_cap > 0) return capped_attention(q, k, v, options, mode);
+    const std::int64_t positions = q.size(2);
+    const std::int64_t shared_by = q.size(1) / k.size(1);
+    const bool windowed = options.window > 0 && options.window < positions;
+    const auto mask = windowed ? std::optional(visible(positions, options.window, q.device())) : std::nullopt;
+    // On a GPU only the form for half precision without a mask shares keys; the others would fall back to
+    // whole matrices of scores.
+    const bool repeats = shared_by > 1 && q.is_cuda() && (windowed || q.scalar_type() == at::kFloat);
+    const auto repeated = [&](const at::Tensor& x) {
+        return repeats ? x.repeat_interleave(shared_by, 1) : x;
+    };
+    return at::scaled_dot_product_attention(q, repeated(k), repeated(v), mask, /*dropout_p=*/0.0,
+                                            /*is_causal=*/!windowed, options.scale,
+                                            /*enable_gqa=*/shared_by > 1 && !repeats);
+}
+
+/// Attention on a GPU.
+at::Tensor device_attention(const at::Tensor& projected, const HeadsPlan& plan, const ProductMode& mode) {
+    const auto heads = HeadsFunction::apply(projected, plan, mode.multiplied);
+    return fused_attention(heads[0], heads[1], heads[2], plan.options, mode)
+        .transpose(1, 2)
+        .flatten(2)
+        .flatten(0, 1)
+        .to(mode.carried);
+}
+
+/// Attention on a CPU whose products have other factors than float32: slots of unequal length are filled up
+/// with pads at their end, which the causal order hides.
 class LibraryAttention {
   public:
     LibraryAttention(const Segments& segments, const HeadLayout& layout)
@@ -172,18 +229,7 @@ class LibraryAttention {
             rotated(heads(projected_BTP, layout_.key_first, layout_.key_stride, layout_.key_heads)));
         const at::Tensor v =
             heads_first(heads(projected_BTP, layout_.value_first, layout_.key_stride, layout_.key_heads));
-        at::Tensor mixed;
-        if (options.soft_cap > 0) {
-            mixed = capped_attention(q, k, v, options, mode);
-        } else {
-            const bool windowed = options.window > 0 && options.window < segments_.longest();
-            const auto mask =
-                windowed ? std::optional(visible(segments_.longest(), options.window, projected.device()))
-                         : std::nullopt;
-            mixed = at::scaled_dot_product_attention(q, k, v, mask, /*dropout_p=*/0.0,
-                                                     /*is_causal=*/!windowed, options.scale,
-                                                     /*enable_gqa=*/layout_.query_heads != layout_.key_heads);
-        }
+        const at::Tensor mixed = fused_attention(q, k, v, options, mode);
         return in_rows(mixed.transpose(1, 2).flatten(2).to(at::kFloat));
     }
 
@@ -245,10 +291,12 @@ at::Tensor causal_attention(const at::Tensor& projected, const Segments& segment
                             const ProductMode& mode) {
     MEMCAP_EXPECT(projected.dim() == 2 && projected.size(0) == segments.rows() &&
                   projected.size(1) == layout.width());
-    if (!projected.is_cpu() || mode.rounded != at::kFloat)
+    const bool on_device = detail::kernels_on(projected.device()) != nullptr;
+    if (!on_device && mode.rounded != at::kFloat)
         return LibraryAttention(segments, layout)(projected, rotary, options, mode);
     HeadsPlan plan{.layout = layout, .segments = segments, .options = options, .cosine = {}, .sine = {}};
     if (rotary != nullptr) std::tie(plan.cosine, plan.sine) = rotary->tables(segments.longest());
+    if (on_device) return device_attention(projected, plan, mode);
     return AttentionFunction::apply(projected, plan);
 }
 

@@ -39,6 +39,7 @@ Linear::Linear(std::vector<at::Tensor> parts, at::Tensor bias, ProductMode mode)
         rows_ += part.size(0);
     }
     MEMCAP_EXPECT(!bias_.defined() || bias_.size(0) == rows_);
+    if (bias_.defined() && !bias_.is_cpu()) device_bias_ = bias_.to(mode_.multiplied);
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
@@ -57,16 +58,16 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
         const bool adds_bias = mode_.multiplied == at::kFloat;
         y = detail::cpu_product(factor, parts_.front(), adds_bias ? bias_ : at::Tensor());
         if (adds_bias) return y;
-        y = y.to(at::kFloat);
+        y = y.to(mode_.carried);
     } else if (parts_.size() == 1) {
-        y = at::matmul(factor, parts_.front().t()).to(at::kFloat);
+        return at::linear(factor, parts_.front(), device_bias_).to(mode_.carried);
     } else {
         const at::Tensor rows = factor.flatten(0, -2);
-        y = at::empty({rows.size(0), rows_}, x.options());
+        y = at::empty({rows.size(0), rows_}, x.options().dtype(mode_.carried));
         std::int64_t first = 0;
         for (const auto& part : parts_) {
             at::Tensor columns = y.narrow(1, first, part.size(0));
-            if (mode_.multiplied == at::kFloat) {
+            if (mode_.multiplied == mode_.carried) {
                 at::mm_out(columns, rows, part.t());
             } else {
                 columns.copy_(at::mm(rows, part.t()));
@@ -84,16 +85,16 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
 at::Tensor Linear::transposed(const at::Tensor& x) const {
     const at::Tensor factor = mode_.factor(x);
     if (parts_.size() == 1 && x.is_cpu())
-        return detail::cpu_product(factor, parts_.front().t(), {}).to(at::kFloat);
-    if (parts_.size() == 1) return at::matmul(factor, parts_.front()).to(at::kFloat);
+        return detail::cpu_product(factor, parts_.front().t(), {}).to(mode_.carried);
+    if (parts_.size() == 1) return at::matmul(factor, parts_.front()).to(mode_.carried);
     at::Tensor sum;
     std::int64_t first = 0;
     const at::Tensor rows = factor.flatten(0, -2);
     for (const auto& part : parts_) {
         const at::Tensor columns = rows.narrow(1, first, part.size(0));
         if (!sum.defined()) {
-            sum = at::mm(columns, part).to(at::kFloat);
-        } else if (mode_.multiplied == at::kFloat) {
+            sum = at::mm(columns, part).to(mode_.carried);
+        } else if (mode_.multiplied == mode_.carried) {
             sum.addmm_(columns, part);
         } else {
             sum.add_(at::mm(columns, part));

@@ -9,6 +9,8 @@
 #include <optional>
 
 #include "memcap/base/contracts.hpp"
+#include "nn/detail/device_operations.hpp"
+#include "nn/detail/device_runtime.hpp"
 #include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
@@ -45,9 +47,16 @@ struct Scales {
 struct NormFunction : torch::autograd::Function<NormFunction> {
     static variable_list forward(AutogradContext* context, const at::Tensor& given,
                                  const std::optional<at::Tensor>& given_added, const Scales& scales,
-                                 double epsilon, Centre centre) {
+                                 double epsilon, Centre centre, at::ScalarType result) {
         const at::Tensor x = given.contiguous();
         const at::Tensor added = given_added ? given_added->contiguous() : at::Tensor();
+        context->saved_data["weight"] = scales.weight;
+        if (const auto* kernels = detail::kernels_on(x.device())) {
+            const auto norm = detail::device_norm(*kernels, x, added, scales.weight, scales.bias, epsilon,
+                                                  centre == Centre::remove, result);
+            return keep(context, norm, x, added);
+        }
+        MEMCAP_EXPECT(result == at::kFloat);
         const std::int64_t width = x.size(-1);
         const std::int64_t rows = x.numel() / width;
         const at::Tensor sum = added.defined() ? at::empty_like(x) : at::Tensor();
@@ -71,11 +80,32 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
                  .mean = mean.defined() ? mean.mutable_data_ptr<float>() + first : nullptr,
                  .inverse = inverse.mutable_data_ptr<float>() + first});
         });
+        return keep(context, {.y = y, .sum = sum, .mean = mean, .inverse = inverse}, x, added);
+    }
+
+    /// What the backward needs goes into the context; returns the node's outputs.
+    static variable_list keep(AutogradContext* context, const detail::DeviceNorm& norm, const at::Tensor& x,
+                              const at::Tensor& added) {
+        const bool has_sum = norm.sum.defined();
         context->set_materialize_grads(false);
-        context->save_for_backward({sum.defined() ? sum : x, mean, inverse});
-        context->saved_data["weight"] = scales.weight;
-        if (sum.defined()) return {y, sum};
-        return {y};
+        context->save_for_backward({has_sum ? norm.sum : x, norm.mean, norm.inverse});
+        context->saved_data["x_type"] = x.scalar_type();
+        context->saved_data["added_type"] = has_sum ? added.scalar_type() : x.scalar_type();
+        if (has_sum) return {norm.y, norm.sum};
+        return {norm.y};
+    }
+
+    /// The gradients of a GPU's tensors, each in the type of what it belongs to.
+    static variable_list device_backward(AutogradContext* context, const cuda::Kernels& kernels,
+                                         const at::Tensor& gradient, const at::Tensor& through_sum,
+                                         bool was_sum) {
+        const auto saved = context->get_saved_variables();
+        const auto gradients = detail::device_norm_gradients(
+            kernels, {.y = {}, .sum = saved[0], .mean = saved[1], .inverse = saved[2]},
+            context->saved_data["weight"].toTensor(), gradient, through_sum,
+            context->saved_data["added_type"].toScalarType());
+        const auto x_type = context->saved_data["x_type"].toScalarType();
+        return {gradients.x.to(x_type), was_sum ? gradients.added : at::Tensor(), {}, {}, {}, {}};
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -85,8 +115,11 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
         const at::Tensor through_sum =
             gradients.size() > 1 && gradients[1].defined() ? gradients[1].contiguous() : at::Tensor();
         const bool was_sum = gradients.size() > 1;
-        if (!gradients[0].defined()) return {through_sum, was_sum ? through_sum : at::Tensor(), {}, {}, {}};
+        if (!gradients[0].defined())
+            return {through_sum, was_sum ? through_sum : at::Tensor(), {}, {}, {}, {}};
         const at::Tensor gradient = gradients[0].contiguous();
+        if (const auto* kernels = detail::kernels_on(x.device()))
+            return device_backward(context, *kernels, gradient, through_sum, was_sum);
         const std::int64_t width = x.size(-1);
         const at::Tensor gradient_x = at::empty_like(x);
         at::parallel_for(0, x.numel() / width, grain_rows(width), [&](std::int64_t first, std::int64_t last) {
@@ -105,39 +138,41 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
                      through_sum.defined() ? through_sum.const_data_ptr<float>() + offset : nullptr,
                  .gradient_x = gradient_x.mutable_data_ptr<float>() + offset});
         });
-        return {gradient_x, was_sum ? gradient_x : at::Tensor(), {}, {}, {}};
+        return {gradient_x, was_sum ? gradient_x : at::Tensor(), {}, {}, {}, {}};
     }
 };
 
-at::Tensor normalised(const at::Tensor& x, const Scales& scales, double epsilon, Centre centre) {
-    return NormFunction::apply(x, std::nullopt, scales, epsilon, centre)[0];
+at::Tensor normalised(const at::Tensor& x, const Scales& scales, double epsilon, Centre centre,
+                      at::ScalarType result) {
+    return NormFunction::apply(x, std::nullopt, scales, epsilon, centre, result)[0];
 }
 
 SumAndNorm sum_and_norm(const at::Tensor& x, const at::Tensor& added, const Scales& scales, double epsilon,
-                        Centre centre) {
+                        Centre centre, at::ScalarType result) {
     MEMCAP_EXPECT(x.sizes() == added.sizes());
-    auto results = NormFunction::apply(x, std::optional(added), scales, epsilon, centre);
+    auto results = NormFunction::apply(x, std::optional(added), scales, epsilon, centre, result);
     return {.sum = std::move(results[1]), .normalised = std::move(results[0])};
 }
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
-    return normalised(x, {weight, {}}, epsilon, Centre::keep);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::ScalarType result) {
+    return normalised(x, {weight, {}}, epsilon, Centre::keep, result);
 }
 
-at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon) {
-    return normalised(x, {weight, bias}, epsilon, Centre::remove);
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon,
+                      at::ScalarType result) {
+    return normalised(x, {weight, bias}, epsilon, Centre::remove, result);
 }
 
 SumAndNorm add_rms_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight,
-                        double epsilon) {
-    return sum_and_norm(x, added, {weight, {}}, epsilon, Centre::keep);
+                        double epsilon, at::ScalarType result) {
+    return sum_and_norm(x, added, {weight, {}}, epsilon, Centre::keep, result);
 }
 
 SumAndNorm add_layer_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight,
-                          const at::Tensor& bias, double epsilon) {
-    return sum_and_norm(x, added, {weight, bias}, epsilon, Centre::remove);
+                          const at::Tensor& bias, double epsilon, at::ScalarType result) {
+    return sum_and_norm(x, added, {weight, bias}, epsilon, Centre::remove, result);
 }
 
 }  // namespace memcap::nn

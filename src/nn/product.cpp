@@ -6,7 +6,7 @@
 namespace memcap::nn {
 
 at::Tensor ProductMode::factor(const at::Tensor& value) const {
-    if (rounded == at::kFloat) return value;
+    if (rounded == at::kFloat) return value.to(at::kFloat);
     return value.to(rounded).to(multiplied);
 }
 
@@ -17,10 +17,12 @@ ProductMode product_mode(Precision precision, at::Device device) {
             return {};
         case Precision::bfloat16: {
             const bool native = !device.is_cpu() || __builtin_cpu_supports("avx512bf16");
-            return {at::kBFloat16, native ? at::kBFloat16 : at::kFloat};
+            return {at::kBFloat16, native ? at::kBFloat16 : at::kFloat,
+                    device.is_cpu() ? at::kFloat : at::kBFloat16};
         }
         case Precision::float16:
-            return {at::kHalf, device.is_cpu() ? at::kFloat : at::kHalf};
+            return device.is_cpu() ? ProductMode{at::kHalf, at::kFloat, at::kFloat}
+                                   : ProductMode{at::kHalf, at::kHalf, at::kHalf};
     }
     return {};
 }

@@ -77,6 +77,7 @@ void RotaryTable::reach(std::int64_t positions) const {
     const auto rows = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(positions)));
     const at::Tensor position = at::arange(std::min(rows, positions_), at::kFloat);
     const at::Tensor angle = position.unsqueeze(1).mul(frequency_.unsqueeze(0));
+    if (cosine_.defined() && !device_.is_cpu()) former_.insert(former_.end(), {cosine_, sine_});
     cosine_ = angle.cos().to(device_);
     sine_ = angle.sin().to(device_);
 }

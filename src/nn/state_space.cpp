@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "memcap/base/contracts.hpp"
+#include "nn/detail/device_operations.hpp"
+#include "nn/detail/device_runtime.hpp"
 #include "nn/detail/scan_kernel.hpp"
 #include "nn/kernels/cpu_kernels.hpp"
 
@@ -60,17 +62,25 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
         context->saved_data["taps"] = taps.weight_kC;
         context->saved_data["segments"] =
             at::IValue::make_capsule(c10::make_intrusive<KeptSegments>(segments));
+        if (const auto* kernels = detail::kernels_on(x.device()))
+            return detail::device_convolution(*kernels, x.contiguous(), detail::equal_slots(segments),
+                                              taps.weight_kC, taps.bias);
         return convolved(kernels::cpu_kernels().convolution_forward, x.contiguous(), segments, taps.weight_kC,
                          taps.bias);
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients) {
         const auto kept = context->saved_data["segments"].toCapsule();
-        return {convolved(kernels::cpu_kernels().convolution_backward, gradients[0].contiguous(),
-                          static_cast<const KeptSegments&>(*kept).segments,
-                          context->saved_data["taps"].toTensor(), {}),
+        const Segments& segments = static_cast<const KeptSegments&>(*kept).segments;
+        const at::Tensor at_y = gradients[0].contiguous();
+        const at::Tensor taps_kC = context->saved_data["taps"].toTensor();
+        if (const auto* kernels = detail::kernels_on(at_y.device())) {
+            return {
+                detail::device_convolution_gradient(*kernels, at_y, detail::equal_slots(segments), taps_kC),
                 {},
                 {}};
+        }
+        return {convolved(kernels::cpu_kernels().convolution_backward, at_y, segments, taps_kC, {}), {}, {}};
     }
 };
 
@@ -152,6 +162,8 @@ struct ScanFunction : torch::autograd::Function<ScanFunction> {
             at::IValue::make_capsule(c10::make_intrusive<KeptSegments>(segments));
         context->saved_data["decay"] = decay;
         context->saved_data["skip"] = skip;
+        if (const auto* kernels = detail::kernels_on(x.device()))
+            return detail::device_scan(*kernels, inputs, detail::equal_slots(segments), decay, skip);
         at::Tensor y = at::empty_like(x);
         float* to = y.mutable_data_ptr<float>();
         const ScanTasks tasks(inputs, segments, decay, skip);
@@ -170,6 +182,11 @@ struct ScanFunction : torch::autograd::Function<ScanFunction> {
         const at::Tensor decay = context->saved_data["decay"].toTensor();
         const at::Tensor skip = context->saved_data["skip"].toTensor();
         const at::Tensor at_y = gradients[0].contiguous();
+        if (const auto* kernels = detail::kernels_on(at_y.device())) {
+            const auto at = detail::device_scan_gradients(*kernels, inputs, detail::equal_slots(segments),
+                                                          decay, skip, at_y);
+            return {at.x, at.step, at.input, at.output, {}, {}, {}};
+        }
         at::Tensor at_x = at::empty_like(inputs.x);
         at::Tensor at_step = at::empty_like(inputs.step);
         const ScanTasks tasks(inputs, segments, decay, skip);
@@ -214,11 +231,11 @@ struct ScanFunction : torch::autograd::Function<ScanFunction> {
 at::Tensor causal_convolution(const at::Tensor& x, const Segments& segments, const at::Tensor& weight,
                               const at::Tensor& bias) {
     MEMCAP_EXPECT(x.dim() == 2 && x.size(0) == segments.rows() && weight.size(0) == x.size(1));
-    return ConvolutionFunction::apply(x, segments, Taps{weight.t().contiguous(), bias});
+    return ConvolutionFunction::apply(x.to(at::kFloat), segments, Taps{weight.t().contiguous(), bias});
 }
 
 at::Tensor softplus(const at::Tensor& x) {
-    return at::softplus(x);
+    return at::softplus(x.to(at::kFloat));
 }
 
 at::Tensor selective_scan(const ScanInputs& inputs, const Segments& segments, const at::Tensor& decay,
@@ -227,8 +244,9 @@ at::Tensor selective_scan(const ScanInputs& inputs, const Segments& segments, co
     MEMCAP_EXPECT(inputs.x.dim() == 2 && inputs.x.size(0) == segments.rows());
     MEMCAP_EXPECT(inputs.x.size(1) % inputs.input.size(1) == 0 && decay.size(0) == inputs.x.size(1));
     MEMCAP_EXPECT(decay.size(1) == 1 || decay.size(1) == inputs.input.size(2));
-    return ScanFunction::apply(inputs.x.contiguous(), inputs.step.contiguous(), inputs.input.contiguous(),
-                               inputs.output.contiguous(), segments, decay.contiguous(), skip.contiguous());
+    const auto plain = [](const at::Tensor& x) { return x.to(at::kFloat).contiguous(); };
+    return ScanFunction::apply(plain(inputs.x), plain(inputs.step), plain(inputs.input), plain(inputs.output),
+                               segments, decay.contiguous(), skip.contiguous());
 }
 
 }  // namespace memcap::nn

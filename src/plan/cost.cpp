@@ -48,11 +48,15 @@ std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial) {
     return kFloatBytes * (row * trial.positions() + memory);
 }
 
-std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t weights_bytes,
+std::int64_t head_bytes(std::int64_t logits, Precision precision) {
+    return logits * bytes_per_value(precision);
+}
+
+std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t resident_bytes,
                             std::int64_t bytes_per_slot) {
     MEMCAP_EXPECT(bytes_per_slot > 0);
     constexpr std::int64_t kMostSlots = 65'536;
-    const std::int64_t free_bytes = device_bytes / 10 * 9 - weights_bytes;
+    const std::int64_t free_bytes = device_bytes / 10 * 9 - resident_bytes;
     return static_cast<std::int32_t>(std::clamp<std::int64_t>(free_bytes / bytes_per_slot, 0, kMostSlots));
 }
 

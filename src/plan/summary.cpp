@@ -73,8 +73,9 @@ void place_on(const Machine& machine, std::span<const ModelFacts> models, Summar
     double hours = 0.0;
     for (FootprintSummary& footprint : summary.footprints) {
         if (machine.device_bytes > 0) {
-            footprint.slots =
-                slots_that_fit(machine.device_bytes, footprint.weights_bytes, footprint.slot_bytes);
+            const std::int64_t logits_bytes = head_bytes(machine.head_logits, footprint.precision);
+            footprint.slots = slots_that_fit(machine.device_bytes, footprint.weights_bytes + logits_bytes,
+                                             footprint.slot_bytes);
             if (machine.slots > 0) footprint.slots = std::min(footprint.slots, machine.slots);
         }
         const auto model = static_cast<std::size_t>(

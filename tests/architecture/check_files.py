@@ -14,7 +14,8 @@ MAX_FUNCTION_LINES = 50
 LONGER = {}
 
 FOLDERS = ("analysis", "benchmarks", "cluster", "cmake", "docs", "experiments", "include", "scripts", "src", "tests")
-TOP_FILES = ("quickstart", "test", "CMakeLists.txt", ".ci/run", "README.md", "CHANGELOG.md")
+TOP_FILES = ("quickstart", "test", "CMakeLists.txt", ".ci/run", "README.md", "CHANGELOG.md", "scripts/gpu_bundle",
+             "scripts/gpu_check")
 COMMENT_STARTS = {".cpp": "//", ".hpp": "//", ".h": "//", ".cu": "//", ".cuh": "//", ".py": ('"""', "#"), ".sh": "#",
                   ".sbatch": "#", ".cmake": "#", ".yaml": "#", "": "#"}
 CHECKED_SUFFIXES = (*filter(None, COMMENT_STARTS), ".md")

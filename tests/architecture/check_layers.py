@@ -30,7 +30,7 @@ def source_files(root):
         for file in sorted(folder.rglob("*")):
             if file.suffix in SOURCE_SUFFIXES and file.is_file():
                 path = file.relative_to(folder).as_posix()
-                yield file, "app" if path == "main.cpp" else layer_of(path), public
+                yield file, "app" if path in layers.MAINS else layer_of(path), public
 
 
 def own_include_problem(layer, target, public, path):

@@ -23,6 +23,9 @@ MAY_USE = {
 # Layers whose folder is not their name.
 FOLDERS = {"journal": "store/journal"}
 
+# Sources of executables, which stand in no layer's folder.
+MAINS = ("main.cpp", "main_cuda.cpp")
+
 TORCH_LAYERS = ("nn", "models", "memory", "app")
 ALL = tuple(MAY_USE)
 

@@ -202,6 +202,10 @@ TEST(Summary, PredictsSlotsAndHoursFromTheMachine) {
     EXPECT_GT(a.slots, 10);
     EXPECT_DOUBLE_EQ(a.max_hours, a.max_flops * 1e-9 / 3600 / 2);
     EXPECT_DOUBLE_EQ(summary.max_hours, (a.max_flops * 1e-9 + b.max_flops * 2e-9) / 3600 / 2);
+    // A device's logits lie beside the weights: 50 million in float32 leave room for 200 MB less of slots.
+    machine.head_logits = 50'000'000;
+    EXPECT_EQ(summarise(plan, models, machine).footprints[0].slots,
+              (900'000'000 - 200'000'000 - a.weights_bytes) / a.slot_bytes);
     machine.slots = 4;
     EXPECT_EQ(summarise(plan, models, machine).footprints[0].slots, 4);
     machine.speed = [](const ModelFacts& model, Precision, double) -> Speed {

@@ -19,8 +19,9 @@ class CausalLM {
     /// tokens [...] int64 -> [..., E] float32: what the model feeds in for them, where Hugging Face's
     /// `inputs_embeds` enters.
     virtual at::Tensor embed(const at::Tensor& tokens) const = 0;
-    /// input [R, E] float32 -> [R, D] float32 behind the last norm; a row depends on itself and the rows
-    /// before it in its slot.
+    /// input [R, E] float32 -> [R, D] behind the last norm, float32 or, on a GPU, of the type of its
+    /// products; a row depends on itself and the rows before it in its slot. A GPU takes slots of one length
+    /// only.
     virtual at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const = 0;
     /// From hidden states to logits.
     virtual const nn::Head& head() const = 0;

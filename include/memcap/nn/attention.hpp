@@ -40,8 +40,10 @@ struct HeadLayout {
 };
 
 /// softmax(q k^T * scale) v within each slot under the causal mask; key/value heads are shared by H / G query
-/// heads each. projected [R, P] float32 -> [R, H * d] float32. Queries and keys are rotated by `rotary` on
-/// the way, unless it is null. For the backward only `projected` and a number a query head and row are kept.
+/// heads each. projected [R, P] -> [R, H * d] of type mode.carried; float32 on a CPU. Queries and keys are
+/// rotated by `rotary` on the way, unless it is null; it must outlive the graph. For the backward only
+/// `projected` and a number a query head and row are kept; on a GPU the rotated heads, the result and that
+/// number. A GPU takes slots of one length: Error otherwise.
 at::Tensor causal_attention(const at::Tensor& projected, const Segments& segments, const HeadLayout& layout,
                             const RotaryTable* rotary, const AttentionOptions& options,
                             const ProductMode& mode);

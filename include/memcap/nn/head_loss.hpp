@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+
 #include "memcap/nn/linear.hpp"
 
 namespace memcap::nn {
@@ -21,13 +23,17 @@ struct Head {
 struct HeadLoss {
     at::Tensor nll_nats;  ///< [R] float32: -log p(target)
     at::Tensor correct;   ///< [R] bool: the target has the largest logit (the first of equals)
-    at::Tensor gradient;  ///< [R, D] float32: d(sum of weight * nll) / d(hidden); undefined unless asked for
+    at::Tensor gradient;  ///< [R, D] of the type of hidden: d(sum of weight * nll) / d(hidden); undefined
+                          ///< unless asked for
 };
+
+/// Logits that head_loss() has at once on a GPU at most; on a CPU they are too few to count.
+inline constexpr std::int64_t kMostDeviceLogits = 268'435'456;
 
 enum class Gradient : bool { omit, compute };
 
-/// hidden [R, D] float32 (no autograd), target [R] int64, weight [R] float32. Logits exist for a chunk of
-/// rows only.
+/// hidden [R, D] float32, or on a GPU the type of its products (no autograd), target [R] int64, weight [R]
+/// float32. Logits exist for a chunk of rows only.
 HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor& target,
                    const at::Tensor& weight, Gradient gradient);
 

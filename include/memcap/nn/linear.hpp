@@ -19,9 +19,9 @@ class Linear {
     /// The same with a weight in parts [O_i, I], one below the other: large ones stay where they lie.
     Linear(std::vector<at::Tensor> parts, at::Tensor bias, ProductMode mode);
 
-    /// x [..., I] float32 -> [..., O] float32.
+    /// x [..., I] -> [..., O] of type mode().carried.
     at::Tensor operator()(const at::Tensor& x) const;
-    /// x [..., O] float32 -> x W [..., I] float32: the gradient of the input from that of the output.
+    /// x [..., O] -> x W [..., I] of type mode().carried: the gradient of the input from that of the output.
     at::Tensor transposed(const at::Tensor& x) const;
     /// The weight of a Linear that has it in one part.
     const at::Tensor& weight() const;
@@ -34,6 +34,7 @@ class Linear {
     std::vector<at::Tensor> parts_;
     std::int64_t rows_ = 0;
     at::Tensor bias_;
+    at::Tensor device_bias_;  ///< in the type of the products, which add it themselves on a GPU
     ProductMode mode_;
 };
 

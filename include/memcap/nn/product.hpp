@@ -7,13 +7,17 @@
 
 namespace memcap::nn {
 
-/// The dtypes of products with frozen weights. Inputs and outputs of an operation are float32 in every mode.
+/// The dtypes of products with frozen weights. Operations take float32 in every mode.
 struct ProductMode {
     at::ScalarType rounded = at::kFloat;  ///< weights and product inputs are rounded to this
     at::ScalarType multiplied =
         at::kFloat;  ///< and multiplied in this: float32 where the device lacks `rounded`
 
-    /// `value` (float32) as a factor of a product.
+    at::ScalarType carried =
+        at::kFloat;  ///< what products and attention return: float32 on a CPU; on a GPU the
+                     ///< type of the products, which the next operation takes as it is
+
+    /// `value` as a factor of a product.
     at::Tensor factor(const at::Tensor& value) const;
 };
 

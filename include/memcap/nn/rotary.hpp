@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace memcap::nn {
 
@@ -51,6 +52,9 @@ class RotaryTable {
     // Grown when a longer input comes; graphs that were made before keep the tables they hold.
     mutable at::Tensor cosine_;  // [rows, head_width / 2]
     mutable at::Tensor sine_;
+    // Former tables of a GPU: steps recorded there go on reading them. Together they are smaller than the
+    // last.
+    mutable std::vector<at::Tensor> former_;
 };
 
 }  // namespace memcap::nn

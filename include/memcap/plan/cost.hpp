@@ -23,12 +23,16 @@ std::int64_t weight_bytes(const ModelFacts& model, Precision precision);
 /// Bytes that a trial's slot takes while it runs, an upper estimate: what its rows leave for the backward
 /// pass (kept_floats), as much as two layers leave for what a step has in hand, four rows of D around the
 /// head, and six copies of the memory (value, gradient, two moments, best, input); all float32. Logits are no
-/// part: they exist for a few hundred rows at once, however many slots there are.
+/// part: they exist for some rows at once, however many slots there are (head_bytes).
 std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial);
 
-/// Slots of `bytes_per_slot` that fit beside the weights into nine tenths of a device's memory; 0 if none
-/// does.
-std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t weights_bytes,
+/// Bytes of the logits that exist at once, beside the weights and whatever the slots, on a device that
+/// computes so many of them together.
+std::int64_t head_bytes(std::int64_t logits, Precision precision);
+
+/// Slots of `bytes_per_slot` that fit beside what is there anyway (weights, logits) into nine tenths of a
+/// device's memory; 0 if none does.
+std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t resident_bytes,
                             std::int64_t bytes_per_slot);
 
 }  // namespace memcap::plan

@@ -21,6 +21,7 @@ struct Speed {
 struct Machine {
     std::int32_t workers = 1;
     std::int64_t device_bytes = 0;  ///< memory of one worker's device
+    std::int64_t head_logits = 0;   ///< that the device computes together; 0 = too few to count
     /// For trials of a model in a precision whose steps have so many FLOPs on average; unset: unknown.
     std::function<Speed(const ModelFacts& model, Precision precision, double flops_per_step)> speed = {};
     std::int32_t slots = 0;  ///< asked for by the experiment; 0 = as many as fit

@@ -11,6 +11,7 @@
 
 #include "memcap/base/contracts.hpp"
 #include "memcap/nn/head_loss.hpp"
+#include "memory/detail/device_update.hpp"
 
 namespace memcap::memory::detail {
 
@@ -97,7 +98,7 @@ void put(at::Tensor& buffer, const at::Tensor& values) {
 }  // namespace
 
 Bucket::Bucket(const models::CausalLM& model, BucketShape shape, std::int32_t curve_points)
-    : model_(model), shape_(shape), curve_points_(curve_points) {
+    : model_(model), shape_(shape), curve_points_(curve_points), graph_(model.device()) {
     MEMCAP_EXPECT(curve_points >= 1 && (shape.positions == 0 || shape.slots >= 1));
     if (shape.positions > 0) reserve(static_cast<std::size_t>(shape.slots), shape.memory_vectors);
 }
@@ -254,7 +255,8 @@ void Bucket::lay_out() {
         }
     }
     const at::Device device = model_.device();
-    segments_ = nn::Segments(lengths, device);
+    // Those of a fixed shape never change, and a recorded step reads their tables where they lie.
+    if (shape_.positions == 0 || segments_.count() == 0) segments_ = nn::Segments(lengths, device);
     at::Tensor input_RE = at::zeros({row, width}, at::TensorOptions(at::kFloat).device(device));
     std::int64_t at_segment = 0;
     for (const auto& content : contents_) {
@@ -276,6 +278,31 @@ void Bucket::lay_out() {
 
 void Bucket::evaluate() {
     if (!laid_out_) lay_out();
+    if (shape_.positions == 0 || !graph_.on_device()) {
+        step();
+        return;
+    }
+    if (!graph_.captured()) record();
+    graph_.replay();
+}
+
+/// A recording is preceded by runs of the step that must not count: with every slot empty they change
+/// nothing.
+void Bucket::record() {
+    static_assert(static_cast<std::int32_t>(SlotPhase::empty) == 0);
+    const at::Tensor progress = device_progress_.clone();
+    device_progress_.zero_();
+    try {
+        graph_.capture([this] { step(); });
+    } catch (...) {
+        device_progress_.copy_(progress);
+        throw;
+    }
+    device_progress_.copy_(progress);
+}
+
+/// Reads and writes the buffers where they lie, and nothing of the host that changes.
+void Bucket::step() {
     const at::NoGradGuard no_gradients;
     input_RE_.index_copy_(0, input_row_, memory_BKE_.flatten(0, 1).index_select(0, memory_row_));
     const at::Tensor input_RE = input_RE_.detach();
@@ -291,20 +318,20 @@ void Bucket::evaluate() {
     at::Tensor gradient_RD = at::zeros_like(hidden_RD).index_add_(0, scored_row_S_, loss.gradient);
     const auto gradients = torch::autograd::grad({hidden_RD}, {input_RE}, {gradient_RD});
     const at::Tensor gradient_RE = gradients[0].contiguous();
-    update_slots({.slots = slots(),
-                  .memory_stride = memory_BKE_.stride(0),
-                  .width = memory_BKE_.size(2),
-                  .rules = as<const SlotRules>(device_rules_),
-                  .progress = as<SlotProgress>(device_progress_),
-                  .curve = as<CurvePoint>(device_curve_),
-                  .curve_points = curve_points_,
-                  .nll_nats = loss.nll_nats.const_data_ptr<float>(),
-                  .correct = loss.correct.const_data_ptr<bool>(),
-                  .gradient = gradient_RE.const_data_ptr<float>(),
-                  .memory = memory_BKE_.mutable_data_ptr<float>(),
-                  .first_moment = first_moment_BKE_.mutable_data_ptr<float>(),
-                  .second_moment = second_moment_BKE_.mutable_data_ptr<float>(),
-                  .best_memory = best_memory_BKE_.mutable_data_ptr<float>()});
+    update_slots_on(model_.device(), {.slots = slots(),
+                                      .memory_stride = memory_BKE_.stride(0),
+                                      .width = memory_BKE_.size(2),
+                                      .rules = as<const SlotRules>(device_rules_),
+                                      .progress = as<SlotProgress>(device_progress_),
+                                      .curve = as<CurvePoint>(device_curve_),
+                                      .curve_points = curve_points_,
+                                      .nll_nats = loss.nll_nats.const_data_ptr<float>(),
+                                      .correct = loss.correct.const_data_ptr<bool>(),
+                                      .gradient = gradient_RE.const_data_ptr<float>(),
+                                      .memory = memory_BKE_.mutable_data_ptr<float>(),
+                                      .first_moment = first_moment_BKE_.mutable_data_ptr<float>(),
+                                      .second_moment = second_moment_BKE_.mutable_data_ptr<float>(),
+                                      .best_memory = best_memory_BKE_.mutable_data_ptr<float>()});
 }
 
 }  // namespace memcap::memory::detail

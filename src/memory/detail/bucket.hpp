@@ -11,6 +11,7 @@
 #include "memcap/base/protocol.hpp"
 #include "memcap/memory/objective.hpp"
 #include "memcap/models/causal_lm.hpp"
+#include "memcap/nn/step_graph.hpp"
 #include "memory/detail/slot_update.hpp"
 
 // Shapes: B slots, K memory vectors of the slot with most, E input width, R rows of the input, S scored rows.
@@ -46,11 +47,15 @@ class Bucket {
   public:
     /// `curve_points`: evaluations between two looks at most. `model` must outlive the bucket.
     Bucket(const models::CausalLM& model, BucketShape shape, std::int32_t curve_points);
+    // A recorded step knows where the buffers lie.
+    Bucket(const Bucket&) = delete;
+    Bucket& operator=(const Bucket&) = delete;
 
     /// The slot that a trial was put into.
     std::int32_t enter(const SlotContent& content);
     void leave(std::int32_t slot);
-    /// One evaluation of every slot, then the update of those that go on.
+    /// One evaluation of every slot, then the update of those that go on. With a fixed shape on a GPU the
+    /// first one records the step, and all of them start the recording.
     void evaluate();
     /// Brings progress and curve to the host.
     void look();
@@ -82,6 +87,8 @@ class Bucket {
     void write(at::Tensor& all_BKE, std::int32_t slot, const std::vector<float>& values);
     std::vector<float> read(const at::Tensor& all_BKE, std::int32_t slot) const;
     void lay_out();
+    void record();
+    void step();
     std::int64_t rows_of(const Content& content) const;
 
     const models::CausalLM& model_;
@@ -108,6 +115,7 @@ class Bucket {
     at::Tensor scored_row_S_;
     at::Tensor target_S_;
     at::Tensor weight_S_;  ///< 1 / scored tokens of the row's slot; 0 at pads
+    nn::StepGraph graph_;  ///< of step(), for a fixed shape
 };
 
 }  // namespace memcap::memory::detail

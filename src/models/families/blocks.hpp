@@ -34,6 +34,10 @@ class Decoder : public CausalLM {
     double embedding_std() const final { return embedding_.standard_deviation(); }
     at::Device device() const final { return device_; }
 
+  protected:
+    /// The type of what a product takes, for norms in front of one.
+    at::ScalarType carried() const { return head_.linear.mode().carried; }
+
   private:
     Description description_;
     nn::Embedding embedding_;

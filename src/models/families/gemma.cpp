@@ -236,7 +236,7 @@ class Gemma final : public Decoder {
 
   private:
     at::Tensor normed(const at::Tensor& x, const at::Tensor& factor) const {
-        return nn::rms_norm(x, factor, config_.rms_norm_eps);
+        return nn::rms_norm(x, factor, config_.rms_norm_eps, carried());
     }
 
     at::Tensor attention(std::size_t index, const at::Tensor& normed_RD, const nn::Segments& segments) const {

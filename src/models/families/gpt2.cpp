@@ -139,7 +139,7 @@ class Gpt2 final : public Decoder {
     }
 
     at::Tensor normed(const at::Tensor& x, const Norm& norm) const {
-        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_epsilon);
+        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_epsilon, carried());
     }
 
     at::Tensor attention(std::size_t index, const at::Tensor& normed_RD, const nn::Segments& segments) const {

@@ -119,7 +119,7 @@ class GptNeoX final : public Decoder {
 
   private:
     at::Tensor normed(const at::Tensor& x, const Norm& norm) const {
-        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_eps);
+        return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_eps, carried());
     }
 
     at::Tensor attention(const Layer& layer, const at::Tensor& normed_RD,

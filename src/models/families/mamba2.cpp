@@ -100,13 +100,15 @@ class Mamba2 final : public Decoder {
 
     at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
         at::Tensor x_RD = input_RE;
-        for (const Layer& layer : layers_)
-            x_RD =
-                x_RD + mix(layer, nn::rms_norm(x_RD, layer.norm, config_.sizes.layer_norm_epsilon), segments);
-        return nn::rms_norm(x_RD, final_norm_, config_.sizes.layer_norm_epsilon);
+        for (const Layer& layer : layers_) x_RD = x_RD + mix(layer, normed(x_RD, layer.norm), segments);
+        return normed(x_RD, final_norm_);
     }
 
   private:
+    at::Tensor normed(const at::Tensor& x, const at::Tensor& weight) const {
+        return nn::rms_norm(x, weight, config_.sizes.layer_norm_epsilon, carried());
+    }
+
     Layer read_layer(const nn::WeightReader& weights, std::int32_t index) const {
         const std::string scope = fmt::format("backbone.layers.{}.", index);
         const std::string mixer = scope + "mixer.";
@@ -153,9 +155,8 @@ class Mamba2 final : public Decoder {
                                                    segments, layer.decay, layer.skip);
         // transformers' gate is silu whatever hidden_act says.
         const at::Tensor gated_RC = y_RC * nn::activate(gate_RC, nn::Activation::silu);
-        return layer.out(nn::rms_norm(gated_RC.unflatten(-1, {config_.n_groups, -1}), layer.gated_norm,
-                                      config_.sizes.layer_norm_epsilon)
-                             .flatten(-2));
+        return layer.out(
+            normed(gated_RC.unflatten(-1, {config_.n_groups, -1}), layer.gated_norm).flatten(-2));
     }
 
     Mamba2Config config_;

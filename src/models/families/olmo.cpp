@@ -93,7 +93,9 @@ class Olmo final : public Decoder {
     }
 
   private:
-    static at::Tensor normed(const at::Tensor& x) { return nn::layer_norm(x, {}, {}, kNormEpsilon); }
+    at::Tensor normed(const at::Tensor& x) const {
+        return nn::layer_norm(x, {}, {}, kNormEpsilon, carried());
+    }
 
     at::Tensor attention(const GroupedAttention& attention, const at::Tensor& normed_RD,
                          const nn::Segments& segments) const {

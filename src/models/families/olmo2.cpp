@@ -95,7 +95,7 @@ class Olmo2 final : public Decoder {
             x_RD = x_RD + nn::rms_norm(attention(layer, x_RD, segments), layer.post_attention_norm, epsilon);
             x_RD = x_RD + nn::rms_norm(layer.mlp(x_RD), layer.post_feedforward_norm, epsilon);
         }
-        return nn::rms_norm(x_RD, final_norm_, epsilon);
+        return nn::rms_norm(x_RD, final_norm_, epsilon, carried());
     }
 
   private:
@@ -104,7 +104,7 @@ class Olmo2 final : public Decoder {
         const std::int64_t key = config_.sizes.key_width();
         const at::Tensor projected = layer.attention.project(x_RD);
         const auto normed = [&](std::int64_t start, std::int64_t width, const at::Tensor& weight) {
-            return nn::rms_norm(projected.narrow(-1, start, width), weight, config_.rms_norm_eps);
+            return nn::rms_norm(projected.narrow(-1, start, width), weight, config_.rms_norm_eps, carried());
         };
         const at::Tensor heads =
             at::cat({normed(0, query, layer.query_norm), normed(query, key, layer.key_norm),

@@ -122,14 +122,14 @@ class Opt final : public Decoder {
         x_RD = x_RD + positions_.index_select(0, segments.positions() + kPositionOffset);
         for (const Layer& layer : layers_) {
             if (config_.do_layer_norm_before) {
-                x_RD = x_RD + attention(layer, normed(x_RD, layer.attention_norm), segments);
-                x_RD = x_RD + mlp(layer, normed(x_RD, layer.final_norm));
+                x_RD = x_RD + attention(layer, normed(x_RD, layer.attention_norm, carried()), segments);
+                x_RD = x_RD + mlp(layer, normed(x_RD, layer.final_norm, carried()));
             } else {
-                x_RD = normed(x_RD + attention(layer, x_RD, segments), layer.attention_norm);
-                x_RD = normed(x_RD + mlp(layer, x_RD), layer.final_norm);
+                x_RD = normed(x_RD + attention(layer, x_RD, segments), layer.attention_norm, at::kFloat);
+                x_RD = normed(x_RD + mlp(layer, x_RD), layer.final_norm, at::kFloat);
             }
         }
-        if (config_.has_final_norm) x_RD = normed(x_RD, final_norm_);
+        if (config_.has_final_norm) x_RD = normed(x_RD, final_norm_, carried());
         return config_.projects() ? project_out_(x_RD) : x_RD;
     }
 
@@ -154,8 +154,8 @@ class Opt final : public Decoder {
                 .down = read_linear(weights, scope, {"fc2"}, {width}, inner, bias)};
     }
 
-    static at::Tensor normed(const at::Tensor& x, const Norm& norm) {
-        return nn::layer_norm(x, norm.weight, norm.bias, kNormEpsilon);
+    static at::Tensor normed(const at::Tensor& x, const Norm& norm, at::ScalarType result) {
+        return nn::layer_norm(x, norm.weight, norm.bias, kNormEpsilon, result);
     }
 
     at::Tensor attention(const Layer& layer, const at::Tensor& x_RD, const nn::Segments& segments) const {

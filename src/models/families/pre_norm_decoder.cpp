@@ -57,13 +57,13 @@ PreNormDecoder::PreNormDecoder(const PreNormConfig& config, Description descript
 
 at::Tensor PreNormDecoder::hidden(const at::Tensor& input_RE, const nn::Segments& segments) const {
     const double epsilon = config_.rms_norm_eps;
-    nn::SumAndNorm x{input_RE, nn::rms_norm(input_RE, layers_.front().input_norm, epsilon)};
+    nn::SumAndNorm x{input_RE, nn::rms_norm(input_RE, layers_.front().input_norm, epsilon, carried())};
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         const Layer& layer = layers_[i];
         const at::Tensor& next_norm = i + 1 < layers_.size() ? layers_[i + 1].input_norm : final_norm_;
         x = nn::add_rms_norm(x.sum, attention(i, layer.parts.attention, x.normalised, segments),
-                             layer.post_attention_norm, epsilon);
-        x = nn::add_rms_norm(x.sum, layer.parts.mlp(x.normalised), next_norm, epsilon);
+                             layer.post_attention_norm, epsilon, carried());
+        x = nn::add_rms_norm(x.sum, layer.parts.mlp(x.normalised), next_norm, epsilon, carried());
     }
     return x.normalised;
 }

@@ -1,0 +1,74 @@
+"""scripts/gpu_check where it cannot run: what it says, and by which status it ends."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class GpuCheck(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        shutil.copy(ROOT / "scripts" / "gpu_check", self.folder / "gpu_check")
+        self.commands = self.folder / "commands"
+        self.commands.mkdir()
+
+    def command(self, path, text):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def run_check(self, *arguments):
+        environment = {**os.environ, "PATH": f"{self.commands}:{os.environ['PATH']}"}
+        return subprocess.run([self.folder / "gpu_check", *arguments], cwd=self.folder, env=environment, text=True,
+                              capture_output=True, check=False)
+
+    def bundle(self, tests="exit 0"):
+        """Stand-ins for the programs, a driver with one GPU, and a Python that names a folder of torch."""
+        self.command(self.folder / "bin" / "memcap_gpu_tests", tests)
+        self.command(self.folder / "bin" / "memcap_gpu_speed", "echo product: 1 TFLOP/s")
+        self.command(self.folder / "bin" / "memcap-cuda", "exit 0")
+        self.command(self.commands / "nvidia-smi", "echo 'NVIDIA Test'")
+        self.command(self.commands / "ldd", "exit 0")
+
+    def test_outside_of_a_bundle_it_says_how_to_make_one(self):
+        done = self.run_check()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("gpu_bundle", done.stderr)
+
+    def test_without_a_gpu_it_says_so(self):
+        self.bundle()
+        self.command(self.commands / "nvidia-smi", "exit 9")
+        done = self.run_check()
+        self.assertEqual(done.returncode, 77)
+        self.assertIn("no GPU", done.stderr)
+
+    def test_without_torch_it_asks_for_the_interpreter(self):
+        self.bundle()
+        self.command(self.commands / "python", "exit 1")
+        done = self.run_check("--python", str(self.commands / "python"))
+        self.assertEqual(done.returncode, 77)
+        self.assertIn("--python", done.stderr)
+
+    def test_each_figure_names_the_device_and_everything_is_logged(self):
+        self.bundle()
+        self.command(self.commands / "python", "echo /nowhere")
+        done = self.run_check("--python", str(self.commands / "python"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("[NVIDIA Test] product: 1 TFLOP/s", done.stdout)
+        self.assertEqual((self.folder / "gpu_check.log").read_text(encoding="utf-8"), done.stdout)
+
+    def test_after_a_failed_test_nothing_is_measured(self):
+        self.bundle(tests="echo broken; exit 1")
+        self.command(self.commands / "python", "echo /nowhere")
+        done = self.run_check("--python", str(self.commands / "python"))
+        self.assertEqual(done.returncode, 1)
+        self.assertNotIn("TFLOP/s", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
