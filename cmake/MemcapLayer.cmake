@@ -64,9 +64,9 @@ function(memcap_torch_precompiled_header target)
   endif()
 endfunction()
 
-# memcap_tests(FOLDER [TORCH] [LABELS ...] [LINKS ...]) makes one test program of tests/FOLDER/*_test.cpp.
+# memcap_tests(FOLDER [TORCH] [ONE_THREAD] [LABELS ...] [LINKS ...]) makes one test program of tests/FOLDER/*_test.cpp.
 function(memcap_tests folder)
-  cmake_parse_arguments(arg "TORCH" "" "LABELS;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "TORCH;ONE_THREAD" "" "LABELS;LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*_test.cpp)
   if(NOT sources)
     return()
@@ -79,6 +79,11 @@ function(memcap_tests folder)
   if(arg_TORCH)
     memcap_torch_precompiled_header(memcap_${name}_tests)
   endif()
+  set(threads)
+  if(arg_ONE_THREAD)
+    # Tests run side by side: threads of theirs would wait for each other, most of the time.
+    set(threads ENVIRONMENT OMP_NUM_THREADS=1)
+  endif()
   gtest_discover_tests(memcap_${name}_tests TEST_PREFIX "${folder}." DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 600)
+    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 600 ${threads})
 endfunction()
