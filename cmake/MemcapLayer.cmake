@@ -64,9 +64,11 @@ function(memcap_torch_precompiled_header target)
   endif()
 endfunction()
 
-# memcap_tests(FOLDER [TORCH] [ONE_THREAD] [LABELS ...] [LINKS ...]) makes one test program of tests/FOLDER/*_test.cpp.
+# memcap_tests(FOLDER [TORCH] [ONE_THREAD] [LABEL ...] [LINKS ...]) makes one test program of tests/FOLDER/*_test.cpp.
+# One label: gtest_discover_tests takes a list of them apart, and the properties behind it with it. `ctest -L` looks for a
+# part of it, so that torch-golden is found as torch and as golden.
 function(memcap_tests folder)
-  cmake_parse_arguments(arg "TORCH;ONE_THREAD" "" "LABELS;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "TORCH;ONE_THREAD" "LABEL" "LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*_test.cpp)
   if(NOT sources)
     return()
@@ -85,5 +87,5 @@ function(memcap_tests folder)
     set(threads ENVIRONMENT OMP_NUM_THREADS=1)
   endif()
   gtest_discover_tests(memcap_${name}_tests TEST_PREFIX "${folder}." DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 600 ${threads})
+    PROPERTIES LABELS "${arg_LABEL}" TIMEOUT 600 ${threads})
 endfunction()
