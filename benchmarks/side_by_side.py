@@ -166,7 +166,7 @@ def main() -> None:
     )
     parser.add_argument("--length", type=int, default=64, help="N")
     parser.add_argument("--memory-vectors", type=int, default=1, help="K")
-    parser.add_argument("--trials", type=int, default=128, help="trials of memcap's run")
+    parser.add_argument("--trials", type=int, default=128, help="trials of memcap's run, in whole seeds of 32 texts")
     parser.add_argument("--steps", type=int, default=300, help="evaluations of each trial")
     parser.add_argument("--reference-steps", type=int, default=1000, help="reference steps a round")
     parser.add_argument("--rounds", type=int, default=3)

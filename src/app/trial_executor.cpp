@@ -46,10 +46,6 @@ void keep_freed_memory() {
     mallopt(M_TOP_PAD, 64 << 20);
 }
 
-}  // namespace
-
-namespace {
-
 /// Rows of a step (positions of all slots) before anything was measured: enough for efficient matrix
 /// products, on a CPU few enough to stay in its caches.
 std::int64_t first_budget(at::Device device) {

@@ -13,6 +13,7 @@
 #include "memcap/models/registry.hpp"
 #include "memcap/nn/step_graph.hpp"
 #include "memory/detail/bucket.hpp"
+#include "memory/mixed_trials.hpp"
 #include "support/golden_case.hpp"
 
 namespace memcap::memory {
@@ -20,6 +21,7 @@ namespace {
 
 using test::GoldenCase;
 using test::kernel_device;
+using test::options;
 
 std::unique_ptr<models::CausalLM> load(const std::string& name) {
     return models::load(GoldenCase(name).model_folder(), Precision::float32, kernel_device());
@@ -43,29 +45,8 @@ plan::Trial trial_of(const models::CausalLM& model, std::uint64_t index) {
     return trial;
 }
 
-SlotsOptions options(std::int32_t slots, RowLayout layout) {
-    return {.slots = slots, .position_budget = 0, .keep_vectors = true, .curve_every = 1, .layout = layout};
-}
-
-std::map<Id128, record::TrialRecord> run(const models::CausalLM& model,
-                                         const std::vector<plan::Trial>& trials, const SlotsOptions& with) {
-    SlotsEngine engine(model, with);
-    std::map<Id128, record::TrialRecord> records;
-    std::vector<DisplacedTrial> waiting;
-    for (std::size_t i = trials.size(); i-- > 0;) waiting.push_back({trials[i], {}});
-    while (records.size() < trials.size()) {
-        while (!waiting.empty() && engine.has_room(waiting.back().trial)) {
-            const bool resumes = !waiting.back().state.memory.empty();
-            engine.enter(waiting.back().trial, resumes ? std::optional(waiting.back().state) : std::nullopt);
-            waiting.pop_back();
-        }
-        for (auto& record : engine.step()) records.emplace(record.trial_id, std::move(record));
-        for (auto& displaced : engine.take_displaced()) waiting.push_back(std::move(displaced));
-    }
-    return records;
-}
-
-void expect_same(const record::TrialRecord& found, const record::TrialRecord& expected) {
+/// Products of other shapes round differently.
+void expect_close(const record::TrialRecord& found, const record::TrialRecord& expected) {
     EXPECT_EQ(found.status, expected.status) << found.failure.message;
     EXPECT_EQ(found.evaluations, expected.evaluations);
     EXPECT_EQ(found.best_evaluation, expected.best_evaluation);
@@ -86,11 +67,11 @@ TEST_F(DeviceBuckets, TrialsOfRecordedStepsAreThoseOfPlainStepsAlone) {
         std::vector<plan::Trial> trials;
         for (std::uint64_t i = 0; i < (test::is_double() ? 5 : 24); ++i)
             trials.push_back(trial_of(*model, i));
-        const auto records = run(*model, trials, options(3, RowLayout::fixed));
+        const std::vector<int> at_once(trials.size(), 0);
+        const auto records = test::together(trials, options(3, RowLayout::fixed), at_once, *model);
         for (const auto& trial : trials) {
             SCOPED_TRACE(std::string(name) + ", trial " + trial.id.hex());
-            expect_same(records.at(trial.id),
-                        run(*model, {trial}, options(1, RowLayout::exact)).at(trial.id));
+            expect_close(records.at(trial.id), test::alone(*model, trial));
         }
     }
 }
@@ -120,9 +101,8 @@ TEST_F(DeviceBuckets, AShortageOfMemoryInARecordingChangesNoTrial) {
     const SmallDevice small(*model, 60);
     std::vector<plan::Trial> trials;
     for (std::uint64_t i = 1; i < 3; ++i) trials.push_back(trial_of(*model, i));
-    const auto records = run(small, trials, options(4, RowLayout::fixed));
-    for (const auto& trial : trials)
-        expect_same(records.at(trial.id), run(*model, {trial}, options(1, RowLayout::exact)).at(trial.id));
+    const auto records = test::together(trials, options(4, RowLayout::fixed), {0, 0}, small);
+    for (const auto& trial : trials) expect_close(records.at(trial.id), test::alone(*model, trial));
 }
 
 TEST_F(DeviceBuckets, ALongerBucketLeavesTheRecordingOfAShorterOneRight) {
@@ -140,7 +120,7 @@ TEST_F(DeviceBuckets, ALongerBucketLeavesTheRecordingOfAShorterOneRight) {
     while (records.size() < 2) {
         for (auto& record : engine.step()) records.emplace(record.trial_id, std::move(record));
     }
-    expect_same(records.at(first.id), run(*model, {first}, options(1, RowLayout::exact)).at(first.id));
+    expect_close(records.at(first.id), test::alone(*model, first));
 }
 
 TEST_F(DeviceBuckets, NothingInAnEvaluationWaitsForTheDevice) {
