@@ -83,9 +83,14 @@ class SmallDevice final : public models::CausalLM {
         : model_(model), most_rows_(most_rows) {}
     const models::Description& description() const override { return model_.description(); }
     at::Tensor embed(const at::Tensor& tokens) const override { return model_.embed(tokens); }
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& position_R) const override {
+        return model_.row_parts(input_RE, position_R);
+    }
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
         TORCH_CHECK_WITH(OutOfMemoryError, segments.rows() <= most_rows_, "no memory for so many rows");
-        return model_.hidden(input_RE, segments);
+        return model_.hidden(input_RE, row_parts, segments);
     }
     const nn::Head& head() const override { return model_.head(); }
     double embedding_std() const override { return model_.embedding_std(); }

@@ -86,6 +86,14 @@ at::Tensor grown(const at::Tensor& was_BKE, std::int64_t slots, std::int64_t mem
     return all;
 }
 
+/// forward(leaves) with a graph behind it that ends at the leaves.
+template <class Forward>
+auto with_gradient(const std::vector<at::Tensor>& leaves, const Forward& forward) {
+    const at::AutoGradMode with_gradients(true);
+    for (const at::Tensor& leaf : leaves) leaf.requires_grad_(true);
+    return forward(leaves);
+}
+
 /// Values into the buffer where it lies, or a new buffer if it had another size.
 void put(at::Tensor& buffer, const at::Tensor& values) {
     if (buffer.defined() && buffer.sizes() == values.sizes()) {
@@ -151,12 +159,17 @@ std::int32_t Bucket::enter(const SlotContent& content) {
     const Objective& objective = *content.objective;
     MEMCAP_EXPECT(shape_.positions == 0 || (objective.positions() <= shape_.positions &&
                                             objective.memory_vectors == shape_.memory_vectors));
-    contents_[index(slot)] =
-        Content{.memory_vectors = objective.memory_vectors,
-                .positions = objective.positions(),
-                .tokens_TE = model_.embed(
-                    indices({objective.input_tokens.begin(), objective.input_tokens.end()}, model_.device())),
-                .scored = objective.scored};
+    const at::NoGradGuard no_gradients;
+    const at::Tensor tokens_TE = model_.embed(
+        indices({objective.input_tokens.begin(), objective.input_tokens.end()}, model_.device()));
+    const auto positions_T =
+        at::arange(objective.memory_vectors, objective.memory_vectors + tokens_TE.size(0),
+                   at::TensorOptions(at::kLong).device(model_.device()));
+    contents_[index(slot)] = Content{.memory_vectors = objective.memory_vectors,
+                                     .positions = objective.positions(),
+                                     .tokens_TE = tokens_TE,
+                                     .token_parts = model_.row_parts(tokens_TE, positions_T),
+                                     .scored = objective.scored};
     rules_[index(slot)] = rules_of(content);
     write(memory_BKE_, slot, content.vectors->memory);
     write(first_moment_BKE_, slot, content.vectors->first_moment);
@@ -222,6 +235,7 @@ void Bucket::lay_out() {
     std::vector<std::int64_t> lengths;
     std::vector<std::int64_t> input_rows;
     std::vector<std::int64_t> memory_rows;
+    std::vector<std::int64_t> memory_positions;
     std::vector<std::int64_t> scored_rows;
     std::vector<std::int64_t> targets;
     std::vector<float> weights;
@@ -235,6 +249,7 @@ void Bucket::lay_out() {
         const auto first_scored = static_cast<std::int32_t>(scored_rows.size());
         for (std::int64_t k = 0; k < (content ? content->memory_vectors : shape_.memory_vectors); ++k) {
             input_rows.push_back(first + k);
+            memory_positions.push_back(k);
             memory_rows.push_back(static_cast<std::int64_t>(slot) * memory_vectors + k);
         }
         if (content) {
@@ -258,15 +273,23 @@ void Bucket::lay_out() {
     // Those of a fixed shape never change, and a recorded step reads their tables where they lie.
     if (shape_.positions == 0 || segments_.count() == 0) segments_ = nn::Segments(lengths, device);
     at::Tensor input_RE = at::zeros({row, width}, at::TensorOptions(at::kFloat).device(device));
+    std::vector<at::Tensor> row_parts = rows_like_parts(row);
     std::int64_t at_segment = 0;
     for (const auto& content : contents_) {
         if (!content && shape_.positions == 0) continue;
         const std::int64_t first = segments_.first(at_segment++);
         if (!content) continue;
-        input_RE.narrow(0, first + content->memory_vectors, content->tokens_TE.size(0))
-            .copy_(content->tokens_TE);
+        const auto rows_of_tokens = [&](const at::Tensor& all) {
+            return all.narrow(0, first + content->memory_vectors, content->tokens_TE.size(0));
+        };
+        rows_of_tokens(input_RE).copy_(content->tokens_TE);
+        for (std::size_t i = 0; i < row_parts.size(); ++i)
+            rows_of_tokens(row_parts[i]).copy_(content->token_parts[i]);
     }
     put(input_RE_, input_RE);
+    row_parts_.resize(row_parts.size());
+    for (std::size_t i = 0; i < row_parts.size(); ++i) put(row_parts_[i], row_parts[i]);
+    put(memory_position_, indices(memory_positions, device));
     put(input_row_, indices(input_rows, device));
     put(memory_row_, indices(memory_rows, device));
     put(scored_row_S_, indices(scored_rows, device));
@@ -274,6 +297,20 @@ void Bucket::lay_out() {
     put(weight_S_, at::tensor(weights, at::kFloat).to(device));
     put(device_rules_, to_device(rules_, device));
     laid_out_ = true;
+}
+
+/// Zeros for the row parts of so many rows.
+std::vector<at::Tensor> Bucket::rows_like_parts(std::int64_t rows) const {
+    const auto any = std::find_if(contents_.begin(), contents_.end(),
+                                  [](const auto& content) { return content.has_value(); });
+    MEMCAP_EXPECT(any != contents_.end());
+    std::vector<at::Tensor> parts;
+    for (const at::Tensor& part : (*any)->token_parts) {
+        std::vector<std::int64_t> shape = part.sizes().vec();
+        shape.front() = rows;
+        parts.push_back(at::zeros(shape, part.options()));
+    }
+    return parts;
 }
 
 void Bucket::evaluate() {
@@ -304,20 +341,30 @@ void Bucket::record() {
 /// Reads and writes the buffers where they lie, and nothing of the host that changes.
 void Bucket::step() {
     const at::NoGradGuard no_gradients;
-    input_RE_.index_copy_(0, input_row_, memory_BKE_.flatten(0, 1).index_select(0, memory_row_));
-    const at::Tensor input_RE = input_RE_.detach();
-    at::Tensor hidden_RD;
-    {
-        const at::AutoGradMode with_gradients(true);
-        input_RE.requires_grad_(true);
-        hidden_RD = model_.hidden(input_RE, segments_);
+    const at::Tensor memory_ME = memory_BKE_.flatten(0, 1).index_select(0, memory_row_);
+    const std::vector<at::Tensor> memory_parts = with_gradient(
+        {memory_ME}, [&](const auto& leaves) { return model_.row_parts(leaves[0], memory_position_); });
+    input_RE_.index_copy_(0, input_row_, memory_ME.detach());
+    std::vector<at::Tensor> leaves{input_RE_.detach()};
+    for (std::size_t i = 0; i < row_parts_.size(); ++i) {
+        row_parts_[i].index_copy_(0, input_row_, memory_parts[i].detach());
+        leaves.push_back(row_parts_[i].detach());
     }
+    const at::Tensor hidden_RD = with_gradient(leaves, [&](const auto& all) {
+        return model_.hidden(all[0], {all.begin() + 1, all.end()}, segments_);
+    });
     const auto loss = nn::head_loss(model_.head(), hidden_RD.detach().index_select(0, scored_row_S_),
                                     target_S_, weight_S_, nn::Gradient::compute);
     // Added, not copied: the pads of a fixed shape all point at one row, with a gradient of zero.
     at::Tensor gradient_RD = at::zeros_like(hidden_RD).index_add_(0, scored_row_S_, loss.gradient);
-    const auto gradients = torch::autograd::grad({hidden_RD}, {input_RE}, {gradient_RD});
-    const at::Tensor gradient_RE = gradients[0].contiguous();
+    const auto gradients = torch::autograd::grad({hidden_RD}, leaves, {gradient_RD}, std::nullopt, false,
+                                                 /*allow_unused=*/true);
+    std::vector<at::Tensor> gradient_parts;
+    for (std::size_t i = 0; i < row_parts_.size(); ++i)
+        gradient_parts.push_back(gradients[i + 1].index_select(0, input_row_));
+    const auto through_parts = torch::autograd::grad(memory_parts, {memory_ME}, gradient_parts);
+    at::Tensor gradient_RE = gradients[0].defined() ? gradients[0].contiguous() : at::zeros_like(input_RE_);
+    gradient_RE.index_add_(0, input_row_, through_parts[0]);
     update_slots_on(model_.device(), {.slots = slots(),
                                       .memory_stride = memory_BKE_.stride(0),
                                       .width = memory_BKE_.size(2),

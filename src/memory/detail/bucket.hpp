@@ -78,7 +78,8 @@ class Bucket {
     struct Content {
         std::int64_t memory_vectors = 0;
         std::int64_t positions = 0;
-        at::Tensor tokens_TE;  ///< embeddings of its input tokens
+        at::Tensor tokens_TE;                 ///< embeddings of its input tokens
+        std::vector<at::Tensor> token_parts;  ///< their CausalLM::row_parts(), the same at each evaluation
         std::vector<ScoredPosition> scored;
     };
 
@@ -87,6 +88,7 @@ class Bucket {
     void write(at::Tensor& all_BKE, std::int32_t slot, const std::vector<float>& values);
     std::vector<float> read(const at::Tensor& all_BKE, std::int32_t slot) const;
     void lay_out();
+    std::vector<at::Tensor> rows_like_parts(std::int64_t rows) const;
     void record();
     void step();
     std::int64_t rows_of(const Content& content) const;
@@ -109,9 +111,11 @@ class Bucket {
     at::Tensor second_moment_BKE_;
     at::Tensor best_memory_BKE_;
     nn::Segments segments_;
-    at::Tensor input_RE_;    ///< token embeddings; the memory's rows are written before each evaluation
-    at::Tensor input_row_;   ///< [memory rows of all trials] int64, into the input
-    at::Tensor memory_row_;  ///< the same rows in [B * K]
+    at::Tensor input_RE_;  ///< token embeddings; the memory's rows are written before each evaluation
+    std::vector<at::Tensor> row_parts_;  ///< of input_RE_, the memory's rows written likewise
+    at::Tensor memory_position_;         ///< [memory rows of all trials] int64, in the slot
+    at::Tensor input_row_;               ///< [memory rows of all trials] int64, into the input
+    at::Tensor memory_row_;              ///< the same rows in [B * K]
     at::Tensor scored_row_S_;
     at::Tensor target_S_;
     at::Tensor weight_S_;  ///< 1 / scored tokens of the row's slot; 0 at pads

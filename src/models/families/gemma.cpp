@@ -222,11 +222,20 @@ class Gemma final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& /*position_R*/) const override {
+        const Layer& first = layers_.front();
+        return {first.attention.project(normed(input_RE, first.input_norm))};
+    }
+
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
         at::Tensor x_RD = input_RE;
         for (std::size_t i = 0; i < layers_.size(); ++i) {
             const Layer& layer = layers_[i];
-            const at::Tensor attended_RD = attention(i, normed(x_RD, layer.input_norm), segments);
+            const at::Tensor projected =
+                i == 0 ? row_parts.front() : layer.attention.project(normed(x_RD, layer.input_norm));
+            const at::Tensor attended_RD = attention(i, projected, segments);
             x_RD = x_RD + normed(attended_RD, layer.post_attention_norm);
             const at::Tensor fed_RD = layer.mlp(normed(x_RD, layer.pre_feedforward_norm));
             x_RD = x_RD + normed(fed_RD, layer.post_feedforward_norm);
@@ -239,10 +248,9 @@ class Gemma final : public Decoder {
         return nn::rms_norm(x, factor, config_.rms_norm_eps, carried());
     }
 
-    at::Tensor attention(std::size_t index, const at::Tensor& normed_RD, const nn::Segments& segments) const {
+    at::Tensor attention(std::size_t index, at::Tensor projected, const nn::Segments& segments) const {
         const Layer& layer = layers_[index];
         const bool slides = config_.slides[index];
-        at::Tensor projected = layer.attention.project(normed_RD);
         if (config_.normalises_heads)
             projected = layer.attention.normalise_heads(projected, layer.head_norm, config_.rms_norm_eps);
         return layer.attention.attend(projected, segments, slides ? &local_rotary_ : &global_rotary_,

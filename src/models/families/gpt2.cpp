@@ -111,10 +111,17 @@ class Gpt2 final : public Decoder {
         return weights.contains("wte.weight") ? "" : "transformer.";
     }
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
-        at::Tensor x_RD = input_RE + positions_.index_select(0, segments.positions());
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& position_R) const override {
+        return {project(layers_.front(), placed(input_RE, position_R))};
+    }
+
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
+        at::Tensor x_RD = placed(input_RE, segments.positions());
         for (std::size_t i = 0; i < layers_.size(); ++i) {
-            x_RD = x_RD + attention(i, normed(x_RD, layers_[i].attention_norm), segments);
+            const at::Tensor projected = i == 0 ? row_parts.front() : project(layers_[i], x_RD);
+            x_RD = x_RD + attention(i, projected, segments);
             x_RD = x_RD + mlp(layers_[i], normed(x_RD, layers_[i].mlp_norm));
         }
         return normed(x_RD, final_norm_);
@@ -142,15 +149,22 @@ class Gpt2 final : public Decoder {
         return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_epsilon, carried());
     }
 
-    at::Tensor attention(std::size_t index, const at::Tensor& normed_RD, const nn::Segments& segments) const {
+    at::Tensor placed(const at::Tensor& input_RE, const at::Tensor& position_R) const {
+        return input_RE + positions_.index_select(0, position_R);
+    }
+
+    at::Tensor project(const Layer& layer, const at::Tensor& x_RD) const {
+        return layer.query_key_value(normed(x_RD, layer.attention_norm));
+    }
+
+    at::Tensor attention(std::size_t index, const at::Tensor& projected, const nn::Segments& segments) const {
         const Layer& layer = layers_[index];
         const std::int64_t heads = config_.sizes.num_attention_heads;
         double scale = config_.scale_attn_weights ? inverse_root(config_.sizes.head_dim) : 1.0;
         if (config_.scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(index + 1);
-        return layer.output(
-            nn::causal_attention(layer.query_key_value(normed_RD), segments,
-                                 nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim), nullptr,
-                                 {.scale = scale}, layer.output.mode()));
+        return layer.output(nn::causal_attention(
+            projected, segments, nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim), nullptr,
+            {.scale = scale}, layer.output.mode()));
     }
 
     at::Tensor mlp(const Layer& layer, const at::Tensor& normed_RD) const {

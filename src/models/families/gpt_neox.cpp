@@ -103,15 +103,26 @@ class GptNeoX final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& /*position_R*/) const override {
+        // Side by side, the MLP takes the layer's input as well.
+        std::vector<at::Tensor> parts{project(layers_.front(), input_RE)};
+        if (config_.use_parallel_residual) parts.push_back(mlp(layers_.front(), input_RE));
+        return parts;
+    }
+
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
         at::Tensor x_RD = input_RE;
-        for (const Layer& layer : layers_) {
-            const at::Tensor attended_RD = attention(layer, normed(x_RD, layer.input_norm), segments);
+        for (std::size_t i = 0; i < layers_.size(); ++i) {
+            const Layer& layer = layers_[i];
+            const at::Tensor attended_RD =
+                attention(layer, i == 0 ? row_parts.front() : project(layer, x_RD), segments);
             if (config_.use_parallel_residual) {
-                x_RD = x_RD + attended_RD + mlp(layer, normed(x_RD, layer.post_attention_norm));
+                x_RD = x_RD + attended_RD + (i == 0 ? row_parts.back() : mlp(layer, x_RD));
             } else {
                 x_RD = x_RD + attended_RD;
-                x_RD = x_RD + mlp(layer, normed(x_RD, layer.post_attention_norm));
+                x_RD = x_RD + mlp(layer, x_RD);
             }
         }
         return normed(x_RD, final_norm_);
@@ -122,15 +133,20 @@ class GptNeoX final : public Decoder {
         return nn::layer_norm(x, norm.weight, norm.bias, config_.layer_norm_eps, carried());
     }
 
-    at::Tensor attention(const Layer& layer, const at::Tensor& normed_RD,
+    at::Tensor project(const Layer& layer, const at::Tensor& x_RD) const {
+        return layer.query_key_value(normed(x_RD, layer.input_norm));
+    }
+
+    at::Tensor attention(const Layer& layer, const at::Tensor& projected,
                          const nn::Segments& segments) const {
         return layer.dense(nn::causal_attention(
-            layer.query_key_value(normed_RD), segments,
+            projected, segments,
             nn::HeadLayout::interleaved(config_.sizes.num_attention_heads, config_.sizes.head_dim), &rotary_,
             {.scale = inverse_root(config_.sizes.head_dim)}, layer.dense.mode()));
     }
 
-    at::Tensor mlp(const Layer& layer, const at::Tensor& normed_RD) const {
+    at::Tensor mlp(const Layer& layer, const at::Tensor& x_RD) const {
+        const at::Tensor normed_RD = normed(x_RD, layer.post_attention_norm);
         return layer.down(nn::activate(layer.up(normed_RD), config_.hidden_act));
     }
 

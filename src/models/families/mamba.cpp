@@ -84,9 +84,20 @@ class Mamba final : public Decoder {
             layers_.push_back(read_layer(weights, i));
     }
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& /*position_R*/) const override {
+        const Layer& first = layers_.front();
+        return {first.in(normed(input_RE, first.norm))};
+    }
+
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
         at::Tensor x_RD = input_RE;
-        for (const Layer& layer : layers_) x_RD = x_RD + mix(layer, normed(x_RD, layer.norm), segments);
+        for (std::size_t i = 0; i < layers_.size(); ++i) {
+            const Layer& layer = layers_[i];
+            const at::Tensor projected = i == 0 ? row_parts.front() : layer.in(normed(x_RD, layer.norm));
+            x_RD = x_RD + mix(layer, projected, segments);
+        }
         return normed(x_RD, final_norm_);
     }
 
@@ -117,10 +128,10 @@ class Mamba final : public Decoder {
             .out = read_linear(weights, mixer, {"out_proj"}, {hidden}, inner, bias)};
     }
 
-    at::Tensor mix(const Layer& layer, const at::Tensor& normed_RD, const nn::Segments& segments) const {
+    at::Tensor mix(const Layer& layer, const at::Tensor& projected, const nn::Segments& segments) const {
         const std::int64_t rank = config_.time_step_rank;
         const std::int64_t state = config_.sizes.state_size;
-        const auto halves = layer.in(normed_RD).chunk(2, -1);
+        const auto halves = projected.chunk(2, -1);
         const at::Tensor x_RC =
             nn::activate(nn::causal_convolution(halves[0], segments, layer.taps, layer.taps_bias),
                          config_.sizes.hidden_act);

@@ -98,9 +98,20 @@ class Mamba2 final : public Decoder {
             layers_.push_back(read_layer(weights, i));
     }
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& /*position_R*/) const override {
+        const Layer& first = layers_.front();
+        return {first.in(normed(input_RE, first.norm))};
+    }
+
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
         at::Tensor x_RD = input_RE;
-        for (const Layer& layer : layers_) x_RD = x_RD + mix(layer, normed(x_RD, layer.norm), segments);
+        for (std::size_t i = 0; i < layers_.size(); ++i) {
+            const Layer& layer = layers_[i];
+            const at::Tensor projected = i == 0 ? row_parts.front() : layer.in(normed(x_RD, layer.norm));
+            x_RD = x_RD + mix(layer, projected, segments);
+        }
         return normed(x_RD, final_norm_);
     }
 
@@ -131,10 +142,9 @@ class Mamba2 final : public Decoder {
                 .out = read_linear(weights, mixer, {"out_proj"}, {hidden}, inner, bias)};
     }
 
-    at::Tensor mix(const Layer& layer, const at::Tensor& normed_RD, const nn::Segments& segments) const {
+    at::Tensor mix(const Layer& layer, const at::Tensor& projected, const nn::Segments& segments) const {
         const std::int64_t inner = config_.sizes.intermediate_size;
         const std::int64_t states = config_.state_width();
-        const at::Tensor projected = layer.in(normed_RD);
         const at::Tensor gate_RC = projected.narrow(-1, 0, inner);
         const at::Tensor convolved =
             nn::activate(nn::causal_convolution(projected.narrow(-1, inner, config_.convolved_width()),

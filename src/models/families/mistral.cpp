@@ -59,8 +59,8 @@ class Mistral final : public PreNormDecoder {
 
   private:
     at::Tensor attention(std::size_t /*index*/, const GroupedAttention& attention,
-                         const at::Tensor& normed_RD, const nn::Segments& segments) const override {
-        return attention.attend(attention.project(normed_RD), segments, &rotary_,
+                         const at::Tensor& projected, const nn::Segments& segments) const override {
+        return attention.attend(projected, segments, &rotary_,
                                 {.scale = inverse_root(config().sizes.head_dim), .window = sliding_window_});
     }
 

@@ -83,10 +83,18 @@ class Olmo final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& /*position_R*/) const override {
+        return {layers_.front().attention.project(normed(input_RE))};
+    }
+
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
         at::Tensor x_RD = input_RE;
-        for (const Layer& layer : layers_) {
-            x_RD = x_RD + attention(layer.attention, normed(x_RD), segments);
+        for (std::size_t i = 0; i < layers_.size(); ++i) {
+            const Layer& layer = layers_[i];
+            const at::Tensor projected = i == 0 ? row_parts.front() : layer.attention.project(normed(x_RD));
+            x_RD = x_RD + attention(layer.attention, projected, segments);
             x_RD = x_RD + layer.mlp(normed(x_RD));
         }
         return normed(x_RD);
@@ -97,9 +105,8 @@ class Olmo final : public Decoder {
         return nn::layer_norm(x, {}, {}, kNormEpsilon, carried());
     }
 
-    at::Tensor attention(const GroupedAttention& attention, const at::Tensor& normed_RD,
+    at::Tensor attention(const GroupedAttention& attention, at::Tensor projected,
                          const nn::Segments& segments) const {
-        at::Tensor projected = attention.project(normed_RD);
         if (std::isfinite(config_.clip_qkv))
             projected = nn::clip(projected, -config_.clip_qkv, config_.clip_qkv);
         return attention.attend(projected, segments, &rotary_,

@@ -88,21 +88,30 @@ class Olmo2 final : public Decoder {
         }
     }
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& /*position_R*/) const override {
+        return {layers_.front().attention.project(input_RE)};
+    }
+
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
         const double epsilon = config_.rms_norm_eps;
         at::Tensor x_RD = input_RE;
-        for (const Layer& layer : layers_) {
-            x_RD = x_RD + nn::rms_norm(attention(layer, x_RD, segments), layer.post_attention_norm, epsilon);
+        for (std::size_t i = 0; i < layers_.size(); ++i) {
+            const Layer& layer = layers_[i];
+            const at::Tensor projected = i == 0 ? row_parts.front() : layer.attention.project(x_RD);
+            x_RD = x_RD +
+                   nn::rms_norm(attention(layer, projected, segments), layer.post_attention_norm, epsilon);
             x_RD = x_RD + nn::rms_norm(layer.mlp(x_RD), layer.post_feedforward_norm, epsilon);
         }
         return nn::rms_norm(x_RD, final_norm_, epsilon, carried());
     }
 
   private:
-    at::Tensor attention(const Layer& layer, const at::Tensor& x_RD, const nn::Segments& segments) const {
+    at::Tensor attention(const Layer& layer, const at::Tensor& projected,
+                         const nn::Segments& segments) const {
         const std::int64_t query = config_.sizes.query_width();
         const std::int64_t key = config_.sizes.key_width();
-        const at::Tensor projected = layer.attention.project(x_RD);
         const auto normed = [&](std::int64_t start, std::int64_t width, const at::Tensor& weight) {
             return nn::rms_norm(projected.narrow(-1, start, width), weight, config_.rms_norm_eps, carried());
         };

@@ -117,15 +117,24 @@ class Opt final : public Decoder {
         return weights.contains("decoder.embed_tokens.weight") ? "decoder." : "model.decoder.";
     }
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const override {
-        at::Tensor x_RD = config_.projects() ? project_in_(input_RE) : input_RE;
-        x_RD = x_RD + positions_.index_select(0, segments.positions() + kPositionOffset);
-        for (const Layer& layer : layers_) {
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
+                                      const at::Tensor& position_R) const override {
+        const at::Tensor x_RD = placed(input_RE, position_R);
+        return {project(layers_.front(), x_RD), x_RD};
+    }
+
+    at::Tensor hidden(const at::Tensor& /*input_RE*/, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const override {
+        at::Tensor x_RD = row_parts.back();
+        for (std::size_t i = 0; i < layers_.size(); ++i) {
+            const Layer& layer = layers_[i];
+            const at::Tensor attended_RD =
+                attention(layer, i == 0 ? row_parts.front() : project(layer, x_RD), segments);
             if (config_.do_layer_norm_before) {
-                x_RD = x_RD + attention(layer, normed(x_RD, layer.attention_norm, carried()), segments);
+                x_RD = x_RD + attended_RD;
                 x_RD = x_RD + mlp(layer, normed(x_RD, layer.final_norm, carried()));
             } else {
-                x_RD = normed(x_RD + attention(layer, x_RD, segments), layer.attention_norm, at::kFloat);
+                x_RD = normed(x_RD + attended_RD, layer.attention_norm, at::kFloat);
                 x_RD = normed(x_RD + mlp(layer, x_RD), layer.final_norm, at::kFloat);
             }
         }
@@ -158,12 +167,22 @@ class Opt final : public Decoder {
         return nn::layer_norm(x, norm.weight, norm.bias, kNormEpsilon, result);
     }
 
-    at::Tensor attention(const Layer& layer, const at::Tensor& x_RD, const nn::Segments& segments) const {
+    at::Tensor placed(const at::Tensor& input_RE, const at::Tensor& position_R) const {
+        const at::Tensor x_RD = config_.projects() ? project_in_(input_RE) : input_RE;
+        return x_RD + positions_.index_select(0, position_R + kPositionOffset);
+    }
+
+    at::Tensor project(const Layer& layer, const at::Tensor& x_RD) const {
+        return layer.query_key_value(
+            config_.do_layer_norm_before ? normed(x_RD, layer.attention_norm, carried()) : x_RD);
+    }
+
+    at::Tensor attention(const Layer& layer, const at::Tensor& projected,
+                         const nn::Segments& segments) const {
         const std::int64_t heads = config_.sizes.num_attention_heads;
-        return layer.output(
-            nn::causal_attention(layer.query_key_value(x_RD), segments,
-                                 nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim), nullptr,
-                                 {.scale = inverse_root(config_.sizes.head_dim)}, layer.output.mode()));
+        return layer.output(nn::causal_attention(
+            projected, segments, nn::HeadLayout::stacked(heads, heads, config_.sizes.head_dim), nullptr,
+            {.scale = inverse_root(config_.sizes.head_dim)}, layer.output.mode()));
     }
 
     at::Tensor mlp(const Layer& layer, const at::Tensor& x_RD) const {

@@ -55,13 +55,22 @@ PreNormDecoder::PreNormDecoder(const PreNormConfig& config, Description descript
     }
 }
 
-at::Tensor PreNormDecoder::hidden(const at::Tensor& input_RE, const nn::Segments& segments) const {
+std::vector<at::Tensor> PreNormDecoder::row_parts(const at::Tensor& input_RE,
+                                                  const at::Tensor& /*position_R*/) const {
+    const Layer& first = layers_.front();
+    return {first.parts.attention.project(
+        nn::rms_norm(input_RE, first.input_norm, config_.rms_norm_eps, carried()))};
+}
+
+at::Tensor PreNormDecoder::hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                                  const nn::Segments& segments) const {
     const double epsilon = config_.rms_norm_eps;
-    nn::SumAndNorm x{input_RE, nn::rms_norm(input_RE, layers_.front().input_norm, epsilon, carried())};
+    nn::SumAndNorm x{input_RE, {}};
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         const Layer& layer = layers_[i];
+        const at::Tensor projected = i == 0 ? row_parts.front() : layer.parts.attention.project(x.normalised);
         const at::Tensor& next_norm = i + 1 < layers_.size() ? layers_[i + 1].input_norm : final_norm_;
-        x = nn::add_rms_norm(x.sum, attention(i, layer.parts.attention, x.normalised, segments),
+        x = nn::add_rms_norm(x.sum, attention(i, layer.parts.attention, projected, segments),
                              layer.post_attention_norm, epsilon, carried());
         x = nn::add_rms_norm(x.sum, layer.parts.mlp(x.normalised), next_norm, epsilon, carried());
     }

@@ -40,12 +40,15 @@ class PreNormDecoder : public Decoder {
     PreNormDecoder(const PreNormConfig& config, Description description, const nn::WeightReader& weights,
                    const ReadParts& read_parts);
 
-    at::Tensor hidden(const at::Tensor& input_RE, const nn::Segments& segments) const final;
+    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE, const at::Tensor& position_R) const final;
+    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
+                      const nn::Segments& segments) const final;
 
   protected:
-    /// What the family does in layer `index` between the projections: norms, rotation, window.
+    /// What the family does in layer `index` between the projections, from what project() gave: norms,
+    /// rotation, window.
     virtual at::Tensor attention(std::size_t index, const GroupedAttention& attention,
-                                 const at::Tensor& normed_RD, const nn::Segments& segments) const = 0;
+                                 const at::Tensor& projected, const nn::Segments& segments) const = 0;
 
     const PreNormConfig& config() const noexcept { return config_; }
 

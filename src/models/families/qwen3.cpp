@@ -61,10 +61,10 @@ class Qwen3 final : public PreNormDecoder {
           head_norms_(read_head_norms(weights, "model.", c.common.sizes)) {}
 
   private:
-    at::Tensor attention(std::size_t index, const GroupedAttention& attention, const at::Tensor& normed_RD,
+    at::Tensor attention(std::size_t index, const GroupedAttention& attention, const at::Tensor& projected,
                          const nn::Segments& segments) const override {
-        const at::Tensor normed = attention.normalise_heads(attention.project(normed_RD), head_norms_[index],
-                                                            config().rms_norm_eps);
+        const at::Tensor normed =
+            attention.normalise_heads(projected, head_norms_[index], config().rms_norm_eps);
         return attention.attend(normed, segments, &rotary_,
                                 {.scale = inverse_root(config().sizes.head_dim), .window = windows_[index]});
     }

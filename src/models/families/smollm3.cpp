@@ -85,9 +85,9 @@ class SmolLM3 final : public PreNormDecoder {
           rotary_(c.rotary, c.common.sizes.max_position_embeddings, weights.device()) {}
 
   private:
-    at::Tensor attention(std::size_t index, const GroupedAttention& attention, const at::Tensor& normed_RD,
+    at::Tensor attention(std::size_t index, const GroupedAttention& attention, const at::Tensor& projected,
                          const nn::Segments& segments) const override {
-        return attention.attend(attention.project(normed_RD), segments, rotates_[index] ? &rotary_ : nullptr,
+        return attention.attend(projected, segments, rotates_[index] ? &rotary_ : nullptr,
                                 {.scale = inverse_root(config().sizes.head_dim), .window = windows_[index]});
     }
 
