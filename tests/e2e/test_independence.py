@@ -43,7 +43,8 @@ class Independence(EndToEnd):
             self.assert_equal_tables(ragged(ours, group, dataset), ragged(theirs, group, dataset))
 
     def test_of_the_number_of_ranks(self):
-        file = self.write(max_steps=60)
+        # Ranks divide the trials differently, so batches differ. At the paper's rate, as below.
+        file = self.write(protocols={"short": {"base": "paper", "max_steps": 60}})
         alone = self.run_experiment(file, "alone")
         for ranks in (1, 3):
             with self.subTest(ranks=ranks):
@@ -65,14 +66,16 @@ class Independence(EndToEnd):
         self.assert_same_bits(self.run_experiment(file, "alone"), self.run_experiment(file, "ranks", launcher=mpirun(2)))
 
     def test_of_the_neighbours_in_whole_trials(self):
-        # 64 pairs of whole trials: each by itself, and among others of other K, N and prefix that come and go.
-        mixed = {"samples": 8, "max_steps": 150, "memory_vectors": [1, 4], "lengths": [5, 12], "prefix": [0, 7]}
+        # 128 pairs of whole trials: each by itself, and among others of other K, N and prefix that come and go.
+        # At a rate of .3 rounding alone makes the accuracies of a pair differ by .015 to .03 (standard deviation):
+        # over 64 pairs up to two thirds of what is allowed, and one equal engine in three would fail.
+        mixed = {"samples": 16, "max_steps": 150, "memory_vectors": [1, 4], "lengths": [5, 12], "prefix": [0, 7]}
         crowded = self.run_experiment(self.write(**mixed), "crowded")
         single = self.run_experiment(self.write(**mixed, run={"threads": 1, "slots": 1}), "single",
                                      launcher=mpirun(2))
         alone, among = trials(single), trials(crowded)
         self.assertEqual(set(alone), set(among))
-        self.assertGreaterEqual(len(alone), 50)
+        self.assertGreaterEqual(len(alone), 128)
         values = {name: np.array([[run[trial_id][name] for trial_id in alone] for run in (alone, among)])
                   for name in ("accuracy", "information_gain_nats")}
         for name, margin in (("accuracy", ACCURACY_MARGIN),
