@@ -53,7 +53,7 @@ MUTATIONS = {
         ("no norm at the end", "olmo.cpp", "return normed(x_RD);\n    }\n\n  private", "return x_RD;\n    }\n\n  private"),
     ]),
     "olmo2": ("olmo2", [
-        ("norm before attention", "olmo2.cpp", "nn::rms_norm(attention(layer, x_RD, segments), layer.post_attention_norm, epsilon)",
+        ("norm before attention", "olmo2.cpp", "nn::rms_norm(attention(layer, projected, segments), layer.post_attention_norm, epsilon)",
          "attention(layer, nn::rms_norm(x_RD, layer.post_attention_norm, epsilon), segments)"),
         ("norm of keys left out", "olmo2.cpp", "normed(query, key, layer.key_norm)", "projected.narrow(-1, query, key)"),
         ("another epsilon", "olmo2.cpp", 'config.number("rms_norm_eps", 1e-5)', "0.2"),
