@@ -13,8 +13,8 @@ namespace {
 
 /// R: few, so that little is computed above the diagonal; a multiple of kTileRows.
 constexpr std::int64_t kBlockRows = 24;
-/// The widest register.
-constexpr std::int64_t kPad = 16;
+/// A row of four floats at least, for transpose().
+constexpr std::int64_t kPad = kWidth;
 
 constexpr std::int64_t padded(std::int64_t count) {
     return (count + kPad - 1) / kPad * kPad;
@@ -40,24 +40,48 @@ struct Table {
     float* transposed = nullptr;  ///< [d', T']
 };
 
+/// Calls step(offset, count) for whole registers, then for what remains of `width`.
+template <class Step>
+MEMCAP_INLINE void over(std::int64_t width, const Step& step) {
+    std::int64_t i = 0;
+    for (; i + kWidth <= width; i += kWidth) step(i, kWidth);
+    if (i < width) step(i, static_cast<int>(width - i));
+}
+
+MEMCAP_INLINE Floats get(const float* from, int count) {
+    return count == kWidth ? load(from) : load_some(from, count);
+}
+
+MEMCAP_INLINE void put(float* to, const Floats& value, int count) {
+    if (count == kWidth) {
+        store(to, value);
+    } else {
+        store_some(to, value, count);
+    }
+}
+
+MEMCAP_INLINE void copy_row(const float* from, float* to, std::int64_t count, float scale) {
+    over(
+        count, [&](std::int64_t c, int some)
+                   __attribute__((always_inline)) { put(to + c, get(from + c, some) * scale, some); });
+}
+
 /// Rotates a row of `rotated` elements by +angle, or by -angle, and copies the rest, times `scale`.
 MEMCAP_INLINE void rotate_row(const AttentionTask& task, std::int64_t position, const float* from, float* to,
                               float sign, float scale) {
     const std::int64_t half = task.rotated / 2;
-    const float* __restrict cosine = task.cosine + position * half;
-    const float* __restrict sine = task.sine + position * half;
-    const float* __restrict x = from;
-    float* __restrict y = to;
-    for (std::int64_t c = 0; c < half; ++c) {
-        const float turned = sine[c] * sign;
-        y[c] = (x[c] * cosine[c] - x[half + c] * turned) * scale;
-        y[half + c] = (x[half + c] * cosine[c] + x[c] * turned) * scale;
-    }
-    for (std::int64_t c = 2 * half; c < task.head_width; ++c) y[c] = x[c] * scale;
-}
-
-MEMCAP_INLINE void copy_row(const float* from, float* to, std::int64_t count, float scale) {
-    for (std::int64_t c = 0; c < count; ++c) to[c] = from[c] * scale;
+    const float* cosine = task.cosine + position * half;
+    const float* sine = task.sine + position * half;
+    over(
+        half, [&](std::int64_t c, int some) __attribute__((always_inline)) {
+            const Floats first = get(from + c, some) * scale;
+            const Floats second = get(from + half + c, some) * scale;
+            const Floats straight = get(cosine + c, some);
+            const Floats turned = get(sine + c, some) * sign;
+            put(to + c, first * straight - second * turned, some);
+            put(to + half + c, second * straight + first * turned, some);
+        });
+    copy_row(from + task.rotated, to + task.rotated, task.head_width - task.rotated, scale);
 }
 
 enum class Rotation : bool { no, yes };
@@ -166,6 +190,51 @@ MEMCAP_INLINE Ints seen(const AttentionTask& task, std::int64_t position, std::i
     return past & (lane > static_cast<std::int32_t>(newest - task.window));
 }
 
+/// A register of keys that the row sees all of.
+struct Whole {
+    MEMCAP_INLINE Floats shown(const Floats& value, float /*hidden*/) const { return value; }
+};
+
+/// One of which it sees some.
+struct Partly {
+    Ints seen;
+    MEMCAP_INLINE Floats shown(const Floats& value, float hidden) const {
+        return seen ? value : broadcast(hidden);
+    }
+};
+
+/// Calls step(key, Whole or Partly) for each register of keys of which query row `position` sees any.
+/// Returns the key behind the last.
+template <class Step>
+MEMCAP_INLINE std::int64_t over_keys(const AttentionTask& task, const Block& block, std::int64_t position,
+                                     const Step& step) {
+    std::int64_t key = block.first_key;
+    if (task.window > 0 && position >= task.window) {
+        const std::int64_t oldest = position - task.window + 1;
+        key = oldest / kWidth * kWidth;
+        if (key < oldest && key + kWidth <= position + 1) {
+            step(key, Partly{seen(task, position, key)});
+            key += kWidth;
+        }
+    }
+    for (; key + kWidth <= position + 1; key += kWidth) step(key, Whole{});
+    if (key <= position) {
+        step(key, Partly{seen(task, position, key)});
+        key += kWidth;
+    }
+    return key;
+}
+
+/// Zeros where query row `position` sees no key of its block; `end` as over_keys() gave it.
+MEMCAP_INLINE void clear_unseen(const AttentionTask& task, const Block& block, std::int64_t position,
+                                std::int64_t end, float* row) {
+    if (task.window > 0 && position >= task.window) {
+        const std::int64_t begin = (position - task.window + 1) / kWidth * kWidth;
+        for (std::int64_t key = block.first_key; key < begin; key += kWidth) store(row + key, Floats{});
+    }
+    for (std::int64_t key = end; key < block.last_key; key += kWidth) store(row + key, Floats{});
+}
+
 MEMCAP_INLINE Floats capped(const Floats& score, float cap) {
     // tanh(u) = 1 - 2 / (exp(2 u) + 1)
     return cap * (1.0F - 2.0F / (exponential(score * (2.0F / cap)) + 1.0F));
@@ -175,15 +244,15 @@ MEMCAP_INLINE Floats capped(const Floats& score, float cap) {
 MEMCAP_INLINE float largest_score(const AttentionTask& task, const Block& block, std::int64_t position,
                                   float* scores) {
     Floats largest = broadcast(-3e38F);
-    for (std::int64_t key = block.first_key; key < block.last_key; key += kWidth) {
-        Floats score = load(scores + key);
-        if (task.soft_cap > 0.0F) {
-            score = capped(score, task.soft_cap);
-            store(scores + key, score);
-        }
-        const Floats shown = seen(task, position, key) ? score : broadcast(-3e38F);
-        largest = larger(shown, largest);
-    }
+    over_keys(
+        task, block, position, [&](std::int64_t key, const auto& row) __attribute__((always_inline)) {
+            Floats score = load(scores + key);
+            if (task.soft_cap > 0.0F) {
+                score = capped(score, task.soft_cap);
+                store(scores + key, score);
+            }
+            largest = larger(row.shown(score, -3e38F), largest);
+        });
     return largest_of(largest);
 }
 
@@ -203,21 +272,18 @@ MEMCAP_INLINE void block_scores(const AttentionTask& task, const Block& block, c
                                .c_stride = long_side});
 }
 
-MEMCAP_INLINE void softmax_row(const AttentionTask& task, const Block& block, std::int64_t position,
-                               float* scores, float* log_sum) {
-    const float largest = largest_score(task, block, position, scores);
+/// exp(score - largest) in place of the scores of one row, and their sum.
+MEMCAP_INLINE float exponentials(const AttentionTask& task, const Block& block, std::int64_t position,
+                                 float largest, float* scores) {
     Floats sums{};
-    for (std::int64_t key = block.first_key; key < block.last_key; key += kWidth) {
-        const Floats share = exponential(load(scores + key) - largest);
-        const Floats shown = seen(task, position, key) ? share : Floats{};
-        store(scores + key, shown);
-        sums += shown;
-    }
-    const float sum = sum_of(sums);
-    *log_sum = largest + __builtin_logf(sum);
-    const float inverse = 1.0F / sum;
-    for (std::int64_t key = block.first_key; key < block.last_key; key += kWidth)
-        store(scores + key, load(scores + key) * inverse);
+    const std::int64_t end = over_keys(
+        task, block, position, [&](std::int64_t key, const auto& row) __attribute__((always_inline)) {
+            const Floats share = row.shown(exponential(load(scores + key) - largest), 0.0F);
+            store(scores + key, share);
+            sums += share;
+        });
+    clear_unseen(task, block, position, end, scores);
+    return sum_of(sums);
 }
 
 /// Shares of a row from its scores, and the gradient of the scores (before any cap) in place of that of the
@@ -226,28 +292,31 @@ MEMCAP_INLINE void softmax_row_backward(const AttentionTask& task, const Block& 
                                         float log_sum, float* scores, float* gradient) {
     using V = Floats;
     V projections{};
-    for (std::int64_t key = block.first_key; key < block.last_key; key += kWidth) {
-        const V score = load(scores + key);
-        const V share = exponential((task.soft_cap > 0.0F ? capped(score, task.soft_cap) : score) - log_sum);
-        const V shown = seen(task, position, key) ? share : V{};
-        const V own = load(gradient + key);
-        projections += shown * own;
-        // A cap's slope has to be found from the score, which therefore stays until then.
-        if (task.soft_cap == 0.0F) store(scores + key, shown);
-    }
+    const std::int64_t end = over_keys(
+        task, block, position, [&](std::int64_t key, const auto& row) __attribute__((always_inline)) {
+            const V score = load(scores + key);
+            const V exponent = (task.soft_cap > 0.0F ? capped(score, task.soft_cap) : score) - log_sum;
+            const V share = row.shown(exponential(exponent), 0.0F);
+            projections += share * load(gradient + key);
+            // A cap's slope has to be found from the score, which therefore stays until then.
+            if (task.soft_cap == 0.0F) store(scores + key, share);
+        });
     const float projection = sum_of(projections);
-    for (std::int64_t key = block.first_key; key < block.last_key; key += kWidth) {
-        V share = load(scores + key);
-        V slope = broadcast(1.0F);
-        if (task.soft_cap > 0.0F) {
-            const V bounded = capped(share, task.soft_cap);
-            const V ratio = bounded / task.soft_cap;
-            slope = 1.0F - ratio * ratio;
-            share = seen(task, position, key) ? exponential(bounded - log_sum) : V{};
-            store(scores + key, share);
-        }
-        store(gradient + key, share * (load(gradient + key) - projection) * slope);
-    }
+    over_keys(
+        task, block, position, [&](std::int64_t key, const auto& row) __attribute__((always_inline)) {
+            V share = load(scores + key);
+            V slope = broadcast(1.0F);
+            if (task.soft_cap > 0.0F) {
+                const V bounded = capped(share, task.soft_cap);
+                const V ratio = bounded / task.soft_cap;
+                slope = 1.0F - ratio * ratio;
+                share = row.shown(exponential(bounded - log_sum), 0.0F);
+                store(scores + key, share);
+            }
+            store(gradient + key, share * (load(gradient + key) - projection) * slope);
+        });
+    clear_unseen(task, block, position, end, scores);
+    clear_unseen(task, block, position, end, gradient);
 }
 
 /// What the backward of one head keeps between its blocks.
@@ -337,9 +406,12 @@ void attention_forward(const AttentionTask& task) {
             load_rows(task, task.query + head * task.query_stride, Rotation::yes, block.first, block.last,
                       task.scale, query);
             block_scores(task, block, query, key.transposed, shares);
-            for (std::int64_t t = block.first; t < block.last; ++t) {
-                softmax_row(task, block, t, shares + (t - block.first) * long_side,
-                            task.log_sum + head * task.positions + t);
+            float largest[kBlockRows];
+            float sum[kBlockRows];
+            for (std::int64_t r = 0; r < block.rows(); ++r) {
+                float* row = shares + r * long_side;
+                largest[r] = largest_score(task, block, block.first + r, row);
+                sum[r] = exponentials(task, block, block.first + r, largest[r], row);
             }
             small_product<Sum::fresh>({.rows = block.rows(),
                                        .columns = wide,
@@ -351,9 +423,11 @@ void attention_forward(const AttentionTask& task) {
                                        .b_stride = wide,
                                        .c = mixed,
                                        .c_stride = wide});
-            for (std::int64_t t = block.first; t < block.last; ++t) {
-                copy_row(mixed + (t - block.first) * wide,
-                         task.mixed + t * task.mixed_stride + head * task.head_width, task.head_width, 1.0F);
+            for (std::int64_t r = 0; r < block.rows(); ++r) {
+                const std::int64_t t = block.first + r;
+                task.log_sum[head * task.positions + t] = largest[r] + __builtin_logf(sum[r]);
+                copy_row(mixed + r * wide, task.mixed + t * task.mixed_stride + head * task.head_width,
+                         task.head_width, 1.0F / sum[r]);
             }
         }
     }

@@ -70,18 +70,36 @@ MEMCAP_INLINE void product_rows(const SmallProduct& p, std::int64_t row) {
     if (column < p.columns) product_tile<kRows, 1, kSum>(p, row, column);
 }
 
-/// Rows that a tile takes at once; other numbers of rows end with single ones.
+/// Rows that a tile takes at most: as many sums as hide each other's latency and fit the registers.
 inline constexpr std::int64_t kTileRows = 6;
 
 template <Sum kSum>
 MEMCAP_INLINE void small_product(const SmallProduct& p) {
+    // Tiles of nearly equal height: a thin one at the end would have too few sums to hide their latency.
     std::int64_t row = 0;
-    for (; row + kTileRows <= p.rows; row += kTileRows) product_rows<kTileRows, kSum>(p, row);
-    if (row + 3 <= p.rows) {
-        product_rows<3, kSum>(p, row);
-        row += 3;
+    for (std::int64_t tiles = (p.rows + kTileRows - 1) / kTileRows; tiles > 0; --tiles) {
+        const std::int64_t height = (p.rows - row + tiles - 1) / tiles;
+        switch (height) {
+            case 6:
+                product_rows<6, kSum>(p, row);
+                break;
+            case 5:
+                product_rows<5, kSum>(p, row);
+                break;
+            case 4:
+                product_rows<4, kSum>(p, row);
+                break;
+            case 3:
+                product_rows<3, kSum>(p, row);
+                break;
+            case 2:
+                product_rows<2, kSum>(p, row);
+                break;
+            default:
+                product_rows<1, kSum>(p, row);
+        }
+        row += height;
     }
-    for (; row < p.rows; ++row) product_rows<1, kSum>(p, row);
 }
 
 }  // namespace memcap::nn::kernels::MEMCAP_ISA

@@ -53,22 +53,25 @@ MEMCAP_INLINE Floats larger(const Floats& a, const Floats& b) {
     return a < b ? b : a;
 }
 
+/// The value with its lanes moved down by `by`, those that fall off put in above.
+MEMCAP_INLINE Floats turned(const Floats& value, int by) {
+    Ints from;
+    for (int i = 0; i < kWidth; ++i) from[i] = (i + by) % kWidth;
+    return __builtin_shuffle(value, from);
+}
+
 MEMCAP_INLINE float sum_of(const Floats& value) {
-    float lanes[kWidth];
-    std::memcpy(lanes, &value, sizeof(value));
-    for (int half = kWidth / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-    }
-    return lanes[0];
+    Floats sums = value;
+#pragma GCC unroll 4
+    for (int half = kWidth / 2; half > 0; half /= 2) sums += turned(sums, half);
+    return sums[0];
 }
 
 MEMCAP_INLINE float largest_of(const Floats& value) {
-    float lanes[kWidth];
-    std::memcpy(lanes, &value, sizeof(value));
-    for (int half = kWidth / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; ++i) lanes[i] = lanes[i] < lanes[i + half] ? lanes[i + half] : lanes[i];
-    }
-    return lanes[0];
+    Floats largest = value;
+#pragma GCC unroll 4
+    for (int half = kWidth / 2; half > 0; half /= 2) largest = larger(turned(largest, half), largest);
+    return largest[0];
 }
 
 MEMCAP_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) {
