@@ -193,33 +193,47 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPor
 }
 
 void TrialExecutor::fill_slots(sched::WorkPort& port) {
-    while (!pending_.empty()) {
-        Pending& next = pending_.front();
-        if (!matches_loaded(next.trial)) {
-            if (!running_.empty()) return;
-            std::string problem;
-            if (!load_model_of(next.trial, port, problem)) {
-                fail(port, next.leased, next.trial.id, record::FailureCategory::retryable, problem);
-                pending_.pop_front();
-                continue;
-            }
-        }
-        if (!engine_->has_room(next.trial)) return;
-        const Id128 id = next.trial.id;
-        const std::int32_t positions = next.trial.positions();
-        try {
-            engine_->enter(next.trial, next.state);
-        } catch (const std::exception& problem) {
-            if (!memory::is_out_of_memory(problem)) throw;
-            if (!running_.empty()) return;  // there is room when one of them has ended
-            fail(port, next.leased, id, record::FailureCategory::retryable,
-                 fmt::format("out of memory before the first evaluation of {} positions", positions));
-            pending_.pop_front();
-            continue;
-        }
-        running_.emplace(id, Running{std::move(next.leased), positions});
+    while (!pending_.empty() && !matches_loaded(pending_.front().trial)) {
+        if (!running_.empty()) return;
+        const Pending& next = pending_.front();
+        std::string problem;
+        if (load_model_of(next.trial, port, problem)) break;
+        fail(port, next.leased, next.trial.id, record::FailureCategory::retryable, problem);
         pending_.pop_front();
     }
+    std::vector<const plan::Trial*> waiting;
+    for (const Pending& pending : pending_) {
+        if (matches_loaded(pending.trial)) waiting.push_back(&pending.trial);
+    }
+    if (waiting.empty() || short_of_memory_) return;
+    engine_->expect(waiting);
+    // One that has no room does not keep those of other shapes from theirs.
+    for (auto next = pending_.begin(); next != pending_.end() && !short_of_memory_;) {
+        const bool leaves =
+            matches_loaded(next->trial) && engine_->has_room(next->trial) && enter(port, *next);
+        next = leaves ? pending_.erase(next) : std::next(next);
+    }
+}
+
+/// Puts a trial into its slot; true unless it has to wait.
+bool TrialExecutor::enter(sched::WorkPort& port, Pending& pending) {
+    const Id128 id = pending.trial.id;
+    const std::int32_t positions = pending.trial.positions();
+    try {
+        engine_->enter(pending.trial, pending.state);
+    } catch (const std::exception& problem) {
+        if (!memory::is_out_of_memory(problem)) throw;
+        if (!running_.empty()) {
+            // There may be room when one of them has ended.
+            short_of_memory_ = true;
+            return false;
+        }
+        fail(port, pending.leased, id, record::FailureCategory::retryable,
+             fmt::format("out of memory before the first evaluation of {} positions", positions));
+        return true;
+    }
+    running_.emplace(id, Running{std::move(pending.leased), positions});
+    return true;
 }
 
 void TrialExecutor::advance(sched::WorkPort& port) {
@@ -228,6 +242,7 @@ void TrialExecutor::advance(sched::WorkPort& port) {
         const Running running = std::move(found->second);
         running_.erase(found);
         finish(port, running.leased, std::move(record));
+        short_of_memory_ = false;
     }
     for (auto& [trial, state] : engine_->take_displaced()) {
         const auto found = running_.find(trial.id);

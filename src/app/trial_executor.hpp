@@ -59,6 +59,7 @@ class TrialExecutor : public sched::Executor {
     void work(sched::WorkPort& port);
     void fetch(sched::WorkPort& port);
     void fill_slots(sched::WorkPort& port);
+    bool enter(sched::WorkPort& port, Pending& pending);
     void advance(sched::WorkPort& port);
     bool load_model_of(const plan::Trial& trial, const sched::WorkPort& port, std::string& problem);
     bool matches_loaded(const plan::Trial& trial) const;
@@ -77,6 +78,7 @@ class TrialExecutor : public sched::Executor {
     std::int32_t model_index_ = -1;
     Precision precision_ = Precision::float32;
     std::unique_ptr<memory::SlotsEngine> engine_;
+    bool short_of_memory_ = false;  ///< no further trial fits before one has ended
     /// Rows of a step by model and precision: measured, and less after a shortage of memory.
     std::map<std::pair<std::int32_t, Precision>, std::int64_t> budgets_;
 };

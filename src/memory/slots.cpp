@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <compare>
+#include <map>
 #include <new>
 #include <string_view>
 #include <unordered_map>
@@ -19,31 +21,23 @@
 #include "memcap/memory/objective.hpp"
 #include "memcap/plan/identity.hpp"
 #include "memory/detail/bucket.hpp"
+#include "memory/detail/occupant.hpp"
 
 namespace memcap::memory {
 
 namespace {
 
 using detail::Bucket;
+using detail::Occupant;
 using detail::SlotPhase;
 using detail::SlotProgress;
 
 /// Evaluations between two looks at a device that computes on its own; a CPU's state is at hand.
 constexpr std::int32_t kLookEvery = 16;
-
-/// A trial and its place.
-struct Occupant {
-    plan::Trial trial;
-    Bucket* bucket = nullptr;
-    std::int32_t slot = 0;
-    std::int32_t scored = 0;
-    std::int32_t seen = 0;  ///< evaluations whose curve points were taken
-    /// What the bucket does not hold: curve, numbers without memory, time.
-    SlotState state;
-    double entered_s = 0.0;
-
-    const SlotProgress& progress() const { return bucket->progress(slot); }
-};
+/// Share of the rows of fixed shapes that may be pads or of empty slots.
+constexpr double kMostWaste = 0.1;
+/// Rounds for which more is borne: the next trial may be on its way, and a new bucket has to be recorded.
+constexpr std::int32_t kRoundsOfWaste = 2;
 
 /// Positions of the bucket for a trial of so many: at most a tenth more, and few different ones.
 std::int64_t bucket_positions(std::int64_t positions) {
@@ -53,32 +47,21 @@ std::int64_t bucket_positions(std::int64_t positions) {
     return (positions + step - 1) / step * step;
 }
 
-record::StopReason reason_of(SlotPhase phase) {
-    switch (phase) {
-        case SlotPhase::solved:
-            return record::StopReason::solved;
-        case SlotPhase::out_of_patience:
-            return record::StopReason::patience;
-        case SlotPhase::out_of_steps:
-            return record::StopReason::max_steps;
-        case SlotPhase::empty:
-        case SlotPhase::running:
-        case SlotPhase::not_finite:
-            break;
-    }
-    return record::StopReason::none;
-}
-
 }  // namespace
 
 bool is_out_of_memory(const std::exception& problem) {
     if (dynamic_cast<const std::bad_alloc*>(&problem) != nullptr ||
         dynamic_cast<const c10::OutOfMemoryError*>(&problem) != nullptr)
         return true;
-    // The CPU's allocator has no exception of its own for it.
+    // The CPU's allocator and the libraries of a GPU have no exception of their own for it.
     const auto* error = dynamic_cast<const c10::Error*>(&problem);
-    return error != nullptr && std::string_view(error->what_without_backtrace()).find("not enough memory") !=
-                                   std::string_view::npos;
+    if (error == nullptr) return false;
+    const std::string_view text = error->what_without_backtrace();
+    return std::ranges::any_of(
+        std::initializer_list<std::string_view>{"DefaultCPUAllocator: can't allocate memory",
+                                                "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+                                                "CUDNN_STATUS_ALLOC_FAILED"},
+        [text](std::string_view known) { return text.find(known) != std::string_view::npos; });
 }
 
 std::vector<float> initial_memory(const plan::Trial& trial, std::int32_t memory_width, double embedding_std) {
@@ -97,10 +80,13 @@ class SlotsEngine::Engine {
           options_(options),
           fixed_(options.layout == RowLayout::fixed ||
                  (options.layout == RowLayout::automatic && !model.device().is_cpu())),
-          look_every_(model.device().is_cpu() ? 1 : kLookEvery) {
+          look_every_(options.look_every > 0    ? options.look_every
+                      : model.device().is_cpu() ? 1
+                                                : kLookEvery) {
         MEMCAP_EXPECT(options.slots >= 1);
     }
 
+    void expect(const std::vector<const plan::Trial*>& waiting);
     bool has_room(const plan::Trial& trial) const;
     void enter(plan::Trial trial, std::optional<SlotState> resumed);
     std::vector<record::TrialRecord> step();
@@ -110,24 +96,32 @@ class SlotsEngine::Engine {
     std::vector<Id128> running() const;
 
   private:
-    /// Trials of one shape, or of any.
+    /// What slots of a fixed layout have in common; zeros in an exact one.
+    struct Shape {
+        std::int64_t positions = 0;
+        std::int32_t memory_vectors = 0;
+        auto operator<=>(const Shape&) const = default;
+    };
+    /// The bucket of all trials of one shape.
     struct Place {
-        detail::BucketShape shape;
+        Shape shape;
         std::unique_ptr<Bucket> bucket;
     };
 
     SlotState begin(const plan::Trial& trial);
     const Evaluation& without_memory(const plan::Trial& trial);
-    detail::BucketShape shape_for(const plan::Trial& trial) const;
+    Shape shape_of(const plan::Trial& trial) const;
+    const Place* place_of(const Shape& shape) const;
+    std::int32_t wanted_slots(const Shape& shape, std::int32_t present) const;
+    std::unique_ptr<Bucket> make_bucket(const Shape& shape, std::int32_t slots) const;
     Bucket& bucket_for(const plan::Trial& trial);
+    void rebuild(Place& place, std::int32_t slots);
+    void pack();
     std::int64_t rows() const;
     bool advance(std::vector<record::TrialRecord>& ended);
+    void end_trials(std::vector<record::TrialRecord>& ended);
     void displace(std::vector<record::TrialRecord>& ended);
-    void take_points(Occupant& occupant) const;
-    record::TrialRecord finish(Occupant& occupant) const;
-    record::TrialRecord failed(const Occupant& occupant, record::FailureCategory category,
-                               std::string message) const;
-    SlotState state_of(const Occupant& occupant) const;
+    bool enters(const DisplacedTrial& displaced);
 
     const models::CausalLM& model_;
     SlotsOptions options_;
@@ -135,19 +129,26 @@ class SlotsEngine::Engine {
     std::int32_t look_every_;
     std::vector<Place> places_;
     std::vector<Occupant> occupants_;
+    std::map<Shape, std::int32_t> expected_;  ///< trials of each shape that wait to enter
+    std::int32_t rounds_of_waste_ = 0;
     std::vector<DisplacedTrial> displaced_;
     std::int64_t reduced_budget_ = 0;
     std::unordered_map<Id128, Evaluation> without_memory_;
 };
 
-detail::BucketShape SlotsEngine::Engine::shape_for(const plan::Trial& trial) const {
+SlotsEngine::Engine::Shape SlotsEngine::Engine::shape_of(const plan::Trial& trial) const {
     if (!fixed_) return {};
-    const std::int64_t positions = bucket_positions(trial.positions());
-    const std::int64_t fit =
-        options_.position_budget == 0 ? options_.slots : (options_.position_budget - rows()) / positions;
-    return {.positions = positions,
-            .slots = static_cast<std::int32_t>(std::clamp<std::int64_t>(fit, 1, options_.slots)),
-            .memory_vectors = trial.memory_vectors};
+    return {.positions = bucket_positions(trial.positions()), .memory_vectors = trial.memory_vectors};
+}
+
+const SlotsEngine::Engine::Place* SlotsEngine::Engine::place_of(const Shape& shape) const {
+    const auto found = std::ranges::find(places_, shape, &Place::shape);
+    return found == places_.end() ? nullptr : &*found;
+}
+
+void SlotsEngine::Engine::expect(const std::vector<const plan::Trial*>& waiting) {
+    expected_.clear();
+    for (const plan::Trial* trial : waiting) ++expected_[shape_of(*trial)];
 }
 
 /// Rows that a step computes, pads and empty slots of fixed shapes included.
@@ -155,7 +156,7 @@ std::int64_t SlotsEngine::Engine::rows() const {
     std::int64_t rows = 0;
     for (const Place& place : places_) {
         if (place.bucket->trials() == 0) continue;
-        rows += fixed_ ? place.shape.positions * place.shape.slots : place.bucket->rows();
+        rows += fixed_ ? place.shape.positions * place.bucket->slots() : place.bucket->rows();
     }
     return rows;
 }
@@ -163,27 +164,82 @@ std::int64_t SlotsEngine::Engine::rows() const {
 bool SlotsEngine::Engine::has_room(const plan::Trial& trial) const {
     if (occupants_.empty()) return true;
     if (occupants_.size() >= static_cast<std::size_t>(options_.slots)) return false;
-    const detail::BucketShape shape = shape_for(trial);
+    const Shape shape = shape_of(trial);
     for (const Place& place : places_) {
-        if (fixed_ && place.bucket->trials() > 0 && !place.bucket->is_full() &&
-            place.shape.positions == shape.positions && place.shape.memory_vectors == shape.memory_vectors)
+        if (fixed_ && place.bucket->trials() > 0 && !place.bucket->is_full() && place.shape == shape)
             return true;
     }
     const std::int64_t wanted = fixed_ ? shape.positions : trial.positions();
     return options_.position_budget == 0 || rows() + wanted <= options_.position_budget;
 }
 
-Bucket& SlotsEngine::Engine::bucket_for(const plan::Trial& trial) {
-    const detail::BucketShape shape = shape_for(trial);
-    for (const Place& place : places_) {
-        if (place.shape.positions == shape.positions && place.shape.memory_vectors == shape.memory_vectors &&
-            !place.bucket->is_full())
-            return *place.bucket;
+std::unique_ptr<Bucket> SlotsEngine::Engine::make_bucket(const Shape& shape, std::int32_t slots) const {
+    return std::make_unique<Bucket>(model_,
+                                    detail::BucketShape{.positions = shape.positions,
+                                                        .slots = fixed_ ? slots : 0,
+                                                        .memory_vectors = shape.memory_vectors},
+                                    look_every_);
+}
+
+/// Slots of a fixed bucket in which `present` trials are: for these, for one more and for those expected, as
+/// far as they fit.
+std::int32_t SlotsEngine::Engine::wanted_slots(const Shape& shape, std::int32_t present) const {
+    const auto others = static_cast<std::int32_t>(occupants_.size()) - present;
+    const auto expected = expected_.find(shape);
+    std::int64_t slots = std::min(present + std::max(1, expected == expected_.end() ? 0 : expected->second),
+                                  options_.slots - others);
+    if (options_.position_budget > 0) {
+        const Place* place = place_of(shape);
+        const std::int64_t own = place != nullptr && present > 0 ? place->bucket->slots() : 0;
+        const std::int64_t free_rows = options_.position_budget - rows() + own * shape.positions;
+        slots = std::min(slots, free_rows / shape.positions);
     }
-    // An empty bucket of another shape only holds memory.
-    std::erase_if(places_, [](const Place& place) { return place.bucket->trials() == 0; });
-    places_.push_back({shape, std::make_unique<Bucket>(model_, shape, look_every_)});
+    return std::max(static_cast<std::int32_t>(slots), present + 1);
+}
+
+/// A bucket with a free slot for the trial.
+Bucket& SlotsEngine::Engine::bucket_for(const plan::Trial& trial) {
+    const Shape shape = shape_of(trial);
+    const Place* place = place_of(shape);
+    if (place != nullptr && !fixed_) return *place->bucket;
+    const std::int32_t present = place == nullptr ? 0 : place->bucket->trials();
+    if (present > 0 && !place->bucket->is_full()) return *place->bucket;
+    const std::int32_t slots = fixed_ ? wanted_slots(shape, present) : 0;
+    // One that was left empty is recorded already.
+    const auto nearly = [slots](std::int32_t had) {
+        return had <= slots && had >= (1.0 - kMostWaste) * slots;
+    };
+    if (place != nullptr && present == 0 && nearly(place->bucket->slots())) return *place->bucket;
+    // Other empty buckets only hold memory.
+    std::erase_if(places_, [](const Place& other) { return other.bucket->trials() == 0; });
+    if (present > 0) {
+        const auto full = std::ranges::find(places_, shape, &Place::shape);
+        rebuild(*full, slots);
+        return *full->bucket;
+    }
+    places_.push_back({shape, make_bucket(shape, slots)});
     return *places_.back().bucket;
+}
+
+/// Moves the trials of a fixed place into a bucket of so many slots.
+void SlotsEngine::Engine::rebuild(Place& place, std::int32_t slots) {
+    MEMCAP_EXPECT(slots >= place.bucket->trials());
+    std::unique_ptr<Bucket> next = make_bucket(place.shape, slots);
+    std::vector<std::pair<Occupant*, std::int32_t>> moved;
+    for (Occupant& occupant : occupants_) {
+        if (occupant.bucket != place.bucket.get()) continue;
+        const detail::SlotVectors vectors = occupant.bucket->vectors(occupant.slot);
+        const Objective objective = objective_of(occupant.trial);
+        moved.emplace_back(&occupant, next->enter({.objective = &objective,
+                                                   .protocol = &occupant.trial.protocol,
+                                                   .vectors = &vectors,
+                                                   .progress = occupant.progress()}));
+    }
+    for (const auto& [occupant, slot] : moved) {
+        occupant->bucket = next.get();
+        occupant->slot = slot;
+    }
+    place.bucket = std::move(next);
 }
 
 void SlotsEngine::Engine::enter(plan::Trial trial, std::optional<SlotState> resumed) {
@@ -207,6 +263,7 @@ void SlotsEngine::Engine::enter(plan::Trial trial, std::optional<SlotState> resu
                                                          .best_loss_nats = state.best_loss_nats,
                                                          .loss_min_nats = state.loss_min_nats}});
     occupant.seen = state.evaluations;
+    if (auto& waiting = expected_[shape_of(trial)]; waiting > 0) --waiting;
     occupant.trial = std::move(trial);
     occupants_.push_back(std::move(occupant));
 }
@@ -238,30 +295,49 @@ const Evaluation& SlotsEngine::Engine::without_memory(const plan::Trial& trial) 
 
 std::vector<record::TrialRecord> SlotsEngine::Engine::step() {
     std::vector<record::TrialRecord> ended;
-    if (occupants_.empty() || !advance(ended)) return ended;
+    if (!occupants_.empty() && advance(ended)) end_trials(ended);
+    return ended;
+}
+
+/// Takes the empty slots out of fixed buckets once they have been too many for a while.
+void SlotsEngine::Engine::pack() {
+    std::int64_t useful = 0;
+    for (const Occupant& occupant : occupants_) useful += occupant.trial.positions();
+    const bool wasteful = static_cast<double>(useful) < (1.0 - kMostWaste) * static_cast<double>(rows());
+    rounds_of_waste_ = wasteful ? rounds_of_waste_ + 1 : 0;
+    if (rounds_of_waste_ <= kRoundsOfWaste) return;
+    std::erase_if(places_, [](const Place& place) { return place.bucket->trials() == 0; });
+    for (Place& place : places_) {
+        if (!place.bucket->is_full()) rebuild(place, place.bucket->trials());
+    }
+    rounds_of_waste_ = 0;
+}
+
+/// Looks at all slots, and records and takes out the trials that have ended.
+void SlotsEngine::Engine::end_trials(std::vector<record::TrialRecord>& ended) {
     for (const Place& place : places_) place.bucket->look();
     for (Occupant& occupant : occupants_) {
-        take_points(occupant);
+        occupant.take_points(options_.curve_every);
         const SlotProgress& progress = occupant.progress();
         if (progress.phase == SlotPhase::running) continue;
         if (progress.phase == SlotPhase::not_finite) {
-            ended.push_back(failed(
-                occupant, record::FailureCategory::permanent,
+            ended.push_back(occupant.failed(
+                record::FailureCategory::permanent,
                 fmt::format("the loss is not finite at evaluation {}: the learning rate may be too high",
                             progress.evaluations)));
         } else {
-            ended.push_back(finish(occupant));
+            ended.push_back(occupant.finish(options_.keep_vectors));
         }
         occupant.bucket->leave(occupant.slot);
         occupant.bucket = nullptr;
     }
     std::erase_if(occupants_, [](const Occupant& occupant) { return occupant.bucket == nullptr; });
-    return ended;
 }
 
 /// A few evaluations of all buckets; false if memory ran out, in which case fewer trials are left in slots.
 bool SlotsEngine::Engine::advance(std::vector<record::TrialRecord>& ended) {
     try {
+        if (fixed_) pack();
         for (std::int32_t i = 0; i < look_every_; ++i) {
             for (const Place& place : places_) {
                 if (place.bucket->trials() > 0) place.bucket->evaluate();
@@ -278,109 +354,48 @@ bool SlotsEngine::Engine::advance(std::vector<record::TrialRecord>& ended) {
 /// An evaluation that finds no memory has changed nothing: the trials go on from where they are, in half the
 /// rows.
 void SlotsEngine::Engine::displace(std::vector<record::TrialRecord>& ended) {
-    const std::int64_t first_positions = occupants_.front().trial.positions();
-    if (rows() == (fixed_ ? bucket_positions(first_positions) : first_positions)) {
-        ended.push_back(failed(occupants_.front(), record::FailureCategory::retryable,
-                               fmt::format("out of memory: {} positions do not fit even alone",
-                                           occupants_.front().trial.positions())));
+    end_trials(ended);
+    if (occupants_.empty()) return;
+    const plan::Trial& first = occupants_.front().trial;
+    if (rows() == (fixed_ ? bucket_positions(first.positions()) : first.positions())) {
+        ended.push_back(occupants_.front().failed(
+            record::FailureCategory::retryable,
+            fmt::format("out of memory: {} positions do not fit even alone", first.positions())));
         occupants_.clear();
         places_.clear();
         return;
     }
-    for (const Place& place : places_) place.bucket->look();
     reduced_budget_ = std::max<std::int64_t>(1, rows() / 2);
     options_.position_budget = reduced_budget_;
     log::warning(
         fmt::format("out of memory with {} trials side by side: at most {} positions at once from now on",
                     occupants_.size(), reduced_budget_));
     std::vector<DisplacedTrial> all;
-    for (Occupant& occupant : occupants_) {
-        take_points(occupant);
-        SlotState state = state_of(occupant);
-        all.push_back({std::move(occupant.trial), std::move(state)});
-    }
+    for (const Occupant& occupant : occupants_) all.push_back({occupant.trial, occupant.exported()});
     occupants_.clear();
     places_.clear();
-    for (auto& [trial, state] : all) {
-        if (has_room(trial)) {
-            enter(std::move(trial), std::move(state));
-        } else {
-            displaced_.push_back({std::move(trial), std::move(state)});
-        }
+    std::vector<const plan::Trial*> waiting;
+    for (const DisplacedTrial& each : all) waiting.push_back(&each.trial);
+    expect(waiting);
+    for (DisplacedTrial& each : all) {
+        if (!has_room(each.trial) || !enters(each)) displaced_.push_back(std::move(each));
     }
 }
 
-/// Takes the evaluations since the last look into the curve.
-void SlotsEngine::Engine::take_points(Occupant& occupant) const {
-    const SlotProgress& progress = occupant.progress();
-    const bool ended = progress.phase != SlotPhase::running;
-    record::Curve& curve = occupant.state.curve;
-    for (std::int32_t number = occupant.seen + 1; number <= progress.evaluations; ++number) {
-        const bool is_last = ended && number == progress.evaluations;
-        if (options_.curve_every == 0 || (!is_last && (number - 1) % options_.curve_every != 0)) continue;
-        const detail::CurvePoint& point = occupant.bucket->point(occupant.slot, number);
-        curve.evaluation.push_back(number);
-        curve.loss_nats.push_back(static_cast<float>(point.loss_nats));
-        curve.accuracy.push_back(static_cast<float>(static_cast<double>(point.correct) / occupant.scored));
+/// False if there is no memory for it now.
+bool SlotsEngine::Engine::enters(const DisplacedTrial& displaced) {
+    try {
+        enter(displaced.trial, displaced.state);
+        return true;
+    } catch (const std::exception& problem) {
+        if (!is_out_of_memory(problem)) throw;
+        return false;
     }
-    occupant.seen = progress.evaluations;
-}
-
-record::TrialRecord SlotsEngine::Engine::finish(Occupant& occupant) const {
-    const SlotProgress& progress = occupant.progress();
-    SlotState& state = occupant.state;
-    record::TrialRecord record;
-    record.trial_id = occupant.trial.id;
-    record.status = record::TrialStatus::done;
-    record.scored_tokens = occupant.scored;
-    record.evaluations = progress.evaluations;
-    record.best_evaluation = progress.best_evaluation;
-    record.stop_reason = reason_of(progress.phase);
-    record.loss_nomem_nats = state.loss_nomem_nats;
-    record.accuracy_nomem = state.accuracy_nomem;
-    record.loss_nats = progress.best_loss_nats;
-    record.accuracy = static_cast<double>(progress.best_correct) / occupant.scored;
-    record.correct_tokens = progress.best_correct;
-    record.exact = progress.best_correct == occupant.scored;
-    record.loss_min_nats = progress.loss_min_nats;
-    record.elapsed_s = state.elapsed_s + monotonic_s() - occupant.entered_s;
-    if (options_.keep_vectors) record.vector = occupant.bucket->best_memory(occupant.slot);
-    record.vector_width = model_.description().memory_width;
-    record.curve = std::move(state.curve);
-    return record;
-}
-
-record::TrialRecord SlotsEngine::Engine::failed(const Occupant& occupant, record::FailureCategory category,
-                                                std::string message) const {
-    record::TrialRecord record;
-    record.trial_id = occupant.trial.id;
-    record.status = record::TrialStatus::failed;
-    record.failure = {category, std::move(message)};
-    record.scored_tokens = occupant.scored;
-    record.elapsed_s = occupant.state.elapsed_s + monotonic_s() - occupant.entered_s;
-    return record;
-}
-
-SlotState SlotsEngine::Engine::state_of(const Occupant& occupant) const {
-    SlotState state = occupant.state;
-    detail::SlotVectors vectors = occupant.bucket->vectors(occupant.slot);
-    state.memory = std::move(vectors.memory);
-    state.first_moment = std::move(vectors.first_moment);
-    state.second_moment = std::move(vectors.second_moment);
-    const SlotProgress& progress = occupant.progress();
-    if (progress.best_correct >= 0) state.best_memory = std::move(vectors.best_memory);
-    state.evaluations = progress.evaluations;
-    state.best_evaluation = progress.best_evaluation;
-    state.best_correct = progress.best_correct;
-    state.best_loss_nats = progress.best_loss_nats;
-    state.loss_min_nats = progress.loss_min_nats;
-    state.elapsed_s += monotonic_s() - occupant.entered_s;
-    return state;
 }
 
 SlotState SlotsEngine::Engine::export_state(const Id128& trial_id) const {
     for (const Occupant& occupant : occupants_) {
-        if (occupant.trial.id == trial_id) return state_of(occupant);
+        if (occupant.trial.id == trial_id) return occupant.exported();
     }
     MEMCAP_EXPECT(!"the trial is in a slot");
     return {};
@@ -395,6 +410,9 @@ std::vector<Id128> SlotsEngine::Engine::running() const {
 SlotsEngine::SlotsEngine(const models::CausalLM& model, SlotsOptions options)
     : engine_(std::make_unique<Engine>(model, options)) {}
 SlotsEngine::~SlotsEngine() = default;
+void SlotsEngine::expect(const std::vector<const plan::Trial*>& waiting) {
+    engine_->expect(waiting);
+}
 bool SlotsEngine::has_room(const plan::Trial& trial) const {
     return engine_->has_room(trial);
 }

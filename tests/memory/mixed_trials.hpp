@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "memcap/base/random.hpp"
+#include "memcap/memory/evaluation.hpp"
 #include "memcap/memory/slots.hpp"
 
 namespace memcap::test {
@@ -74,6 +75,9 @@ inline std::map<Id128, record::TrialRecord> together(const std::vector<plan::Tri
     std::vector<memory::DisplacedTrial> waiting;
     std::size_t next = 0;
     for (int step = 0; records.size() < trials.size(); ++step) {
+        std::vector<const plan::Trial*> present;
+        for (std::size_t i = next; i < trials.size() && start[i] <= step; ++i) present.push_back(&trials[i]);
+        engine.expect(present);
         while (next < trials.size() && start[next] <= step && engine.has_room(trials[next])) {
             engine.enter(trials[next++]);
         }
@@ -100,6 +104,40 @@ inline void expect_same(const record::TrialRecord& a, const record::TrialRecord&
     }
     EXPECT_DOUBLE_EQ(a.loss_nomem_nats, b.loss_nomem_nats);
     EXPECT_DOUBLE_EQ(a.accuracy_nomem, b.accuracy_nomem);
+}
+
+/// What a record with a whole curve says of its trial's end must follow from the curve and the protocol, and
+/// its vector must be the one that was evaluated at the best evaluation.
+inline void expect_consistent(const models::CausalLM& model, const plan::Trial& trial,
+                              const record::TrialRecord& record) {
+    const Protocol& protocol = trial.protocol;
+    const auto& curve = record.curve;
+    ASSERT_EQ(record.status, record::TrialStatus::done) << record.failure.message;
+    ASSERT_EQ(curve.evaluation.size(), static_cast<std::size_t>(record.evaluations));
+    std::int32_t best = 0;
+    auto expected = record::StopReason::none;
+    for (std::int32_t i = 0; i < record.evaluations; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        ASSERT_EQ(curve.evaluation[at], i + 1);
+        ASSERT_EQ(expected, record::StopReason::none) << "evaluation " << i + 1 << " comes after the end";
+        if (curve.accuracy[at] > curve.accuracy[static_cast<std::size_t>(best)]) best = i;
+        if (curve.accuracy[at] >= static_cast<float>(protocol.stop_accuracy)) {
+            expected = record::StopReason::solved;
+        } else if (i - best >= protocol.patience) {
+            expected = record::StopReason::patience;
+        } else if (i + 1 == protocol.max_steps) {
+            expected = record::StopReason::max_steps;
+        }
+    }
+    EXPECT_EQ(record.stop_reason, expected);
+    EXPECT_EQ(record.best_evaluation, best + 1);
+    EXPECT_FLOAT_EQ(static_cast<float>(record.loss_nats), curve.loss_nats[static_cast<std::size_t>(best)]);
+    EXPECT_FLOAT_EQ(static_cast<float>(record.accuracy), curve.accuracy[static_cast<std::size_t>(best)]);
+    EXPECT_FLOAT_EQ(static_cast<float>(record.loss_min_nats), *std::ranges::min_element(curve.loss_nats));
+    const auto now = memory::evaluate(model, memory::objective_of(trial), record.vector);
+    EXPECT_NEAR(now.loss_nats, record.loss_nats, 10 * kSameLoss * std::max(1.0, record.loss_nats));
+    // Two nearly equal logits may change places in a product of another shape.
+    EXPECT_NEAR(now.correct_tokens, record.correct_tokens, 1);
 }
 
 }  // namespace memcap::test

@@ -41,6 +41,9 @@ struct SlotsOptions {
     bool keep_vectors = true;          ///< put the best vector into the record
     std::int32_t curve_every = 0;      ///< keep each n-th evaluation, the first and the last; 0 = no curve
     RowLayout layout = RowLayout::automatic;
+    /// Evaluations between two looks at the slots; 0: each one on a CPU, every 16th on a GPU, whose steps are
+    /// not held up so.
+    std::int32_t look_every = 0;
 };
 
 /// A trial that had to leave its slot, and how far it was.
@@ -61,13 +64,16 @@ class SlotsEngine {
     SlotsEngine(const SlotsEngine&) = delete;
     SlotsEngine& operator=(const SlotsEngine&) = delete;
 
+    /// Trials that will be offered until the next call: a fixed layout makes room for those of one shape at
+    /// once.
+    void expect(const std::vector<const plan::Trial*>& waiting);
     /// Whether a trial of this shape may enter now; always true while nothing runs.
     bool has_room(const plan::Trial& trial) const;
     /// Puts a trial into a free slot: from its initial memory, or from where `resumed` left it.
     void enter(plan::Trial trial, std::optional<SlotState> resumed = std::nullopt);
-    /// A few evaluations of every trial in a slot (one on a CPU), each followed by an update of those that go
-    /// on. Returns the records of those that ended; rank, host, device, attempt and finished_utc are the
-    /// caller's to fill in. What is computed for a trial behind its end does not count.
+    /// look_every evaluations of every trial in a slot, each followed by an update of those that go on.
+    /// Returns the records of those that ended; rank, host, device, attempt and finished_utc are the caller's
+    /// to fill in. What is computed for a trial behind its end does not count.
     std::vector<record::TrialRecord> step();
     /// Trials that lost their slots to a shortage of memory, to enter again when there is room; each is given
     /// out once. A single trial that does not fit is a retryable failure instead.
