@@ -1,4 +1,4 @@
-"""Deliberate errors in the families, each of which the golden tests must catch: python mutations.py BUILD_FOLDER [FAMILY...].
+"""Deliberate errors in the families and in the slots engine, each of which tests must catch: python mutations.py BUILD_FOLDER [NAME...].
 
 Works on a copy of the sources in BUILD_FOLDER (made if it is not there), so the checkout stays as it is. Each error is a build.
 """
@@ -13,7 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = "src/models/families/"
 
-# Family -> prefix of its cases, and errors: what is wrong, file, text, the text that replaces it.
+ENGINE_TESTS = "Slots.*:*MixedSweep.*"
+
+# Family -> prefix of its cases, and errors: what is wrong, file, text, the text that replaces it. Of the engine's errors, the tests
+# of trials in company must catch each.
 MUTATIONS = {
     "llama": ("llama", [
         ("values take the place of keys", "blocks.cpp", '"self_attn.k_proj", "self_attn.v_proj"', '"self_attn.v_proj", "self_attn.k_proj"'),
@@ -33,7 +36,7 @@ MUTATIONS = {
         ("half the base of the rotation", "qwen2.cpp", "read_rotary(config, sizes.head_dim)", "read_rotary(config, sizes.head_dim, {.default_theta = 5000.0})"),
     ]),
     "qwen3": ("qwen3", [
-        ("no norm of heads", "qwen3.cpp", "attention.attend(normed,", "attention.attend(attention.project(normed_RD),"),
+        ("no norm of heads", "qwen3.cpp", "attention.attend(normed,", "attention.attend(projected,"),
         ("norms of queries and keys exchanged", "blocks.cpp", 'weights.vector(scope + "q_norm.weight"', 'weights.vector(scope + "k_norm.weight"'),
         ("another epsilon", "qwen3.cpp", "config().rms_norm_eps);", "0.1);"),
     ]),
@@ -54,14 +57,14 @@ MUTATIONS = {
     ]),
     "olmo2": ("olmo2", [
         ("norm before attention", "olmo2.cpp", "nn::rms_norm(attention(layer, projected, segments), layer.post_attention_norm, epsilon)",
-         "attention(layer, nn::rms_norm(x_RD, layer.post_attention_norm, epsilon), segments)"),
+         "attention(layer, layer.attention.project(nn::rms_norm(x_RD, layer.post_attention_norm, epsilon)), segments)"),
         ("norm of keys left out", "olmo2.cpp", "normed(query, key, layer.key_norm)", "projected.narrow(-1, query, key)"),
         ("another epsilon", "olmo2.cpp", 'config.number("rms_norm_eps", 1e-5)', "0.2"),
     ]),
     "gpt_neox": ("gpt-neox", [
         ("heads not interleaved", "gpt_neox.cpp", "nn::HeadLayout::interleaved(config_.sizes.num_attention_heads,",
          "nn::HeadLayout::stacked(config_.sizes.num_attention_heads, config_.sizes.num_attention_heads,"),
-        ("always in sequence", "gpt_neox.cpp", "if (config_.use_parallel_residual)", "if (false)"),
+        ("always in sequence", "gpt_neox.cpp", "if (config_.use_parallel_residual) {", "if (false) {"),
         ("another share of a head rotates", "gpt_neox.cpp", '.share = "rotary_pct", .default_share = 0.25', '.share = "rotary_part", .default_share = 0.5'),
     ]),
     "opt": ("opt", [
@@ -94,6 +97,21 @@ MUTATIONS = {
         ("steps not limited", "mamba2.cpp", "config_.shortest_step, config_.longest_step)", "0.0, 1e9)"),
         ("no bias of the steps", "mamba2.cpp", "layer.step_bias)", "layer.step_bias * 0)"),
     ]),
+    "engine": (ENGINE_TESTS, [
+        ("moments of the trial before", "src/memory/detail/bucket.cpp", "    write(first_moment_BKE_, slot, content.vectors->first_moment);\n", ""),
+        ("rows of the trial before", "src/memory/detail/bucket.cpp", "    laid_out_ = false;\n    return slot;", "    return slot;"),
+        ("first layer's parts of the trial before", "src/memory/detail/bucket.cpp",
+         "rows_of_tokens(row_parts[i]).copy_(content->token_parts[i]);", "static_cast<void>(row_parts[i]);"),
+        ("best vector never kept", "src/memory/detail/slot_update.cpp", "if (judge(rules, now, progress)) {",
+         "if (judge(rules, now, progress) && progress.evaluations == 1) {"),
+        ("evaluations behind the end count", "src/memory/detail/slot_update.cpp",
+         "        if (progress.phase != SlotPhase::running) continue;\n        const SlotRules& rules", "        const SlotRules& rules"),
+        ("patience one too long", "src/memory/detail/slot_step.hpp", ">= rules.patience", "> rules.patience"),
+        ("the last of the best", "src/memory/detail/slot_step.hpp", "now.correct > progress.best_correct", "now.correct >= progress.best_correct"),
+        ("curve points of the next evaluation", "src/memory/detail/bucket.cpp", "(number - 1) % curve_points_", "number % curve_points_"),
+        ("buckets never get smaller", "src/memory/slots.cpp", "if (rounds_of_waste_ <= kRoundsOfWaste) return;", "return;"),
+        ("a bucket takes all that is free", "src/memory/slots.cpp", "std::max(1, expected == expected_.end() ? 0 : expected->second)", "options_.slots"),
+    ]),
 }
 
 
@@ -114,27 +132,32 @@ def prepare(folder):
     return sources
 
 
-def golden_tests_pass(folder, cases):
-    """Builds, and runs the golden tests of these cases."""
+def source_of(name):
+    """The file of an error, relative to the root."""
+    return name if "/" in name else FAMILIES + name
+
+
+def tests_pass(folder, cases):
+    """Builds, and runs the golden tests of these cases, or those of the engine."""
     built = subprocess.run(["ninja", "-C", str(folder / "build"), "memcap_memory_tests"], check=False, capture_output=True, text=True)
     if built.returncode:
         raise SystemExit(f"the changed sources do not compile:\n{built.stdout[-3000:]}")
     tests = folder / "build" / "tests" / "memcap_memory_tests"
-    name = cases.replace("-", "_")
-    return subprocess.run([str(tests), f"--gtest_filter=*Golden*/{name}*"], check=False, capture_output=True,
+    chosen = cases if cases == ENGINE_TESTS else f"*Golden*/{cases.replace('-', '_')}*"
+    return subprocess.run([str(tests), f"--gtest_filter={chosen}"], check=False, capture_output=True,
                           env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode == 0
 
 
 def survives(folder, sources, cases, mutation):
-    """Whether the golden tests pass in spite of this error."""
+    """Whether the tests pass in spite of this error."""
     _, name, text, replacement = mutation
-    file = sources / FAMILIES / name
+    file = sources / source_of(name)
     original = file.read_text(encoding="utf-8")
     if original.count(text) != 1:
         raise SystemExit(f"{name} has this {original.count(text)} times, not once: {text}")
     try:
         file.write_text(original.replace(text, replacement), encoding="utf-8")
-        return golden_tests_pass(folder, cases)
+        return tests_pass(folder, cases)
     finally:
         file.write_text(original, encoding="utf-8")
 
@@ -148,8 +171,8 @@ def main():
     survivors = 0
     for family in arguments.families:
         cases, mutations = MUTATIONS[family]
-        if not golden_tests_pass(arguments.folder.resolve(), cases):
-            raise SystemExit(f"{family}: the golden tests fail without any error planted")
+        if not tests_pass(arguments.folder.resolve(), cases):
+            raise SystemExit(f"{family}: the tests fail without any error planted")
         for mutation in mutations:
             alive = survives(arguments.folder.resolve(), sources, cases, mutation)
             survivors += alive

@@ -5,7 +5,9 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <functional>
+#include <string>
 
 #include "memcap/base/contracts.hpp"
 #include "memcap/nn/activation.hpp"
@@ -13,7 +15,9 @@
 #include "memcap/nn/embedding.hpp"
 #include "memcap/nn/linear.hpp"
 #include "memcap/nn/norm.hpp"
+#include "memcap/nn/product.hpp"
 #include "memcap/nn/rotary.hpp"
+#include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
 namespace {
@@ -60,6 +64,31 @@ TEST_F(Operations, LinearIsTheProductAndItsGradientNeedsNoInput) {
         at::zeros({2, 5}));  // whatever happens to the input, the gradient is that of the weight alone
     const auto gradient = torch::autograd::grad({output}, {input}, {at::ones({2, 7})})[0];
     EXPECT_LT(relative_error(gradient, at::matmul(at::ones({2, 7}), weight)), 1e-6);
+}
+
+TEST_F(Operations, KernelsAreThoseOfTheInstructionSetThatWasAskedFor) {
+    const char* asked = std::getenv("MEMCAP_ISA");
+    const std::string chosen(kernels::cpu_kernels().instruction_set);
+    if (asked != nullptr && std::string(asked) == "plain") {
+        EXPECT_EQ(chosen, "plain");
+    } else if (__builtin_cpu_supports("x86-64-v4") && asked == nullptr) {
+        EXPECT_EQ(chosen, "v4");
+    } else if (__builtin_cpu_supports("x86-64-v3")) {
+        EXPECT_EQ(chosen, "v3");
+    } else {
+        EXPECT_EQ(chosen, "plain");
+    }
+}
+
+// What a precision rounds to is what was asked for, whatever the processor can multiply.
+TEST_F(Operations, FactorsAreRoundedToThePrecisionThatWasAskedFor) {
+    const at::Tensor third = at::full({1}, 1.0F / 3.0F);
+    const auto factor = [&](Precision precision) {
+        return product_mode(precision, at::kCPU).factor(third).item<double>();
+    };
+    EXPECT_EQ(factor(Precision::float32), static_cast<double>(1.0F / 3.0F));
+    EXPECT_EQ(factor(Precision::bfloat16), 0.333984375);    // 171 / 2^9: 8 bits of significand
+    EXPECT_EQ(factor(Precision::float16), 0.333251953125);  // 1365 / 2^12: 11 bits
 }
 
 TEST_F(Operations, ALinearInPartsIsTheOneOfTheirStack) {
