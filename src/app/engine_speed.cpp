@@ -164,6 +164,7 @@ plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& 
     plan::EngineSpeed speed = described(model.description(), workload, make_trial(0));
     const std::int64_t full_bytes = peak_bytes();
     speed.slots = engine->slots();
+    speed.slots_given = setup.slots.has_value();
     step_in_turns(*engine, model.device(), workload.measured_s, speed);
     engine.reset();
     options.slots = speed.slots > 1 ? speed.slots / 2 : 2;

@@ -68,18 +68,27 @@ std::string basis_text(const plan::SpeedEstimate& estimate, Precision precision)
     return text;
 }
 
-plan::SpeedQuestion question_of(const plan::ModelFacts& model, Precision precision, double flops_per_step) {
+plan::SpeedQuestion question_of(const plan::ModelFacts& model, Precision precision, double flops_per_step,
+                                std::int32_t slots) {
     return {.family = model.family,
             .scans = model.scan_states > 0,
             .precision = precision,
-            .flops_per_step = flops_per_step};
+            .flops_per_step = flops_per_step,
+            .slots = slots};
+}
+
+/// Why there is no estimate, and which measurement would give one.
+std::string missing_text(const Speeds& speeds, const plan::SpeedQuestion& question) {
+    if (plan::any_has_slots(speeds, question.slots))
+        return "nothing: no product in this precision was measured; run memcap bench again";
+    if (question.slots == 0)
+        return "nothing: only a given number of slots was measured; run memcap bench without --slots";
+    return fmt::format("nothing: {0} slots were not measured; run memcap bench --slots {0}", question.slots);
 }
 
 plan::Speed stored_speed(const Speeds& speeds, const plan::SpeedQuestion& question) {
     const auto estimate = plan::estimate_speed(speeds, question);
-    if (!estimate)
-        return {.seconds_per_flop = 0.0,
-                .basis = "nothing: no product in this precision was measured; run memcap bench again"};
+    if (!estimate) return {.seconds_per_flop = 0.0, .basis = missing_text(speeds, question)};
     return {.seconds_per_flop = estimate->seconds_per_flop,
             .basis = basis_text(*estimate, question.precision)};
 }
@@ -115,13 +124,14 @@ plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& 
 PlannedDevice device_of_file(const std::string& file, std::int32_t slots) {
     auto speeds = std::make_shared<const Speeds>(Speeds{read_speed_file(file)});
     const plan::DeviceSpeed& device = speeds->front();
-    return {.name = fmt::format("{} (measured on {})", device.device, device.host),
-            .machine = {.device_bytes = device.memory_bytes,
-                        .speed =
-                            [speeds](const plan::ModelFacts& model, Precision precision, double flops) {
-                                return stored_speed(*speeds, question_of(model, precision, flops));
-                            },
-                        .slots = slots}};
+    return {
+        .name = fmt::format("{} (measured on {})", device.device, device.host),
+        .machine = {.device_bytes = device.memory_bytes,
+                    .speed =
+                        [speeds, slots](const plan::ModelFacts& model, Precision precision, double flops) {
+                            return stored_speed(*speeds, question_of(model, precision, flops, slots));
+                        },
+                    .slots = slots}};
 }
 
 }  // namespace
@@ -137,16 +147,17 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     const auto folder = speed_folder();
     Speeds stored = use_stored && folder ? stored_speeds(*folder, kind) : Speeds();
     const bool weights_are_here = all_weights_are_here(preparation);
-    if (!weights_are_here && stored.empty()) {
+    const std::int32_t slots = run.slots.value_or(0);
+    if (!weights_are_here && !plan::any_has_slots(stored, slots)) {
         return {.name = AssumedDevice::kName,
                 .machine = {.device_bytes = AssumedDevice::kBytes,
                             .head_logits = nn::kMostDeviceLogits,
                             .speed = AssumedDevice::speed,
-                            .slots = run.slots.value_or(0)}};
+                            .slots = slots}};
     }
-    const auto speed = [&preparation, device, weights_are_here, stored = std::move(stored)](
+    const auto speed = [&preparation, device, weights_are_here, slots, stored = std::move(stored)](
                            const plan::ModelFacts& model, Precision precision, double flops_per_step) {
-        const auto question = question_of(model, precision, flops_per_step);
+        const auto question = question_of(model, precision, flops_per_step, slots);
         if (weights_are_here && !has_near(stored, question))
             return timed_speed(preparation, model, precision, device);
         return stored_speed(stored, question);

@@ -45,6 +45,7 @@ json engine_json(const plan::EngineSpeed& engine) {
             {"length", engine.length},
             {"memory_vectors", engine.memory_vectors},
             {"slots", engine.slots},
+            {"slots_given", engine.slots_given},
             {"flops_per_step", engine.flops_per_step},
             {"trial_steps", engine.trial_steps},
             {"elapsed_s", engine.elapsed_s},
@@ -105,6 +106,8 @@ class Reader {
         return value.get<bool>();
     }
 
+    bool has(const char* key) const { return object_.contains(key); }
+
     Precision precision() const {
         const auto value = parse_precision(text("precision"));
         if (!value) fail(fmt::format("'{}' is no precision", text("precision")));
@@ -149,6 +152,8 @@ plan::EngineSpeed read_engine(const Reader& reader) {
     engine.length = reader.count("length");
     engine.memory_vectors = reader.count("memory_vectors");
     engine.slots = reader.count("slots");
+    // Older files do not tell.
+    engine.slots_given = reader.has("slots_given") && reader.flag("slots_given");
     engine.flops_per_step = reader.amount("flops_per_step");
     engine.trial_steps = reader.amount("trial_steps");
     engine.elapsed_s = reader.amount("elapsed_s");

@@ -23,7 +23,8 @@ double estimated_flops_per_s(const DeviceSpeed& device, const EngineSpeed& engin
 
 bool is_same_measurement(const EngineSpeed& a, const EngineSpeed& b) {
     const auto key = [](const EngineSpeed& engine) {
-        return std::tie(engine.name, engine.precision, engine.length, engine.memory_vectors, engine.slots);
+        return std::tuple(engine.name, engine.precision, engine.length, engine.memory_vectors,
+                          engine.wished_slots());
     };
     return key(a) == key(b);
 }
@@ -43,6 +44,17 @@ void merge(DeviceSpeed& all, const DeviceSpeed& newer) {
     all = std::move(merged);
 }
 
+bool has_slots(const EngineSpeed& measured, std::int32_t wished) {
+    return wished == 0 ? !measured.slots_given : measured.slots == wished;
+}
+
+bool any_has_slots(std::span<const DeviceSpeed> devices, std::int32_t wished) {
+    return std::ranges::any_of(devices, [wished](const DeviceSpeed& device) {
+        return std::ranges::any_of(device.engines,
+                                   [wished](const EngineSpeed& engine) { return has_slots(engine, wished); });
+    });
+}
+
 double distance(const EngineSpeed& measured, const SpeedQuestion& question) {
     constexpr double kOtherFamily = 1.0;
     constexpr double kOtherPrecision = 3.0;
@@ -59,6 +71,7 @@ std::optional<SpeedEstimate> estimate_speed(std::span<const DeviceSpeed> devices
     std::optional<SpeedEstimate> best;
     for (const DeviceSpeed& device : devices) {
         for (const EngineSpeed& engine : device.engines) {
+            if (!has_slots(engine, question.slots)) continue;
             const double flops_per_s = estimated_flops_per_s(device, engine, question.precision);
             if (!(flops_per_s > 0.0)) continue;
             const double octaves = distance(engine, question);

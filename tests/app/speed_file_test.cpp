@@ -32,6 +32,7 @@ plan::DeviceSpeed measured(const std::string& model = "ink") {
     engine.length = 16;
     engine.memory_vectors = 2;
     engine.slots = 64;
+    engine.slots_given = true;
     engine.flops_per_step = 1.75e7;
     engine.trial_steps = 6400;
     engine.elapsed_s = 1.25;
@@ -81,6 +82,15 @@ TEST_F(SpeedFile, GivesBackWhatWasStored) {
     EXPECT_EQ(to_json_text(read), to_json_text(measured()));
     EXPECT_EQ(read.engines.at(0).turns.at(1).flops_per_s, 8e10);
     EXPECT_EQ(read.engines.at(0).flops_per_s(), 1.75e7 * 6400 / 1.25);
+}
+
+TEST_F(SpeedFile, OfEarlierTimesTellsNoSlotsThatWereGiven) {
+    json document = json::parse(to_json_text(measured()));
+    EXPECT_TRUE(read_speed_file(write(document)).engines.at(0).slots_given);
+    document["models"][0].erase("slots_given");
+    EXPECT_FALSE(read_speed_file(write(document)).engines.at(0).slots_given);
+    document["models"][0]["slots_given"] = 1;
+    EXPECT_THAT(complaint(write(document)), HasSubstr("slots_given"));
 }
 
 TEST_F(SpeedFile, GrowsByWhatIsMeasuredLater) {

@@ -50,6 +50,7 @@ class Numbers(Bench):
         self.assertEqual((model["name"], model["length"], model["memory_vectors"], model["precision"]), ("ink-64", 16, 1, "float32"))
         self.assertEqual(model["flops_per_step"], INK_STEP)
         self.assertGreater(model["slots"], 1)
+        self.assertFalse(model["slots_given"])
         self.assertEqual(model["trial_steps"] % model["slots"], 0, "all slots are full in every step")
         self.assertTrue(0.4 <= model["elapsed_s"] < wall_s, (model["elapsed_s"], wall_s))
         self.assertAlmostEqual(model["trial_steps_per_s"] * model["elapsed_s"] / model["trial_steps"], 1)
@@ -100,6 +101,7 @@ class Request(Bench):
         for model in said["models"]:
             self.assertEqual((model["length"], model["memory_vectors"], model["slots"], model["precision"], model["peak"]["precision"]),
                              (8, 3, 3, "bfloat16", "bfloat16"))
+            self.assertTrue(model["slots_given"])
         self.assertEqual([model["scans"] for model in said["models"]], [False, True])
 
     def test_of_a_shape_needs_no_folder(self):
@@ -164,6 +166,25 @@ class Plan(Bench):
         for expected in ("memcap bench", model["measured_utc"], "ink-64", "N = 16", f"{model['slots']} slots"):
             self.assertIn(expected, footprint["hours_basis"])
         self.assertIn(footprint["hours_basis"], self.memcap("plan", self.folder / "e2e.yaml").stdout)
+
+    def test_compares_slots_that_are_chosen_alike(self):
+        full = self.keep_result()["models"][0]
+        [file] = self.kept()
+        result = json.loads(file.read_text(encoding="utf-8"))
+        # As after a later memcap bench --slots 1.
+        alone = {**full, "slots": 1, "slots_given": True, "elapsed_s": 20 * full["elapsed_s"], "measured_utc": "2099-01-01T00:00:00Z"}
+        size = {"lengths": [16], "memory_vectors": [1]}
+        models = ROOT / "experiments" / "paper" / "models"
+        for kept, slots, expected in (([full, alone], None, full["measured_utc"]), ([full, alone], 1, "2099-01-01"), ([full], 1, "timed now"),
+                                      ([alone], None, "timed now")):
+            with self.subTest(kept=len(kept), slots=slots):
+                file.write_text(json.dumps({**result, "models": kept}), encoding="utf-8")
+                plan, _ = self.plan(**size, run={"threads": 1, **({"slots": slots} if slots else {})})
+                self.assertIn(expected, plan["footprints"][0]["hours_basis"])
+        plan, _ = self.plan("--bench", file, **size)
+        self.assertIn("run memcap bench without --slots", plan["footprints"][0]["hours_basis"])
+        plan, _ = self.plan(models={"pythia": {"path": str(models / "pythia-160m")}})
+        self.assertIn("H200", plan["device"])
 
     def test_times_a_model_that_is_unlike_what_was_measured(self):
         self.keep_result()

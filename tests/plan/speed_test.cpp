@@ -89,6 +89,28 @@ TEST(SpeedEstimate, TakesItsShareOfThePeakToAnotherPrecision) {
     EXPECT_EQ(nearest(measured, question(1e9, Precision::bfloat16)), "own");
 }
 
+TEST(SpeedEstimate, ComparesSlotsThatAreChosenAlike) {
+    EngineSpeed alone = engine("alone");
+    alone.slots = 1;
+    alone.slots_given = true;
+    alone.measured_utc = "2026-02-01T00:00:00Z";
+    const DeviceSpeed measured = device({engine("full"), alone});
+    EXPECT_EQ(nearest(measured, question(1e9)), "full");
+    SpeedQuestion wished = question(64e9);
+    wished.slots = 1;
+    EXPECT_EQ(nearest(measured, wished), "alone");
+    // As many as were found fastest: the very same measurement.
+    wished.slots = 8;
+    EXPECT_EQ(nearest(measured, wished), "full");
+    wished.slots = 2;
+    EXPECT_EQ(nearest(measured, wished), "none");
+    EXPECT_EQ(nearest(device({alone}), question(1e9)), "none");
+    const DeviceSpeed only_alone = device({alone});
+    EXPECT_TRUE(any_has_slots({&only_alone, 1}, 1));
+    EXPECT_FALSE(any_has_slots({&only_alone, 1}, 0));
+    EXPECT_FALSE(any_has_slots({}, 0));
+}
+
 TEST(SpeedEstimate, IsNoneWhereNothingWasMeasured) {
     EXPECT_FALSE(estimate_speed({}, question(1e9)));
     const DeviceSpeed measured = device({engine("a")});
@@ -125,6 +147,21 @@ TEST(SpeedMerge, ReplacesWhatWasMeasuredAgainAndKeepsTheRest) {
     std::vector<double> peaks;
     for (const auto& peak : all.peaks) peaks.push_back(peak.best_flops_per_s);
     EXPECT_THAT(peaks, UnorderedElementsAre(210e9, 400e9));
+}
+
+TEST(SpeedMerge, KeepsAGivenNumberOfSlotsBesideTheAutomaticOne) {
+    EngineSpeed given = engine("a");
+    given.slots_given = true;
+    EngineSpeed automatic = engine("a");
+    automatic.slots = 16;
+    DeviceSpeed all = device({engine("a")});
+    merge(all, device({given}));
+    EXPECT_EQ(all.engines.size(), 2U);
+    // What is chosen may differ from one measurement to the next.
+    merge(all, device({automatic}));
+    std::vector<std::int32_t> slots;
+    for (const auto& engine : all.engines) slots.push_back(engine.slots);
+    EXPECT_THAT(slots, UnorderedElementsAre(8, 16));
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ struct EngineSpeed {
     std::int32_t length = 0;  ///< N
     std::int32_t memory_vectors = 0;
     std::int32_t slots = 0;
+    bool slots_given = false;     ///< by the user; else as many as memcap run takes by itself
     double flops_per_step = 0.0;  ///< of one trial, as flops_per_step() of cost.hpp counts
     double trial_steps = 0.0;     ///< timed, of all slots together
     double elapsed_s = 0.0;       ///< in which
@@ -47,6 +48,8 @@ struct EngineSpeed {
     double flops_per_s() const { return flops_per_step * trial_steps_per_s(); }
     double fraction_of_peak() const { return flops_per_s() / peak.best_flops_per_s; }
     double fraction_of_median() const { return flops_per_s() / peak.median_flops_per_s; }
+    /// As RunOptions has them, but 0 for automatic.
+    std::int32_t wished_slots() const { return slots_given ? slots : 0; }
 };
 
 /// All that was measured on one device of one host.
@@ -62,7 +65,7 @@ struct DeviceSpeed {
 };
 
 /// Puts the newer peaks and engines in place of those of the same precision, or the same name, precision,
-/// length, vectors and slots; keeps the rest.
+/// length, vectors and wished slots; keeps the rest.
 void merge(DeviceSpeed& all, const DeviceSpeed& newer);
 
 /// A kind of trial whose speed is asked for.
@@ -71,7 +74,15 @@ struct SpeedQuestion {
     bool scans = false;
     Precision precision = Precision::float32;
     double flops_per_step = 0.0;
+    std::int32_t slots = 0;  ///< wished; 0 = automatic
 };
+
+/// Whether a measurement says anything of trials in so many wished slots (0 = automatic): few slots are slow
+/// where many are fast, by a factor that no other measurement tells.
+bool has_slots(const EngineSpeed& measured, std::int32_t wished);
+
+/// Whether any measurement of these devices has_slots().
+bool any_has_slots(std::span<const DeviceSpeed> devices, std::int32_t wished);
 
 /// How far a measurement is from a question, in octaves of FLOPs per step: another family counts as one,
 /// other products as three, scan against attention as six.
@@ -86,9 +97,9 @@ struct SpeedEstimate {
     double distance = 0.0;
 };
 
-/// From the nearest measurement of all devices, the latest one of equals; none if nothing was measured. In
-/// another precision than that of the measurement, its fraction of the peak times the peak in that precision,
-/// if the device has one.
+/// From the nearest measurement of all devices with the slots asked for, the latest one of equals; none if
+/// nothing was measured so. In another precision than that of the measurement, its fraction of the peak times
+/// the peak in that precision, if the device has one.
 std::optional<SpeedEstimate> estimate_speed(std::span<const DeviceSpeed> devices,
                                             const SpeedQuestion& question);
 
