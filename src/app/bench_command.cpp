@@ -189,6 +189,7 @@ plan::DeviceSpeed measure_device(const Request& request) {
     plan::DeviceSpeed speed;
     speed.memcap_version = kVersion;
     speed.host = host_name();
+    speed.kind = request.device.is_cpu() ? plan::Processor::cpu : plan::Processor::cuda;
     speed.device = device_kind_name(request.device, request.threads);
     speed.memory_bytes = device_memory_bytes(request.device);
     const CopySpeed copy = measure_copy(request.device);

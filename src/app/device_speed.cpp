@@ -80,7 +80,7 @@ bool multiply_alike(Precision a, Precision b, at::Device device) {
 }
 
 MatrixProduct::MatrixProduct(Precision precision, at::Device device) : precision_(precision) {
-    const std::int64_t size = device.is_cpu() ? 2048 : 8192;
+    const std::int64_t size = device.is_cpu() ? kCpuProductRows : kGpuProductRows;
     const auto options = at::device(device).dtype(nn::product_mode(precision, device).multiplied);
     left_ = at::empty({size, size}, options).normal_();
     right_ = at::empty({size, size}, options).normal_();

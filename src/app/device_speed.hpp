@@ -24,7 +24,11 @@ void choose_float32_products(Precision precision);
 /// Whether products in both precisions are the same to a device.
 bool multiply_alike(Precision a, Precision b, at::Device device);
 
-/// A square product in the type that a precision multiplies on a device: 2048 rows on a CPU, 8192 on a GPU.
+/// Rows of the factors that are multiplied to measure a device.
+inline constexpr std::int64_t kCpuProductRows = 2048;
+inline constexpr std::int64_t kGpuProductRows = 8192;
+
+/// A square product in the type that a precision multiplies on a device.
 class MatrixProduct {
   public:
     MatrixProduct(Precision precision, at::Device device);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -121,17 +122,32 @@ plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& 
             .basis = fmt::format("timed now: a second of its trial of median size, {} slots", steps.slots)};
 }
 
-PlannedDevice device_of_file(const std::string& file, std::int32_t slots) {
+/// One worker on a device of this kind, wherever it is.
+plan::Machine machine_of(at::Device kind, std::int64_t memory_bytes, std::optional<std::int32_t> slots) {
+    return {.device_bytes = memory_bytes,
+            .head_logits = kind.is_cpu() ? 0 : nn::kMostDeviceLogits,
+            .slots = slots.value_or(most_slots(kind))};
+}
+
+PlannedDevice device_of_file(const std::string& file, std::optional<std::int32_t> slots) {
     auto speeds = std::make_shared<const Speeds>(Speeds{read_speed_file(file)});
     const plan::DeviceSpeed& device = speeds->front();
-    return {
-        .name = fmt::format("{} (measured on {})", device.device, device.host),
-        .machine = {.device_bytes = device.memory_bytes,
-                    .speed =
-                        [speeds, slots](const plan::ModelFacts& model, Precision precision, double flops) {
-                            return stored_speed(*speeds, question_of(model, precision, flops, slots));
-                        },
-                    .slots = slots}};
+    const at::Device kind = device.kind == plan::Processor::cuda ? at::kCUDA : at::kCPU;
+    PlannedDevice planned{.name = fmt::format("{} (measured on {})", device.device, device.host),
+                          .machine = machine_of(kind, device.memory_bytes, slots)};
+    planned.machine.speed = [speeds, slots](const plan::ModelFacts& model, Precision precision,
+                                            double flops_per_step) {
+        return stored_speed(*speeds, question_of(model, precision, flops_per_step, slots.value_or(0)));
+    };
+    return planned;
+}
+
+/// As far as is known of a device that is not here.
+PlannedDevice assumed_device(std::optional<std::int32_t> slots) {
+    PlannedDevice planned{.name = AssumedDevice::kName,
+                          .machine = machine_of(at::kCUDA, AssumedDevice::kBytes, slots)};
+    planned.machine.speed = AssumedDevice::speed;
+    return planned;
 }
 
 }  // namespace
@@ -139,7 +155,7 @@ PlannedDevice device_of_file(const std::string& file, std::int32_t slots) {
 PlannedDevice planned_device(const Preparation& preparation, const std::string& bench_file) {
     const auto& run = preparation.experiment.run;
     const bool use_stored = bench_file.empty();
-    if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots.value_or(0));
+    if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots);
     const at::Device device = device_of_rank(device_kind(run.device), 0);
     const std::int32_t threads = threads_of_rank(run.threads, 1);
     at::set_num_threads(threads);
@@ -148,25 +164,17 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     Speeds stored = use_stored && folder ? stored_speeds(*folder, kind) : Speeds();
     const bool weights_are_here = all_weights_are_here(preparation);
     const std::int32_t slots = run.slots.value_or(0);
-    if (!weights_are_here && !plan::any_has_slots(stored, slots)) {
-        return {.name = AssumedDevice::kName,
-                .machine = {.device_bytes = AssumedDevice::kBytes,
-                            .head_logits = nn::kMostDeviceLogits,
-                            .speed = AssumedDevice::speed,
-                            .slots = slots}};
-    }
-    const auto speed = [&preparation, device, weights_are_here, slots, stored = std::move(stored)](
-                           const plan::ModelFacts& model, Precision precision, double flops_per_step) {
+    if (!weights_are_here && !plan::any_has_slots(stored, slots)) return assumed_device(run.slots);
+    PlannedDevice planned{.name = kind,
+                          .machine = machine_of(device, device_memory_bytes(device), run.slots)};
+    planned.machine.speed = [&preparation, device, weights_are_here, slots, stored = std::move(stored)](
+                                const plan::ModelFacts& model, Precision precision, double flops_per_step) {
         const auto question = question_of(model, precision, flops_per_step, slots);
         if (weights_are_here && !has_near(stored, question))
             return timed_speed(preparation, model, precision, device);
         return stored_speed(stored, question);
     };
-    return {.name = kind,
-            .machine = {.device_bytes = device_memory_bytes(device),
-                        .head_logits = device.is_cpu() ? 0 : nn::kMostDeviceLogits,
-                        .speed = speed,
-                        .slots = run.slots.value_or(most_slots(device))}};
+    return planned;
 }
 
 }  // namespace memcap::app

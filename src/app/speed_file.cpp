@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "app/device_speed.hpp"
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
@@ -165,6 +166,19 @@ plan::EngineSpeed read_engine(const Reader& reader) {
     return engine;
 }
 
+/// Older files tell the kind of their device by the size of its products alone.
+plan::Processor read_kind(const Reader& reader, const std::vector<plan::MatrixPeak>& peaks) {
+    if (!reader.has("kind")) {
+        const bool is_gpu = std::ranges::any_of(
+            peaks, [](const plan::MatrixPeak& peak) { return peak.size >= kGpuProductRows; });
+        return is_gpu ? plan::Processor::cuda : plan::Processor::cpu;
+    }
+    for (const auto kind : {plan::Processor::cpu, plan::Processor::cuda}) {
+        if (reader.text("kind") == to_string(kind)) return kind;
+    }
+    reader.fail(fmt::format("'{}' is no kind of device", reader.text("kind")));
+}
+
 /// Words joined by hyphens, as a part of a file's name.
 std::string file_name_part(const std::string& text) {
     std::string part;
@@ -206,6 +220,7 @@ std::string to_json_text(const plan::DeviceSpeed& speed) {
                            {"schema_version", kSchemaVersion},
                            {"memcap_version", speed.memcap_version},
                            {"host", speed.host},
+                           {"kind", to_string(speed.kind)},
                            {"device", speed.device},
                            {"memory_bytes", speed.memory_bytes},
                            {"copy",
@@ -236,6 +251,7 @@ plan::DeviceSpeed read_speed_file(const fs::path& file) {
     speed.best_copy_bytes_per_s = copy.amount("best_bytes_per_s");
     speed.median_copy_bytes_per_s = copy.amount("median_bytes_per_s");
     for (const Reader& peak : reader.list("peaks")) speed.peaks.push_back(read_peak(peak));
+    speed.kind = read_kind(reader, speed.peaks);
     for (const Reader& engine : reader.list("models")) speed.engines.push_back(read_engine(engine));
     return speed;
 }

@@ -31,6 +31,10 @@ bool is_same_measurement(const EngineSpeed& a, const EngineSpeed& b) {
 
 }  // namespace
 
+std::string_view to_string(Processor kind) {
+    return kind == Processor::cuda ? "cuda" : "cpu";
+}
+
 void merge(DeviceSpeed& all, const DeviceSpeed& newer) {
     DeviceSpeed merged = newer;
     for (const MatrixPeak& peak : all.peaks) {

@@ -43,6 +43,7 @@ plan::DeviceSpeed measured(const std::string& model = "ink") {
     plan::DeviceSpeed speed;
     speed.memcap_version = kVersion;
     speed.host = "node 1.site/x";
+    speed.kind = plan::Processor::cuda;
     speed.device = "AMD EPYC, 2 threads";
     speed.memory_bytes = std::int64_t{1} << 40U;
     speed.best_copy_bytes_per_s = 3e10;
@@ -91,6 +92,19 @@ TEST_F(SpeedFile, OfEarlierTimesTellsNoSlotsThatWereGiven) {
     EXPECT_FALSE(read_speed_file(write(document)).engines.at(0).slots_given);
     document["models"][0]["slots_given"] = 1;
     EXPECT_THAT(complaint(write(document)), HasSubstr("slots_given"));
+}
+
+TEST_F(SpeedFile, OfEarlierTimesTellsTheKindOfItsDeviceByItsProducts) {
+    json document = json::parse(to_json_text(measured()));
+    EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cuda);
+    document["kind"] = "cpu";
+    EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cpu);
+    document.erase("kind");
+    EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cpu);
+    document["peaks"][0]["size"] = 8192;
+    EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cuda);
+    document["kind"] = "tpu";
+    EXPECT_THAT(complaint(write(document)), HasSubstr("'tpu' is no kind of device"));
 }
 
 TEST_F(SpeedFile, GrowsByWhatIsMeasuredLater) {

@@ -204,6 +204,7 @@ class Plan(Bench):
         plan, _ = self.plan(**absent)
         self.assertIn("H200", plan["device"])
         self.assertIn("nothing measured", plan["footprints"][0]["hours_basis"])
+        self.assertEqual(plan["footprints"][0]["slots"], 1024, "as many as are ever taken on a GPU")
         said = self.keep_result()
         plan, _ = self.plan(**absent)
         self.assertEqual(plan["device"], said["device"])
@@ -223,6 +224,33 @@ class Plan(Bench):
         plan, _ = self.plan("--bench", elsewhere, lengths=[16], memory_vectors=[1])
         self.assertEqual(plan["device"], "NVIDIA H200 (measured on node7)")
         self.assertIn(result["models"][0]["measured_utc"], plan["footprints"][0]["hours_basis"])
+
+    def test_counts_the_memory_and_the_most_slots_of_the_device_that_was_measured(self):
+        said = self.keep_result()
+        elsewhere = self.folder / "gpu.json"
+        gpu_logits = 268_435_456 * 4
+
+        def slots(kind, memory, **run):
+            document = {**said, "kind": kind, "memory_bytes": memory}
+            if not kind:
+                document |= {"peaks": [{**peak, "size": 8192} for peak in said["peaks"]]}
+                del document["kind"]
+            elsewhere.write_text(json.dumps(document), encoding="utf-8")
+            [footprint] = self.plan("--bench", elsewhere, lengths=[16], memory_vectors=[1], run=run)[0]["footprints"]
+            beside = footprint["weights_bytes"] + (0 if kind == "cpu" else gpu_logits)
+            return footprint["slots"], max(0, (memory // 10 * 9 - beside) // footprint["slot_bytes"])
+
+        self.assertEqual(said["kind"], "cpu")
+        # Too little even for the logits of a GPU; room for a few slots beside them.
+        for memory, fits in ((1_190_000_000, False), (1_200_000_000, True)):
+            for kind in ("cuda", ""):
+                with self.subTest(kind=kind, memory=memory):
+                    taken, room = slots(kind, memory)
+                    self.assertEqual((taken, taken > 0), (room, fits))
+        for kind, most in (("cpu", 128), ("cuda", 1024)):
+            with self.subTest(kind=kind):
+                self.assertEqual(slots(kind, 10**12)[0], most)
+                self.assertEqual(slots(kind, 10**12, slots=2000)[0], 2000)
 
     def test_passes_over_a_damaged_result_with_a_warning(self):
         self.keep_result()

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "memcap/base/protocol.hpp"
@@ -52,11 +53,17 @@ struct EngineSpeed {
     std::int32_t wished_slots() const { return slots_given ? slots : 0; }
 };
 
+/// What a device is.
+enum class Processor : std::uint8_t { cpu, cuda };
+
+std::string_view to_string(Processor kind);
+
 /// All that was measured on one device of one host.
 struct DeviceSpeed {
     std::string memcap_version;
     std::string host;
-    std::string device;  ///< its kind, on a CPU with the number of threads: comparable between hosts
+    Processor kind = Processor::cpu;
+    std::string device;  ///< its model, on a CPU with the number of threads: comparable between hosts
     std::int64_t memory_bytes = 0;
     double best_copy_bytes_per_s = 0.0;  ///< bytes read and bytes written
     double median_copy_bytes_per_s = 0.0;
