@@ -218,7 +218,8 @@ plan::DeviceSpeed measure_device(const Request& request) {
 void require_memory(const Subject& subject, const Request& request) {
     plan::ModelFacts facts = facts_of(subject.description);
     if (subject.description.tied_head) facts.head_parameters = 0;
-    const std::int64_t needed = plan::weight_bytes(facts, request.workload.precision);
+    const std::int64_t needed =
+        plan::weight_bytes(facts, value_widths(request.device).bytes(request.workload.precision));
     const std::int64_t available = free_memory_bytes(request.device);
     if (needed < available) return;
     throw DataError(

@@ -21,6 +21,9 @@ std::int64_t free_memory_bytes(at::Device device);
 /// Lets float32 products on a GPU be rounded to tf32 in that precision, and in no other.
 void choose_float32_products(Precision precision);
 
+/// In which types a device holds weights.
+plan::ValueWidths value_widths(at::Device device);
+
 /// Whether products in both precisions are the same to a device.
 bool multiply_alike(Precision a, Precision b, at::Device device);
 

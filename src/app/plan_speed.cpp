@@ -123,9 +123,11 @@ plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& 
 }
 
 /// One worker on a device of this kind, wherever it is.
-plan::Machine machine_of(at::Device kind, std::int64_t memory_bytes, std::optional<std::int32_t> slots) {
+plan::Machine machine_of(at::Device kind, std::int64_t memory_bytes, const plan::ValueWidths& widths,
+                         std::optional<std::int32_t> slots) {
     return {.device_bytes = memory_bytes,
             .head_logits = kind.is_cpu() ? 0 : nn::kMostDeviceLogits,
+            .widths = widths,
             .slots = slots.value_or(most_slots(kind))};
 }
 
@@ -133,8 +135,9 @@ PlannedDevice device_of_file(const std::string& file, std::optional<std::int32_t
     auto speeds = std::make_shared<const Speeds>(Speeds{read_speed_file(file)});
     const plan::DeviceSpeed& device = speeds->front();
     const at::Device kind = device.kind == plan::Processor::cuda ? at::kCUDA : at::kCPU;
-    PlannedDevice planned{.name = fmt::format("{} (measured on {})", device.device, device.host),
-                          .machine = machine_of(kind, device.memory_bytes, slots)};
+    PlannedDevice planned{
+        .name = fmt::format("{} (measured on {})", device.device, device.host),
+        .machine = machine_of(kind, device.memory_bytes, plan::value_widths(device), slots)};
     planned.machine.speed = [speeds, slots](const plan::ModelFacts& model, Precision precision,
                                             double flops_per_step) {
         return stored_speed(*speeds, question_of(model, precision, flops_per_step, slots.value_or(0)));
@@ -145,7 +148,7 @@ PlannedDevice device_of_file(const std::string& file, std::optional<std::int32_t
 /// As far as is known of a device that is not here.
 PlannedDevice assumed_device(std::optional<std::int32_t> slots) {
     PlannedDevice planned{.name = AssumedDevice::kName,
-                          .machine = machine_of(at::kCUDA, AssumedDevice::kBytes, slots)};
+                          .machine = machine_of(at::kCUDA, AssumedDevice::kBytes, {}, slots)};
     planned.machine.speed = AssumedDevice::speed;
     return planned;
 }
@@ -165,8 +168,9 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     const bool weights_are_here = all_weights_are_here(preparation);
     const std::int32_t slots = run.slots.value_or(0);
     if (!weights_are_here && !plan::any_has_slots(stored, slots)) return assumed_device(run.slots);
-    PlannedDevice planned{.name = kind,
-                          .machine = machine_of(device, device_memory_bytes(device), run.slots)};
+    PlannedDevice planned{
+        .name = kind,
+        .machine = machine_of(device, device_memory_bytes(device), value_widths(device), run.slots)};
     planned.machine.speed = [&preparation, device, weights_are_here, slots, stored = std::move(stored)](
                                 const plan::ModelFacts& model, Precision precision, double flops_per_step) {
         const auto question = question_of(model, precision, flops_per_step, slots);

@@ -31,6 +31,7 @@ json peak_json(const plan::MatrixPeak& peak) {
     return {{"precision", to_string(peak.precision)},
             {"size", peak.size},
             {"products", peak.products},
+            {"value_bytes", peak.value_bytes},
             {"best_flops_per_s", peak.best_flops_per_s},
             {"median_flops_per_s", peak.median_flops_per_s}};
 }
@@ -140,6 +141,7 @@ plan::MatrixPeak read_peak(const Reader& reader) {
     return {.precision = reader.precision(),
             .size = reader.count("size"),
             .products = reader.count("products"),
+            .value_bytes = reader.has("value_bytes") ? reader.count("value_bytes") : 0,
             .best_flops_per_s = reader.amount("best_flops_per_s"),
             .median_flops_per_s = reader.amount("median_flops_per_s")};
 }

@@ -35,6 +35,15 @@ std::string_view to_string(Processor kind) {
     return kind == Processor::cuda ? "cuda" : "cpu";
 }
 
+ValueWidths value_widths(const DeviceSpeed& device) {
+    const auto bytes = [&device](Precision precision) -> std::int64_t {
+        const MatrixPeak* peak = peak_in(device, precision);
+        if (peak != nullptr && peak->value_bytes > 0) return peak->value_bytes;
+        return device.kind == Processor::cuda ? ValueWidths{}.bytes(precision) : sizeof(float);
+    };
+    return {.bfloat16_bytes = bytes(Precision::bfloat16), .float16_bytes = bytes(Precision::float16)};
+}
+
 void merge(DeviceSpeed& all, const DeviceSpeed& newer) {
     DeviceSpeed merged = newer;
     for (const MatrixPeak& peak : all.peaks) {

@@ -36,7 +36,7 @@ plan::DeviceSpeed measured(const std::string& model = "ink") {
     engine.flops_per_step = 1.75e7;
     engine.trial_steps = 6400;
     engine.elapsed_s = 1.25;
-    engine.peak = {Precision::bfloat16, 2048, 12, 4e11, 3.9e11};
+    engine.peak = {Precision::bfloat16, 2048, 12, 2, 4e11, 3.9e11};
     engine.slot_bytes = 0.0;
     engine.measured_utc = "2026-11-23T12:00:00Z";
     engine.turns = {{4e11, 9e10}, {3.9e11, 8e10}};
@@ -48,7 +48,7 @@ plan::DeviceSpeed measured(const std::string& model = "ink") {
     speed.memory_bytes = std::int64_t{1} << 40U;
     speed.best_copy_bytes_per_s = 3e10;
     speed.median_copy_bytes_per_s = 2.5e10;
-    speed.peaks = {{Precision::float32, 2048, 3, 2e11, 1.5e11}};
+    speed.peaks = {{Precision::float32, 2048, 3, 4, 2e11, 1.5e11}};
     speed.engines = {engine};
     return speed;
 }
@@ -105,6 +105,13 @@ TEST_F(SpeedFile, OfEarlierTimesTellsTheKindOfItsDeviceByItsProducts) {
     EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cuda);
     document["kind"] = "tpu";
     EXPECT_THAT(complaint(write(document)), HasSubstr("'tpu' is no kind of device"));
+}
+
+TEST_F(SpeedFile, OfEarlierTimesTellsNoTypeOfItsProducts) {
+    json document = json::parse(to_json_text(measured()));
+    EXPECT_EQ(read_speed_file(write(document)).peaks.at(0).value_bytes, 4);
+    document["peaks"][0].erase("value_bytes");
+    EXPECT_EQ(read_speed_file(write(document)).peaks.at(0).value_bytes, 0);
 }
 
 TEST_F(SpeedFile, GrowsByWhatIsMeasuredLater) {

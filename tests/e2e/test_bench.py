@@ -186,6 +186,18 @@ class Plan(Bench):
         plan, _ = self.plan(models={"pythia": {"path": str(models / "pythia-160m")}})
         self.assertIn("H200", plan["device"])
 
+    def test_counts_weights_in_the_type_that_the_device_holds(self):
+        """No CPU multiplies float16: it holds the rounded values in float32, a GPU in 16 bits."""
+        said = self.keep_result()
+        elsewhere = self.folder / "gpu.json"
+        elsewhere.write_text(json.dumps({**said, "kind": "cuda", "peaks": [{**peak, "value_bytes": 2} for peak in said["peaks"]]}),
+                             encoding="utf-8")
+        [file] = self.kept()
+        for arguments, width in (((), 4), (("--bench", file), 4), (("--bench", elsewhere), 2)):
+            with self.subTest(arguments):
+                plan, _ = self.plan(*arguments, lengths=[16], memory_vectors=[1], precision="float16")
+                self.assertEqual(plan["footprints"][0]["weights_bytes"], (213_568 + 2 * 1024 * 64) * width)
+
     def test_times_a_model_that_is_unlike_what_was_measured(self):
         self.keep_result()
         plan, _ = self.plan(models={"ink-128-mamba": {"path": str(MODELS / "ink-128-mamba")}})

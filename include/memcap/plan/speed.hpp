@@ -9,14 +9,16 @@
 #include <vector>
 
 #include "memcap/base/protocol.hpp"
+#include "memcap/plan/cost.hpp"
 
 namespace memcap::plan {
 
 /// What square matrix products reach on a device: the yardstick of everything else.
 struct MatrixPeak {
     Precision precision = Precision::float32;
-    std::int64_t size = 0;      ///< rows of each factor
-    std::int64_t products = 0;  ///< timed one by one
+    std::int64_t size = 0;         ///< rows of each factor
+    std::int64_t products = 0;     ///< timed one by one
+    std::int64_t value_bytes = 0;  ///< of a number in the type that was multiplied; 0 = not known
     double best_flops_per_s = 0.0;
     double median_flops_per_s = 0.0;
 };
@@ -70,6 +72,10 @@ struct DeviceSpeed {
     std::vector<MatrixPeak> peaks;  ///< one a precision
     std::vector<EngineSpeed> engines;
 };
+
+/// In which type the device of a measurement holds weights; where it is not known, the wider one that such a
+/// device may take.
+ValueWidths value_widths(const DeviceSpeed& device);
 
 /// Puts the newer peaks and engines in place of those of the same precision, or the same name, precision,
 /// length, vectors and wished slots; keeps the rest.
