@@ -29,10 +29,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string bytes_text(std::int64_t bytes) {
-    return scaled(static_cast<double>(bytes), "B");
-}
-
 double millions(std::int64_t count) {
     return static_cast<double>(count) / 1e6;
 }

@@ -148,6 +148,15 @@ TimedSteps time_trial(const models::CausalLM& model, const plan::Trial& trial, c
     return engine.step_for(measured_s);
 }
 
+std::int64_t needed_bytes(const models::Description& description, const Workload& workload,
+                          std::int32_t slots, const plan::ValueWidths& widths) {
+    plan::ModelFacts facts = facts_of(description);
+    if (description.tied_head) facts.head_parameters = 0;
+    const plan::Trial trial = random_trials(description, workload)(0);
+    return plan::weight_bytes(facts, widths.bytes(workload.precision)) +
+           plan::slot_bytes(facts, trial) * slots;
+}
+
 plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& workload,
                                  const WorkerSetup& setup) {
     const TrialMaker make_trial = random_trials(model.description(), workload);

@@ -32,6 +32,10 @@ struct Workload {
     double measured_s = 5.0;  ///< of steps in all
 };
 
+/// Bytes that a measurement with so many slots needs, as memcap plan counts them: weights and slots.
+std::int64_t needed_bytes(const models::Description& description, const Workload& workload,
+                          std::int32_t slots, const plan::ValueWidths& widths);
+
 /// Steps in turns with matrix products, so that both see the same moods of the machine; all slots are full
 /// all the time. Throws DataError if the loss of a trial does not stay finite.
 plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& workload,

@@ -125,6 +125,8 @@ class Request(Bench):
                                     (["--length", "few"], "few"), (["--length", "1"], "nothing to score"), (["--seconds", "nan"], "nan"),
                                     (["--seconds", "-1"], "--seconds -1"), (["--precision", "fp8"], "float32, bfloat16"),
                                     (["--device", "tpu"], "auto, cpu, cuda"), (["--threads", "-2"], "--threads -2"),
+                                    (["--threads", "4097"], "4096 at most"), (["--slots", "65537"], "65536 at most"),
+                                    ([MODELS / "ink-192", "--slots", "65536", "--length", "500"], "Give fewer --slots or a smaller --length"),
                                     ([MODELS / "ink-64", "--length", "512", "--memory-vectors", "2"], "512 positions")):
             with self.subTest(arguments):
                 self.assertIn(expected, self.memcap("bench", *arguments, status=USAGE).stderr)
