@@ -1,6 +1,5 @@
 // memcap bench: measured speed of the slots engine beside what the device itself reaches.
 #include <ATen/Parallel.h>
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -8,7 +7,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -240,20 +238,14 @@ void require_memory(const Subject& subject, const Request& request) {
 plan::EngineSpeed measure(const Subject& subject, const Request& request) {
     Workload workload = request.workload;
     workload.name = subject.name;
-    std::unique_ptr<models::CausalLM> model;
-    if (subject.shape) {
-        model = models::make_random(*subject.shape, workload.precision, request.device);
-    } else {
-        model = models::load(subject.folder, workload.precision, request.device);
-    }
-    try {
-        return measure_engine(*model, workload, request.setup);
-    } catch (const c10::OutOfMemoryError&) {
-        throw DeviceError({.what = "the device has too little memory for so many slots",
-                           .where = subject.name,
-                           .why = {},
-                           .advice = "Give fewer --slots or a smaller --length"});
-    }
+    plan::EngineSpeed speed;
+    within_memory(subject.name, [&] {
+        const auto model = subject.shape
+                               ? models::make_random(*subject.shape, workload.precision, request.device)
+                               : models::load(subject.folder, workload.precision, request.device);
+        speed = measure_engine(*model, workload, request.setup);
+    });
+    return speed;
 }
 
 void print_device(const plan::DeviceSpeed& speed, const Request& request) {

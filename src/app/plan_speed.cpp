@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "app/speed_file.hpp"
 #include "app/trial_executor.hpp"
 #include "memcap/hub/safetensors.hpp"
+#include "memcap/memory/slots.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/nn/head_loss.hpp"
 #include "memcap/plan/cost.hpp"
@@ -116,8 +118,15 @@ plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& 
     setup.slots = preparation.experiment.run.slots;
     setup.curve_every = 0;
     choose_float32_products(precision);
-    const auto loaded = models::load(model.path, precision, device);
-    const TimedSteps steps = time_trial(*loaded, *middle, setup, kMeasured_s);
+    TimedSteps steps;
+    try {
+        const auto loaded = models::load(model.path, precision, device);
+        steps = time_trial(*loaded, *middle, setup, kMeasured_s);
+    } catch (const std::exception& problem) {
+        if (!memory::is_out_of_memory(problem)) throw;
+        return {.seconds_per_flop = 0.0,
+                .basis = "nothing: memory is too short for a trial of median size in so many slots"};
+    }
     return {.seconds_per_flop = steps.elapsed_s / (steps.trial_steps * plan::flops_per_step(model, *middle)),
             .basis = fmt::format("timed now: a second of its trial of median size, {} slots", steps.slots)};
 }

@@ -43,7 +43,7 @@ struct EngineSpeed {
     double trial_steps = 0.0;     ///< timed, of all slots together
     double elapsed_s = 0.0;       ///< in which
     MatrixPeak peak;              ///< by products made in turn with the steps
-    double slot_bytes = 0.0;      ///< growth of the allocator's peak with each slot
+    double slot_bytes = 0.0;      ///< growth of the allocator's peak with each slot; 0 = no room for two
     std::string measured_utc;
     std::vector<SpeedTurn> turns;
 
