@@ -14,4 +14,8 @@ std::string scaled(double value, const char* unit) {
     return fmt::format("{:.3g} {}{}", value, kPrefixes[prefix], unit);
 }
 
+std::string bytes_text(std::int64_t bytes) {
+    return scaled(static_cast<double>(bytes), "B");
+}
+
 }  // namespace memcap::app

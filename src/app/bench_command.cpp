@@ -1,6 +1,5 @@
 // memcap bench: measured speed of the slots engine beside what the device itself reaches.
 #include <ATen/Parallel.h>
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -8,7 +7,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,16 +18,15 @@
 #include "app/engine_speed.hpp"
 #include "app/machine.hpp"
 #include "app/options.hpp"
-#include "app/preparation.hpp"
 #include "app/speed_file.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/host.hpp"
 #include "memcap/base/log.hpp"
+#include "memcap/config/experiment.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/models/shapes.hpp"
-#include "memcap/plan/cost.hpp"
 
 namespace memcap::app {
 
@@ -87,18 +84,22 @@ CommandSyntax syntax() {
     return syntax;
 }
 
+/// Up to a limit that leaves room for sums, unless there is a stricter one.
 template <class Value>
-Value positive(const ParsedCommand& parsed, const char* option) {
+Value positive(const ParsedCommand& parsed, const char* option, Value highest = 1'000'000) {
     const auto value = parsed.values[option].as<Value>();
-    // The upper limit leaves room for sums of them, and keeps nan out.
-    if (!(value > Value{0} && value <= Value{1'000'000}))
-        refuse(fmt::format("--{} {} is out of range", option, value), "Give a number above 0");
+    // Written so that nan is refused.
+    if (!(value > Value{0} && value <= highest)) {
+        refuse(fmt::format("--{} {} is out of range", option, value),
+               fmt::format("Give a number above 0, {} at most", highest));
+    }
     return value;
 }
 
-std::optional<std::int32_t> positive_if_given(const ParsedCommand& parsed, const char* option) {
+std::optional<std::int32_t> positive_if_given(const ParsedCommand& parsed, const char* option,
+                                              std::int32_t highest) {
     if (!parsed.has(option)) return std::nullopt;
-    return positive<std::int32_t>(parsed, option);
+    return positive<std::int32_t>(parsed, option, highest);
 }
 
 DeviceKind device_kind(const std::string& name) {
@@ -169,8 +170,8 @@ void check_length(const Subject& subject, const Workload& workload) {
 Request read_request(const ParsedCommand& parsed) {
     Request request;
     request.device = device_of_rank(device_kind(parsed.text("device")), 0);
-    request.threads = threads_of_rank(positive_if_given(parsed, "threads"), 1);
-    request.setup.slots = positive_if_given(parsed, "slots");
+    request.threads = threads_of_rank(positive_if_given(parsed, "threads", config::kMostThreads), 1);
+    request.setup.slots = positive_if_given(parsed, "slots", config::kMostSlots);
     request.setup.keep_vectors = false;
     request.setup.curve_every = 0;
     request.workload.precision = precision_of(parsed, request.device);
@@ -189,6 +190,7 @@ plan::DeviceSpeed measure_device(const Request& request) {
     plan::DeviceSpeed speed;
     speed.memcap_version = kVersion;
     speed.host = host_name();
+    speed.kind = request.device.is_cpu() ? plan::Processor::cpu : plan::Processor::cuda;
     speed.device = device_kind_name(request.device, request.threads);
     speed.memory_bytes = device_memory_bytes(request.device);
     const CopySpeed copy = measure_copy(request.device);
@@ -215,37 +217,35 @@ plan::DeviceSpeed measure_device(const Request& request) {
 
 /// An operating system without memory to spare would end the process without a word.
 void require_memory(const Subject& subject, const Request& request) {
-    plan::ModelFacts facts = facts_of(subject.description);
-    if (subject.description.tied_head) facts.head_parameters = 0;
-    const std::int64_t needed = plan::weight_bytes(facts, request.workload.precision);
+    const plan::ValueWidths widths = value_widths(request.device);
+    const std::int32_t slots = request.setup.slots.value_or(1);
+    const std::int64_t needed = needed_bytes(subject.description, request.workload, slots, widths);
     const std::int64_t available = free_memory_bytes(request.device);
     if (needed < available) return;
+    const std::int64_t weights = needed_bytes(subject.description, request.workload, 0, widths);
+    const bool has_room = weights < available;
     throw DataError(
         subject.name,
-        {.what = fmt::format("its weights take {} in {}", scaled(static_cast<double>(needed), "B"),
-                             to_string(request.workload.precision)),
+        {.what = fmt::format("its weights in {} take {}, and {} slot{} of {} tokens {}",
+                             to_string(request.workload.precision), bytes_text(weights), slots,
+                             slots == 1 ? "" : "s", request.workload.length, bytes_text(needed - weights)),
          .where = {},
-         .why = fmt::format("{} are free", scaled(static_cast<double>(available), "B")),
-         .advice = "Measure a smaller shape, or use a device with more memory"});
+         .why = fmt::format("{} are free", bytes_text(available)),
+         .advice = has_room ? "Give fewer --slots or a smaller --length"
+                            : "Measure a smaller model, or use a device with more memory"});
 }
 
 plan::EngineSpeed measure(const Subject& subject, const Request& request) {
     Workload workload = request.workload;
     workload.name = subject.name;
-    std::unique_ptr<models::CausalLM> model;
-    if (subject.shape) {
-        model = models::make_random(*subject.shape, workload.precision, request.device);
-    } else {
-        model = models::load(subject.folder, workload.precision, request.device);
-    }
-    try {
-        return measure_engine(*model, workload, request.setup);
-    } catch (const c10::OutOfMemoryError&) {
-        throw DeviceError({.what = "the device has too little memory for so many slots",
-                           .where = subject.name,
-                           .why = {},
-                           .advice = "Give fewer --slots or a smaller --length"});
-    }
+    plan::EngineSpeed speed;
+    within_memory(subject.name, [&] {
+        const auto model = subject.shape
+                               ? models::make_random(*subject.shape, workload.precision, request.device)
+                               : models::load(subject.folder, workload.precision, request.device);
+        speed = measure_engine(*model, workload, request.setup);
+    });
+    return speed;
 }
 
 void print_device(const plan::DeviceSpeed& speed, const Request& request) {

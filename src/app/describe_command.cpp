@@ -1,5 +1,6 @@
 // memcap describe: what a model folder holds, what loading it takes, and what a trial on it costs.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -7,9 +8,12 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/amounts.hpp"
+#include "app/device_speed.hpp"
+#include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/preparation.hpp"
 #include "memcap/app/command_line.hpp"
@@ -24,10 +28,6 @@ namespace memcap::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string bytes_text(std::int64_t bytes) {
-    return scaled(static_cast<double>(bytes), "B");
-}
 
 double millions(std::int64_t count) {
     return static_cast<double>(count) / 1e6;
@@ -103,13 +103,24 @@ plan::Trial example_trial(const models::Description& d) {
     return trial;
 }
 
+/// The weights' bytes as they are used: a CPU may have no products of a 16-bit type.
+std::string memory_text(const plan::ModelFacts& facts) {
+    const plan::ValueWidths here = value_widths(device_of_rank(DeviceKind::automatic, 0));
+    std::vector<std::string_view> wide;
+    for (const Precision precision : {Precision::bfloat16, Precision::float16}) {
+        if (here.bytes(precision) == here.bytes(Precision::float32)) wide.push_back(to_string(precision));
+    }
+    return fmt::format("at most {} in float32{}, {} in bfloat16 or float16",
+                       bytes_text(plan::weight_bytes(facts, here.bytes(Precision::float32))),
+                       wide.empty() ? "" : fmt::format(" (on this CPU also in {})", fmt::join(wide, " and ")),
+                       bytes_text(plan::weight_bytes(facts, plan::ValueWidths{}.bfloat16_bytes)));
+}
+
 /// As memcap plan counts it, for one example.
 void print_costs(const models::Description& d) {
     const plan::ModelFacts facts = facts_of(d);
     const plan::Trial trial = example_trial(d);
-    fmt::print("in memory         at most {} in float32, {} in bfloat16 or float16\n",
-               bytes_text(plan::weight_bytes(facts, Precision::float32)),
-               bytes_text(plan::weight_bytes(facts, Precision::bfloat16)));
+    fmt::print("in memory         {}\n", memory_text(facts));
     fmt::print("example trial     K = {}, N = {}: {} positions, protocol paper\n", trial.memory_vectors,
                trial.text.size(), trial.positions());
     fmt::print("  a step          {}\n", scaled(plan::flops_per_step(facts, trial), "FLOP"));

@@ -74,13 +74,20 @@ void choose_float32_products(Precision precision) {
     at::globalContext().setAllowTF32CuBLAS(precision == Precision::tf32);
 }
 
+plan::ValueWidths value_widths(at::Device device) {
+    const auto bytes = [device](Precision precision) {
+        return static_cast<std::int64_t>(at::elementSize(nn::product_mode(precision, device).multiplied));
+    };
+    return {.bfloat16_bytes = bytes(Precision::bfloat16), .float16_bytes = bytes(Precision::float16)};
+}
+
 bool multiply_alike(Precision a, Precision b, at::Device device) {
     const bool tf32_differs = !device.is_cpu() && (a == Precision::tf32) != (b == Precision::tf32);
     return !tf32_differs && nn::product_mode(a, device).multiplied == nn::product_mode(b, device).multiplied;
 }
 
 MatrixProduct::MatrixProduct(Precision precision, at::Device device) : precision_(precision) {
-    const std::int64_t size = device.is_cpu() ? 2048 : 8192;
+    const std::int64_t size = device.is_cpu() ? kCpuProductRows : kGpuProductRows;
     const auto options = at::device(device).dtype(nn::product_mode(precision, device).multiplied);
     left_ = at::empty({size, size}, options).normal_();
     right_ = at::empty({size, size}, options).normal_();
@@ -113,6 +120,7 @@ plan::MatrixPeak MatrixProduct::peak() const {
     return {.precision = precision_,
             .size = left_.size(0),
             .products = static_cast<std::int64_t>(elapsed_s_.size()),
+            .value_bytes = static_cast<std::int64_t>(left_.element_size()),
             .best_flops_per_s = flops / *std::ranges::min_element(elapsed_s_),
             .median_flops_per_s = flops / median(elapsed_s_)};
 }

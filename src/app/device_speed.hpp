@@ -21,10 +21,17 @@ std::int64_t free_memory_bytes(at::Device device);
 /// Lets float32 products on a GPU be rounded to tf32 in that precision, and in no other.
 void choose_float32_products(Precision precision);
 
+/// In which types a device holds weights.
+plan::ValueWidths value_widths(at::Device device);
+
 /// Whether products in both precisions are the same to a device.
 bool multiply_alike(Precision a, Precision b, at::Device device);
 
-/// A square product in the type that a precision multiplies on a device: 2048 rows on a CPU, 8192 on a GPU.
+/// Rows of the factors that are multiplied to measure a device.
+inline constexpr std::int64_t kCpuProductRows = 2048;
+inline constexpr std::int64_t kGpuProductRows = 8192;
+
+/// A square product in the type that a precision multiplies on a device.
 class MatrixProduct {
   public:
     MatrixProduct(Precision precision, at::Device device);

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -80,6 +82,10 @@ class FullEngine {
 
     void step() {
         const auto ended = engine_.step();
+        const bool fails_alone =
+            !ended.empty() && ended.front().failure.category == record::FailureCategory::retryable;
+        // The engine goes on with fewer trials, or none, but then these are not the slots to be measured.
+        if (engine_.reduced_budget() > 0 || fails_alone) throw std::bad_alloc();
         if (ended.empty()) return;
         throw DataError({}, {.what = "a trial of the measurement ended",
                              .where = {},
@@ -148,6 +154,15 @@ TimedSteps time_trial(const models::CausalLM& model, const plan::Trial& trial, c
     return engine.step_for(measured_s);
 }
 
+std::int64_t needed_bytes(const models::Description& description, const Workload& workload,
+                          std::int32_t slots, const plan::ValueWidths& widths) {
+    plan::ModelFacts facts = facts_of(description);
+    if (description.tied_head) facts.head_parameters = 0;
+    const plan::Trial trial = random_trials(description, workload)(0);
+    return plan::weight_bytes(facts, widths.bytes(workload.precision)) +
+           plan::slot_bytes(facts, trial) * slots;
+}
+
 plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& workload,
                                  const WorkerSetup& setup) {
     const TrialMaker make_trial = random_trials(model.description(), workload);
@@ -164,15 +179,31 @@ plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& 
     plan::EngineSpeed speed = described(model.description(), workload, make_trial(0));
     const std::int64_t full_bytes = peak_bytes();
     speed.slots = engine->slots();
+    speed.slots_given = setup.slots.has_value();
     step_in_turns(*engine, model.device(), workload.measured_s, speed);
     engine.reset();
     options.slots = speed.slots > 1 ? speed.slots / 2 : 2;
     options.position_budget = 0;
-    const std::int64_t other_bytes = peak_bytes();
-    speed.slot_bytes = std::max(0.0, static_cast<double>(full_bytes - other_bytes) /
-                                         static_cast<double>(speed.slots - options.slots));
+    try {
+        speed.slot_bytes = std::max(0.0, static_cast<double>(full_bytes - peak_bytes()) /
+                                             static_cast<double>(speed.slots - options.slots));
+    } catch (const std::exception& problem) {
+        if (options.slots < speed.slots || !memory::is_out_of_memory(problem)) throw;
+    }
     speed.measured_utc = utc_now();
     return speed;
+}
+
+void within_memory(const std::string& model, const std::function<void()>& work) {
+    try {
+        work();
+    } catch (const std::exception& problem) {
+        if (!memory::is_out_of_memory(problem)) throw;
+        throw DeviceError({.what = "the device has too little memory",
+                           .where = model,
+                           .why = {},
+                           .advice = "Give fewer --slots or a smaller --length, or measure a smaller model"});
+    }
 }
 
 }  // namespace memcap::app

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "app/worker_setup.hpp"
@@ -19,7 +20,8 @@ struct TimedSteps {
 };
 
 /// Fills the slots with copies of a trial that last as long as is wanted, and steps for `measured_s`; the
-/// engine's options are those of `setup`.
+/// engine's options are those of `setup`. Throws what memory::is_out_of_memory() knows where a run would go
+/// on with fewer slots.
 TimedSteps time_trial(const models::CausalLM& model, const plan::Trial& trial, const WorkerSetup& setup,
                       double measured_s);
 
@@ -32,9 +34,17 @@ struct Workload {
     double measured_s = 5.0;  ///< of steps in all
 };
 
+/// Bytes that a measurement with so many slots needs, as memcap plan counts them: weights and slots.
+std::int64_t needed_bytes(const models::Description& description, const Workload& workload,
+                          std::int32_t slots, const plan::ValueWidths& widths);
+
 /// Steps in turns with matrix products, so that both see the same moods of the machine; all slots are full
-/// all the time. Throws DataError if the loss of a trial does not stay finite.
+/// all the time. Throws DataError if the loss of a trial does not stay finite, and what
+/// memory::is_out_of_memory() knows where a run would go on with fewer slots.
 plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& workload,
                                  const WorkerSetup& setup);
+
+/// Does `work` on a model. A shortage of memory becomes a DeviceError that says what to do.
+void within_memory(const std::string& model, const std::function<void()>& work);
 
 }  // namespace memcap::app

@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "app/speed_file.hpp"
 #include "app/trial_executor.hpp"
 #include "memcap/hub/safetensors.hpp"
+#include "memcap/memory/slots.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/nn/head_loss.hpp"
 #include "memcap/plan/cost.hpp"
@@ -68,18 +71,27 @@ std::string basis_text(const plan::SpeedEstimate& estimate, Precision precision)
     return text;
 }
 
-plan::SpeedQuestion question_of(const plan::ModelFacts& model, Precision precision, double flops_per_step) {
+plan::SpeedQuestion question_of(const plan::ModelFacts& model, Precision precision, double flops_per_step,
+                                std::int32_t slots) {
     return {.family = model.family,
             .scans = model.scan_states > 0,
             .precision = precision,
-            .flops_per_step = flops_per_step};
+            .flops_per_step = flops_per_step,
+            .slots = slots};
+}
+
+/// Why there is no estimate, and which measurement would give one.
+std::string missing_text(const Speeds& speeds, const plan::SpeedQuestion& question) {
+    if (plan::any_has_slots(speeds, question.slots))
+        return "nothing: no product in this precision was measured; run memcap bench again";
+    if (question.slots == 0)
+        return "nothing: only a given number of slots was measured; run memcap bench without --slots";
+    return fmt::format("nothing: {0} slots were not measured; run memcap bench --slots {0}", question.slots);
 }
 
 plan::Speed stored_speed(const Speeds& speeds, const plan::SpeedQuestion& question) {
     const auto estimate = plan::estimate_speed(speeds, question);
-    if (!estimate)
-        return {.seconds_per_flop = 0.0,
-                .basis = "nothing: no product in this precision was measured; run memcap bench again"};
+    if (!estimate) return {.seconds_per_flop = 0.0, .basis = missing_text(speeds, question)};
     return {.seconds_per_flop = estimate->seconds_per_flop,
             .basis = basis_text(*estimate, question.precision)};
 }
@@ -106,22 +118,48 @@ plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& 
     setup.slots = preparation.experiment.run.slots;
     setup.curve_every = 0;
     choose_float32_products(precision);
-    const auto loaded = models::load(model.path, precision, device);
-    const TimedSteps steps = time_trial(*loaded, *middle, setup, kMeasured_s);
+    TimedSteps steps;
+    try {
+        const auto loaded = models::load(model.path, precision, device);
+        steps = time_trial(*loaded, *middle, setup, kMeasured_s);
+    } catch (const std::exception& problem) {
+        if (!memory::is_out_of_memory(problem)) throw;
+        return {.seconds_per_flop = 0.0,
+                .basis = "nothing: memory is too short for a trial of median size in so many slots"};
+    }
     return {.seconds_per_flop = steps.elapsed_s / (steps.trial_steps * plan::flops_per_step(model, *middle)),
             .basis = fmt::format("timed now: a second of its trial of median size, {} slots", steps.slots)};
 }
 
-PlannedDevice device_of_file(const std::string& file, std::int32_t slots) {
+/// One worker on a device of this kind, wherever it is.
+plan::Machine machine_of(at::Device kind, std::int64_t memory_bytes, const plan::ValueWidths& widths,
+                         std::optional<std::int32_t> slots) {
+    return {.device_bytes = memory_bytes,
+            .head_logits = kind.is_cpu() ? 0 : nn::kMostDeviceLogits,
+            .widths = widths,
+            .slots = slots.value_or(most_slots(kind))};
+}
+
+PlannedDevice device_of_file(const std::string& file, std::optional<std::int32_t> slots) {
     auto speeds = std::make_shared<const Speeds>(Speeds{read_speed_file(file)});
     const plan::DeviceSpeed& device = speeds->front();
-    return {.name = fmt::format("{} (measured on {})", device.device, device.host),
-            .machine = {.device_bytes = device.memory_bytes,
-                        .speed =
-                            [speeds](const plan::ModelFacts& model, Precision precision, double flops) {
-                                return stored_speed(*speeds, question_of(model, precision, flops));
-                            },
-                        .slots = slots}};
+    const at::Device kind = device.kind == plan::Processor::cuda ? at::kCUDA : at::kCPU;
+    PlannedDevice planned{
+        .name = fmt::format("{} (measured on {})", device.device, device.host),
+        .machine = machine_of(kind, device.memory_bytes, plan::value_widths(device), slots)};
+    planned.machine.speed = [speeds, slots](const plan::ModelFacts& model, Precision precision,
+                                            double flops_per_step) {
+        return stored_speed(*speeds, question_of(model, precision, flops_per_step, slots.value_or(0)));
+    };
+    return planned;
+}
+
+/// As far as is known of a device that is not here.
+PlannedDevice assumed_device(std::optional<std::int32_t> slots) {
+    PlannedDevice planned{.name = AssumedDevice::kName,
+                          .machine = machine_of(at::kCUDA, AssumedDevice::kBytes, {}, slots)};
+    planned.machine.speed = AssumedDevice::speed;
+    return planned;
 }
 
 }  // namespace
@@ -129,7 +167,7 @@ PlannedDevice device_of_file(const std::string& file, std::int32_t slots) {
 PlannedDevice planned_device(const Preparation& preparation, const std::string& bench_file) {
     const auto& run = preparation.experiment.run;
     const bool use_stored = bench_file.empty();
-    if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots.value_or(0));
+    if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots);
     const at::Device device = device_of_rank(device_kind(run.device), 0);
     const std::int32_t threads = threads_of_rank(run.threads, 1);
     at::set_num_threads(threads);
@@ -137,25 +175,19 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     const auto folder = speed_folder();
     Speeds stored = use_stored && folder ? stored_speeds(*folder, kind) : Speeds();
     const bool weights_are_here = all_weights_are_here(preparation);
-    if (!weights_are_here && stored.empty()) {
-        return {.name = AssumedDevice::kName,
-                .machine = {.device_bytes = AssumedDevice::kBytes,
-                            .head_logits = nn::kMostDeviceLogits,
-                            .speed = AssumedDevice::speed,
-                            .slots = run.slots.value_or(0)}};
-    }
-    const auto speed = [&preparation, device, weights_are_here, stored = std::move(stored)](
-                           const plan::ModelFacts& model, Precision precision, double flops_per_step) {
-        const auto question = question_of(model, precision, flops_per_step);
+    const std::int32_t slots = run.slots.value_or(0);
+    if (!weights_are_here && !plan::any_has_slots(stored, slots)) return assumed_device(run.slots);
+    PlannedDevice planned{
+        .name = kind,
+        .machine = machine_of(device, device_memory_bytes(device), value_widths(device), run.slots)};
+    planned.machine.speed = [&preparation, device, weights_are_here, slots, stored = std::move(stored)](
+                                const plan::ModelFacts& model, Precision precision, double flops_per_step) {
+        const auto question = question_of(model, precision, flops_per_step, slots);
         if (weights_are_here && !has_near(stored, question))
             return timed_speed(preparation, model, precision, device);
         return stored_speed(stored, question);
     };
-    return {.name = kind,
-            .machine = {.device_bytes = device_memory_bytes(device),
-                        .head_logits = device.is_cpu() ? 0 : nn::kMostDeviceLogits,
-                        .speed = speed,
-                        .slots = run.slots.value_or(most_slots(device))}};
+    return planned;
 }
 
 }  // namespace memcap::app

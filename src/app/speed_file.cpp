@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "app/device_speed.hpp"
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
@@ -30,6 +31,7 @@ json peak_json(const plan::MatrixPeak& peak) {
     return {{"precision", to_string(peak.precision)},
             {"size", peak.size},
             {"products", peak.products},
+            {"value_bytes", peak.value_bytes},
             {"best_flops_per_s", peak.best_flops_per_s},
             {"median_flops_per_s", peak.median_flops_per_s}};
 }
@@ -45,6 +47,7 @@ json engine_json(const plan::EngineSpeed& engine) {
             {"length", engine.length},
             {"memory_vectors", engine.memory_vectors},
             {"slots", engine.slots},
+            {"slots_given", engine.slots_given},
             {"flops_per_step", engine.flops_per_step},
             {"trial_steps", engine.trial_steps},
             {"elapsed_s", engine.elapsed_s},
@@ -105,6 +108,8 @@ class Reader {
         return value.get<bool>();
     }
 
+    bool has(const char* key) const { return object_.contains(key); }
+
     Precision precision() const {
         const auto value = parse_precision(text("precision"));
         if (!value) fail(fmt::format("'{}' is no precision", text("precision")));
@@ -136,6 +141,7 @@ plan::MatrixPeak read_peak(const Reader& reader) {
     return {.precision = reader.precision(),
             .size = reader.count("size"),
             .products = reader.count("products"),
+            .value_bytes = reader.has("value_bytes") ? reader.count("value_bytes") : 0,
             .best_flops_per_s = reader.amount("best_flops_per_s"),
             .median_flops_per_s = reader.amount("median_flops_per_s")};
 }
@@ -149,6 +155,8 @@ plan::EngineSpeed read_engine(const Reader& reader) {
     engine.length = reader.count("length");
     engine.memory_vectors = reader.count("memory_vectors");
     engine.slots = reader.count("slots");
+    // Older files do not tell.
+    engine.slots_given = reader.has("slots_given") && reader.flag("slots_given");
     engine.flops_per_step = reader.amount("flops_per_step");
     engine.trial_steps = reader.amount("trial_steps");
     engine.elapsed_s = reader.amount("elapsed_s");
@@ -158,6 +166,19 @@ plan::EngineSpeed read_engine(const Reader& reader) {
     for (const Reader& turn : reader.list("turns"))
         engine.turns.push_back({turn.amount("peak_flops_per_s"), turn.amount("flops_per_s")});
     return engine;
+}
+
+/// Older files tell the kind of their device by the size of its products alone.
+plan::Processor read_kind(const Reader& reader, const std::vector<plan::MatrixPeak>& peaks) {
+    if (!reader.has("kind")) {
+        const bool is_gpu = std::ranges::any_of(
+            peaks, [](const plan::MatrixPeak& peak) { return peak.size >= kGpuProductRows; });
+        return is_gpu ? plan::Processor::cuda : plan::Processor::cpu;
+    }
+    for (const auto kind : {plan::Processor::cpu, plan::Processor::cuda}) {
+        if (reader.text("kind") == to_string(kind)) return kind;
+    }
+    reader.fail(fmt::format("'{}' is no kind of device", reader.text("kind")));
 }
 
 /// Words joined by hyphens, as a part of a file's name.
@@ -201,6 +222,7 @@ std::string to_json_text(const plan::DeviceSpeed& speed) {
                            {"schema_version", kSchemaVersion},
                            {"memcap_version", speed.memcap_version},
                            {"host", speed.host},
+                           {"kind", to_string(speed.kind)},
                            {"device", speed.device},
                            {"memory_bytes", speed.memory_bytes},
                            {"copy",
@@ -231,6 +253,7 @@ plan::DeviceSpeed read_speed_file(const fs::path& file) {
     speed.best_copy_bytes_per_s = copy.amount("best_bytes_per_s");
     speed.median_copy_bytes_per_s = copy.amount("median_bytes_per_s");
     for (const Reader& peak : reader.list("peaks")) speed.peaks.push_back(read_peak(peak));
+    speed.kind = read_kind(reader, speed.peaks);
     for (const Reader& engine : reader.list("models")) speed.engines.push_back(read_engine(engine));
     return speed;
 }

@@ -60,9 +60,9 @@ std::int64_t first_budget(const models::CausalLM& model, std::int32_t positions)
     plan::Trial trial;
     trial.memory_vectors = 1;
     trial.text.resize(static_cast<std::size_t>(positions));
-    const std::int64_t slots = plan::slots_that_fit(
-        free_memory_bytes(device), plan::head_bytes(nn::kMostDeviceLogits, Precision::float32),
-        plan::slot_bytes(facts_of(model.description()), trial));
+    const std::int64_t slots = plan::slots_that_fit(free_memory_bytes(device),
+                                                    plan::head_bytes(nn::kMostDeviceLogits, sizeof(float)),
+                                                    plan::slot_bytes(facts_of(model.description()), trial));
     return std::clamp<std::int64_t>(slots * positions, positions, std::max<std::int64_t>(budget, positions));
 }
 

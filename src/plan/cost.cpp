@@ -7,15 +7,6 @@
 
 namespace memcap::plan {
 
-namespace {
-
-std::int64_t bytes_per_value(Precision precision) {
-    const bool is_half = precision == Precision::bfloat16 || precision == Precision::float16;
-    return is_half ? 2 : 4;
-}
-
-}  // namespace
-
 double flops_per_step(const ModelFacts& model, const Trial& trial) {
     // Forward 6 (decay, drive, read-out), and the backward with the states recomputed twice.
     constexpr double kScanFlops = 40.0;
@@ -32,9 +23,21 @@ double max_flops(const ModelFacts& model, const Trial& trial) {
     return flops_per_step(model, trial) * trial.protocol.max_steps;
 }
 
-std::int64_t weight_bytes(const ModelFacts& model, Precision precision) {
-    return (model.embedding_parameters + model.block_parameters + model.head_parameters) *
-           bytes_per_value(precision);
+std::int64_t ValueWidths::bytes(Precision precision) const {
+    switch (precision) {
+        case Precision::bfloat16:
+            return bfloat16_bytes;
+        case Precision::float16:
+            return float16_bytes;
+        case Precision::float32:
+        case Precision::tf32:
+            break;
+    }
+    return sizeof(float);
+}
+
+std::int64_t weight_bytes(const ModelFacts& model, std::int64_t value_bytes) {
+    return (model.embedding_parameters + model.block_parameters + model.head_parameters) * value_bytes;
 }
 
 std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial) {
@@ -48,8 +51,8 @@ std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial) {
     return kFloatBytes * (row * trial.positions() + memory);
 }
 
-std::int64_t head_bytes(std::int64_t logits, Precision precision) {
-    return logits * bytes_per_value(precision);
+std::int64_t head_bytes(std::int64_t logits, std::int64_t value_bytes) {
+    return logits * value_bytes;
 }
 
 std::int32_t slots_that_fit(std::int64_t device_bytes, std::int64_t resident_bytes,

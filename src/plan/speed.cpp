@@ -23,12 +23,26 @@ double estimated_flops_per_s(const DeviceSpeed& device, const EngineSpeed& engin
 
 bool is_same_measurement(const EngineSpeed& a, const EngineSpeed& b) {
     const auto key = [](const EngineSpeed& engine) {
-        return std::tie(engine.name, engine.precision, engine.length, engine.memory_vectors, engine.slots);
+        return std::tuple(engine.name, engine.precision, engine.length, engine.memory_vectors,
+                          engine.wished_slots());
     };
     return key(a) == key(b);
 }
 
 }  // namespace
+
+std::string_view to_string(Processor kind) {
+    return kind == Processor::cuda ? "cuda" : "cpu";
+}
+
+ValueWidths value_widths(const DeviceSpeed& device) {
+    const auto bytes = [&device](Precision precision) -> std::int64_t {
+        const MatrixPeak* peak = peak_in(device, precision);
+        if (peak != nullptr && peak->value_bytes > 0) return peak->value_bytes;
+        return device.kind == Processor::cuda ? ValueWidths{}.bytes(precision) : sizeof(float);
+    };
+    return {.bfloat16_bytes = bytes(Precision::bfloat16), .float16_bytes = bytes(Precision::float16)};
+}
 
 void merge(DeviceSpeed& all, const DeviceSpeed& newer) {
     DeviceSpeed merged = newer;
@@ -41,6 +55,17 @@ void merge(DeviceSpeed& all, const DeviceSpeed& newer) {
         if (!is_replaced) merged.engines.push_back(engine);
     }
     all = std::move(merged);
+}
+
+bool has_slots(const EngineSpeed& measured, std::int32_t wished) {
+    return wished == 0 ? !measured.slots_given : measured.slots == wished;
+}
+
+bool any_has_slots(std::span<const DeviceSpeed> devices, std::int32_t wished) {
+    return std::ranges::any_of(devices, [wished](const DeviceSpeed& device) {
+        return std::ranges::any_of(device.engines,
+                                   [wished](const EngineSpeed& engine) { return has_slots(engine, wished); });
+    });
 }
 
 double distance(const EngineSpeed& measured, const SpeedQuestion& question) {
@@ -59,6 +84,7 @@ std::optional<SpeedEstimate> estimate_speed(std::span<const DeviceSpeed> devices
     std::optional<SpeedEstimate> best;
     for (const DeviceSpeed& device : devices) {
         for (const EngineSpeed& engine : device.engines) {
+            if (!has_slots(engine, question.slots)) continue;
             const double flops_per_s = estimated_flops_per_s(device, engine, question.precision);
             if (!(flops_per_s > 0.0)) continue;
             const double octaves = distance(engine, question);

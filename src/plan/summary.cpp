@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "memcap/plan/cost.hpp"
-
 namespace memcap::plan {
 
 namespace {
@@ -29,11 +27,12 @@ PairSummary& pair_for(Summary& summary, const Axes& axes) {
         fresh);
 }
 
-FootprintSummary& footprint_for(Summary& summary, const ModelFacts& model, Precision precision) {
+FootprintSummary& footprint_for(Summary& summary, const ModelFacts& model, Precision precision,
+                                const ValueWidths& widths) {
     FootprintSummary fresh;
     fresh.model = model.name;
     fresh.precision = precision;
-    fresh.weights_bytes = weight_bytes(model, precision);
+    fresh.weights_bytes = weight_bytes(model, widths.bytes(precision));
     return entry_for(
         summary.footprints,
         [&](const FootprintSummary& f) { return f.model == model.name && f.precision == precision; }, fresh);
@@ -53,12 +52,13 @@ void count_skipped(Summary& summary, const Skipped& skipped) {
     ++entry_for(summary.skips, is_it, fresh).count;
 }
 
-void count_trial(Summary& summary, PairSummary& pair, const Trial& trial, const ModelFacts& model) {
+void count_trial(Summary& summary, PairSummary& pair, const Trial& trial, const ModelFacts& model,
+                 const ValueWidths& widths) {
     const double flops = max_flops(model, trial);
     pair.trials += 1;
     pair.longest_positions = std::max(pair.longest_positions, trial.positions());
     pair.max_flops += flops;
-    FootprintSummary& footprint = footprint_for(summary, model, trial.precision);
+    FootprintSummary& footprint = footprint_for(summary, model, trial.precision, widths);
     footprint.trials += 1;
     footprint.slot_bytes = std::max(footprint.slot_bytes, slot_bytes(model, trial));
     footprint.max_steps += trial.protocol.max_steps;
@@ -73,7 +73,8 @@ void place_on(const Machine& machine, std::span<const ModelFacts> models, Summar
     double hours = 0.0;
     for (FootprintSummary& footprint : summary.footprints) {
         if (machine.device_bytes > 0) {
-            const std::int64_t logits_bytes = head_bytes(machine.head_logits, footprint.precision);
+            const std::int64_t logits_bytes =
+                head_bytes(machine.head_logits, machine.widths.bytes(footprint.precision));
             footprint.slots = slots_that_fit(machine.device_bytes, footprint.weights_bytes + logits_bytes,
                                              footprint.slot_bytes);
             if (machine.slots > 0) footprint.slots = std::min(footprint.slots, machine.slots);
@@ -112,7 +113,7 @@ Summary summarise(const Plan& plan, std::span<const ModelFacts> models, const Ma
         if (counted[row.trial]) continue;
         counted[row.trial] = true;
         const Trial& trial = plan.trials[row.trial];
-        count_trial(summary, pair, trial, models[static_cast<std::size_t>(trial.model)]);
+        count_trial(summary, pair, trial, models[static_cast<std::size_t>(trial.model)], machine.widths);
     }
     for (const Skipped& skipped : plan.skipped) count_skipped(summary, skipped);
     place_on(machine, models, summary);

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "memcap/base/clock.hpp"
+#include "memcap/models/registry.hpp"
+#include "support/golden_case.hpp"
 
 namespace memcap::app {
 namespace {
@@ -32,12 +34,28 @@ TEST(MatrixProduct, SaysWhatItsTimesSay) {
     const plan::MatrixPeak peak = product.peak();
     EXPECT_EQ(peak.size, 2048);
     EXPECT_EQ(peak.products, 2);
+    EXPECT_EQ(peak.value_bytes, 4);
     EXPECT_EQ(peak.best_flops_per_s, best);
     EXPECT_LE(peak.median_flops_per_s, best);
     // Two products in that time: the mean is between the slower and the faster one.
     const double mean = 2.0 * 2.0 * 2048.0 * 2048.0 * 2048.0 / elapsed_s;
     EXPECT_LE(mean, best);
     EXPECT_GE(mean, 0.5 * peak.median_flops_per_s);
+}
+
+TEST(ValueWidths, AreThoseOfTheTypesThatADeviceMultiplies) {
+    const plan::ValueWidths gpu = value_widths(at::kCUDA);
+    EXPECT_EQ(gpu.bfloat16_bytes, 2);
+    EXPECT_EQ(gpu.float16_bytes, 2);
+    const plan::ValueWidths cpu = value_widths(at::kCPU);
+    EXPECT_EQ(cpu.float16_bytes, 4);
+    EXPECT_EQ(cpu.bfloat16_bytes, __builtin_cpu_supports("avx512bf16") ? 2 : 4);
+    // What a model of that precision takes, and what its products are measured in.
+    for (const Precision precision : {Precision::float32, Precision::bfloat16, Precision::float16}) {
+        const auto folder = test::source_folder() / "tests/golden/llama-plain/model";
+        const auto model = models::load(folder, precision, at::kCPU);
+        EXPECT_EQ(model->head().linear.weight().element_size(), cpu.bytes(precision));
+    }
 }
 
 TEST(MatrixProduct, IsSharedByPrecisionsThatMultiplyAlike) {

@@ -32,21 +32,23 @@ plan::DeviceSpeed measured(const std::string& model = "ink") {
     engine.length = 16;
     engine.memory_vectors = 2;
     engine.slots = 64;
+    engine.slots_given = true;
     engine.flops_per_step = 1.75e7;
     engine.trial_steps = 6400;
     engine.elapsed_s = 1.25;
-    engine.peak = {Precision::bfloat16, 2048, 12, 4e11, 3.9e11};
+    engine.peak = {Precision::bfloat16, 2048, 12, 2, 4e11, 3.9e11};
     engine.slot_bytes = 0.0;
     engine.measured_utc = "2026-11-23T12:00:00Z";
     engine.turns = {{4e11, 9e10}, {3.9e11, 8e10}};
     plan::DeviceSpeed speed;
     speed.memcap_version = kVersion;
     speed.host = "node 1.site/x";
+    speed.kind = plan::Processor::cuda;
     speed.device = "AMD EPYC, 2 threads";
     speed.memory_bytes = std::int64_t{1} << 40U;
     speed.best_copy_bytes_per_s = 3e10;
     speed.median_copy_bytes_per_s = 2.5e10;
-    speed.peaks = {{Precision::float32, 2048, 3, 2e11, 1.5e11}};
+    speed.peaks = {{Precision::float32, 2048, 3, 4, 2e11, 1.5e11}};
     speed.engines = {engine};
     return speed;
 }
@@ -81,6 +83,35 @@ TEST_F(SpeedFile, GivesBackWhatWasStored) {
     EXPECT_EQ(to_json_text(read), to_json_text(measured()));
     EXPECT_EQ(read.engines.at(0).turns.at(1).flops_per_s, 8e10);
     EXPECT_EQ(read.engines.at(0).flops_per_s(), 1.75e7 * 6400 / 1.25);
+}
+
+TEST_F(SpeedFile, OfEarlierTimesTellsNoSlotsThatWereGiven) {
+    json document = json::parse(to_json_text(measured()));
+    EXPECT_TRUE(read_speed_file(write(document)).engines.at(0).slots_given);
+    document["models"][0].erase("slots_given");
+    EXPECT_FALSE(read_speed_file(write(document)).engines.at(0).slots_given);
+    document["models"][0]["slots_given"] = 1;
+    EXPECT_THAT(complaint(write(document)), HasSubstr("slots_given"));
+}
+
+TEST_F(SpeedFile, OfEarlierTimesTellsTheKindOfItsDeviceByItsProducts) {
+    json document = json::parse(to_json_text(measured()));
+    EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cuda);
+    document["kind"] = "cpu";
+    EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cpu);
+    document.erase("kind");
+    EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cpu);
+    document["peaks"][0]["size"] = 8192;
+    EXPECT_EQ(read_speed_file(write(document)).kind, plan::Processor::cuda);
+    document["kind"] = "tpu";
+    EXPECT_THAT(complaint(write(document)), HasSubstr("'tpu' is no kind of device"));
+}
+
+TEST_F(SpeedFile, OfEarlierTimesTellsNoTypeOfItsProducts) {
+    json document = json::parse(to_json_text(measured()));
+    EXPECT_EQ(read_speed_file(write(document)).peaks.at(0).value_bytes, 4);
+    document["peaks"][0].erase("value_bytes");
+    EXPECT_EQ(read_speed_file(write(document)).peaks.at(0).value_bytes, 0);
 }
 
 TEST_F(SpeedFile, GrowsByWhatIsMeasuredLater) {

@@ -50,6 +50,7 @@ class Numbers(Bench):
         self.assertEqual((model["name"], model["length"], model["memory_vectors"], model["precision"]), ("ink-64", 16, 1, "float32"))
         self.assertEqual(model["flops_per_step"], INK_STEP)
         self.assertGreater(model["slots"], 1)
+        self.assertFalse(model["slots_given"])
         self.assertEqual(model["trial_steps"] % model["slots"], 0, "all slots are full in every step")
         self.assertTrue(0.4 <= model["elapsed_s"] < wall_s, (model["elapsed_s"], wall_s))
         self.assertAlmostEqual(model["trial_steps_per_s"] * model["elapsed_s"] / model["trial_steps"], 1)
@@ -100,6 +101,7 @@ class Request(Bench):
         for model in said["models"]:
             self.assertEqual((model["length"], model["memory_vectors"], model["slots"], model["precision"], model["peak"]["precision"]),
                              (8, 3, 3, "bfloat16", "bfloat16"))
+            self.assertTrue(model["slots_given"])
         self.assertEqual([model["scans"] for model in said["models"]], [False, True])
 
     def test_of_a_shape_needs_no_folder(self):
@@ -123,6 +125,8 @@ class Request(Bench):
                                     (["--length", "few"], "few"), (["--length", "1"], "nothing to score"), (["--seconds", "nan"], "nan"),
                                     (["--seconds", "-1"], "--seconds -1"), (["--precision", "fp8"], "float32, bfloat16"),
                                     (["--device", "tpu"], "auto, cpu, cuda"), (["--threads", "-2"], "--threads -2"),
+                                    (["--threads", "4097"], "4096 at most"), (["--slots", "65537"], "65536 at most"),
+                                    ([MODELS / "ink-192", "--slots", "65536", "--length", "500"], "Give fewer --slots or a smaller --length"),
                                     ([MODELS / "ink-64", "--length", "512", "--memory-vectors", "2"], "512 positions")):
             with self.subTest(arguments):
                 self.assertIn(expected, self.memcap("bench", *arguments, status=USAGE).stderr)
@@ -165,6 +169,37 @@ class Plan(Bench):
             self.assertIn(expected, footprint["hours_basis"])
         self.assertIn(footprint["hours_basis"], self.memcap("plan", self.folder / "e2e.yaml").stdout)
 
+    def test_compares_slots_that_are_chosen_alike(self):
+        full = self.keep_result()["models"][0]
+        [file] = self.kept()
+        result = json.loads(file.read_text(encoding="utf-8"))
+        # As after a later memcap bench --slots 1.
+        alone = {**full, "slots": 1, "slots_given": True, "elapsed_s": 20 * full["elapsed_s"], "measured_utc": "2099-01-01T00:00:00Z"}
+        size = {"lengths": [16], "memory_vectors": [1]}
+        models = ROOT / "experiments" / "paper" / "models"
+        for kept, slots, expected in (([full, alone], None, full["measured_utc"]), ([full, alone], 1, "2099-01-01"), ([full], 1, "timed now"),
+                                      ([alone], None, "timed now")):
+            with self.subTest(kept=len(kept), slots=slots):
+                file.write_text(json.dumps({**result, "models": kept}), encoding="utf-8")
+                plan, _ = self.plan(**size, run={"threads": 1, **({"slots": slots} if slots else {})})
+                self.assertIn(expected, plan["footprints"][0]["hours_basis"])
+        plan, _ = self.plan("--bench", file, **size)
+        self.assertIn("run memcap bench without --slots", plan["footprints"][0]["hours_basis"])
+        plan, _ = self.plan(models={"pythia": {"path": str(models / "pythia-160m")}})
+        self.assertIn("H200", plan["device"])
+
+    def test_counts_weights_in_the_type_that_the_device_holds(self):
+        """No CPU multiplies float16: it holds the rounded values in float32, a GPU in 16 bits."""
+        said = self.keep_result()
+        elsewhere = self.folder / "gpu.json"
+        elsewhere.write_text(json.dumps({**said, "kind": "cuda", "peaks": [{**peak, "value_bytes": 2} for peak in said["peaks"]]}),
+                             encoding="utf-8")
+        [file] = self.kept()
+        for arguments, width in (((), 4), (("--bench", file), 4), (("--bench", elsewhere), 2)):
+            with self.subTest(arguments):
+                plan, _ = self.plan(*arguments, lengths=[16], memory_vectors=[1], precision="float16")
+                self.assertEqual(plan["footprints"][0]["weights_bytes"], (213_568 + 2 * 1024 * 64) * width)
+
     def test_times_a_model_that_is_unlike_what_was_measured(self):
         self.keep_result()
         plan, _ = self.plan(models={"ink-128-mamba": {"path": str(MODELS / "ink-128-mamba")}})
@@ -183,6 +218,7 @@ class Plan(Bench):
         plan, _ = self.plan(**absent)
         self.assertIn("H200", plan["device"])
         self.assertIn("nothing measured", plan["footprints"][0]["hours_basis"])
+        self.assertEqual(plan["footprints"][0]["slots"], 1024, "as many as are ever taken on a GPU")
         said = self.keep_result()
         plan, _ = self.plan(**absent)
         self.assertEqual(plan["device"], said["device"])
@@ -202,6 +238,33 @@ class Plan(Bench):
         plan, _ = self.plan("--bench", elsewhere, lengths=[16], memory_vectors=[1])
         self.assertEqual(plan["device"], "NVIDIA H200 (measured on node7)")
         self.assertIn(result["models"][0]["measured_utc"], plan["footprints"][0]["hours_basis"])
+
+    def test_counts_the_memory_and_the_most_slots_of_the_device_that_was_measured(self):
+        said = self.keep_result()
+        elsewhere = self.folder / "gpu.json"
+        gpu_logits = 268_435_456 * 4
+
+        def slots(kind, memory, **run):
+            document = {**said, "kind": kind, "memory_bytes": memory}
+            if not kind:
+                document |= {"peaks": [{**peak, "size": 8192} for peak in said["peaks"]]}
+                del document["kind"]
+            elsewhere.write_text(json.dumps(document), encoding="utf-8")
+            [footprint] = self.plan("--bench", elsewhere, lengths=[16], memory_vectors=[1], run=run)[0]["footprints"]
+            beside = footprint["weights_bytes"] + (0 if kind == "cpu" else gpu_logits)
+            return footprint["slots"], max(0, (memory // 10 * 9 - beside) // footprint["slot_bytes"])
+
+        self.assertEqual(said["kind"], "cpu")
+        # Too little even for the logits of a GPU; room for a few slots beside them.
+        for memory, fits in ((1_190_000_000, False), (1_200_000_000, True)):
+            for kind in ("cuda", ""):
+                with self.subTest(kind=kind, memory=memory):
+                    taken, room = slots(kind, memory)
+                    self.assertEqual((taken, taken > 0), (room, fits))
+        for kind, most in (("cpu", 128), ("cuda", 1024)):
+            with self.subTest(kind=kind):
+                self.assertEqual(slots(kind, 10**12)[0], most)
+                self.assertEqual(slots(kind, 10**12, slots=2000)[0], 2000)
 
     def test_passes_over_a_damaged_result_with_a_warning(self):
         self.keep_result()

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import unittest
+from pathlib import Path
 
 import h5py
 import model_folders as damage
@@ -154,6 +155,9 @@ class Describe(EndToEnd):
             self.assertEqual(len(found), len(expected), lines[name])
             for one, other in zip(found, expected):
                 self.assertAlmostEqual(one / other, 1, delta=0.005, msg=lines[name])
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
+        wide = "float16" if "avx512_bf16" in flags else "bfloat16 and float16"
+        self.assertIn(f"in float32 (on this CPU also in {wide}), ", lines["in memory"])
 
     def test_makes_do_with_config_json_alone(self):
         lines = self.described(ROOT / "experiments" / "paper" / "models" / "opt-350m", memory_width="512", context="2048 tokens",

@@ -73,8 +73,14 @@ TEST(Cost, AScanCostsByItsStatesAndNothingByTheSquareOfTheLength) {
 
 TEST(Cost, MemoryOfWeightsAndSlotsFollowsThePrecision) {
     const ModelFacts model = facts("a");
-    EXPECT_EQ(weight_bytes(model, Precision::float32), (2 * 65'536 + 250'000) * 4);
-    EXPECT_EQ(weight_bytes(model, Precision::bfloat16), (2 * 65'536 + 250'000) * 2);
+    const ValueWidths gpu;
+    for (const Precision precision : {Precision::float32, Precision::tf32})
+        EXPECT_EQ(weight_bytes(model, gpu.bytes(precision)), (2 * 65'536 + 250'000) * 4);
+    for (const Precision precision : {Precision::bfloat16, Precision::float16})
+        EXPECT_EQ(weight_bytes(model, gpu.bytes(precision)), (2 * 65'536 + 250'000) * 2);
+    const ValueWidths cpu{.bfloat16_bytes = 2, .float16_bytes = 4};
+    EXPECT_EQ(cpu.bytes(Precision::bfloat16), 2);
+    EXPECT_EQ(cpu.bytes(Precision::float16), 4);
 }
 
 TEST(Cost, ASlotTakesWhatItsRowsLeaveAndAsMuchAsTwoLayersMore) {
@@ -119,6 +125,22 @@ TEST(LeaseOrder, KeepsGroupsTogetherAndStartsWithTheLongest) {
 
 TEST(LeaseOrder, OfNothingIsEmpty) {
     EXPECT_TRUE(lease_order({}, {}).empty());
+}
+
+TEST(Summary, CountsWeightsInTheTypeThatTheMachineHoldsThemIn) {
+    const auto experiment = experiment_with(
+        "  - {models: a, corpora: c, memory_vectors: 1, lengths: 16, precision: [float32, float16]}\n");
+    const std::vector<ModelFacts> models{facts("a"), facts("b")};
+    const Plan plan = expand(experiment, answer(experiment), models);
+    Machine machine{.device_bytes = 1'000'000'000};
+    const auto weights_of_float16 = [&] {
+        const Summary summary = summarise(plan, models, machine);
+        EXPECT_EQ(summary.footprints.at(1).precision, Precision::float16);
+        return summary.footprints.at(1).weights_bytes;
+    };
+    EXPECT_EQ(weights_of_float16(), weight_bytes(models[0], 2));
+    machine.widths.float16_bytes = 4;
+    EXPECT_EQ(weights_of_float16(), weight_bytes(models[0], 4));
 }
 
 constexpr std::string_view kSweeps =

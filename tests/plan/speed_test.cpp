@@ -25,7 +25,7 @@ EngineSpeed engine(const std::string& name, double flops_per_step = 1e9,
     engine.flops_per_step = flops_per_step;
     engine.elapsed_s = 2.0;
     engine.trial_steps = 200e9 / flops_per_step;
-    engine.peak = {precision, 2048, 5, 200e9, 160e9};
+    engine.peak = {precision, 2048, 5, 0, 200e9, 160e9};
     engine.measured_utc = "2026-01-01T00:00:00Z";
     return engine;
 }
@@ -33,8 +33,8 @@ EngineSpeed engine(const std::string& name, double flops_per_step = 1e9,
 DeviceSpeed device(std::vector<EngineSpeed> engines) {
     DeviceSpeed device;
     device.device = "CPU, 2 threads";
-    device.peaks = {{Precision::float32, 2048, 5, 200e9, 160e9},
-                    {Precision::bfloat16, 2048, 5, 400e9, 320e9}};
+    device.peaks = {{Precision::float32, 2048, 5, 0, 200e9, 160e9},
+                    {Precision::bfloat16, 2048, 5, 0, 400e9, 320e9}};
     device.engines = std::move(engines);
     return device;
 }
@@ -89,6 +89,28 @@ TEST(SpeedEstimate, TakesItsShareOfThePeakToAnotherPrecision) {
     EXPECT_EQ(nearest(measured, question(1e9, Precision::bfloat16)), "own");
 }
 
+TEST(SpeedEstimate, ComparesSlotsThatAreChosenAlike) {
+    EngineSpeed alone = engine("alone");
+    alone.slots = 1;
+    alone.slots_given = true;
+    alone.measured_utc = "2026-02-01T00:00:00Z";
+    const DeviceSpeed measured = device({engine("full"), alone});
+    EXPECT_EQ(nearest(measured, question(1e9)), "full");
+    SpeedQuestion wished = question(64e9);
+    wished.slots = 1;
+    EXPECT_EQ(nearest(measured, wished), "alone");
+    // As many as were found fastest: the very same measurement.
+    wished.slots = 8;
+    EXPECT_EQ(nearest(measured, wished), "full");
+    wished.slots = 2;
+    EXPECT_EQ(nearest(measured, wished), "none");
+    EXPECT_EQ(nearest(device({alone}), question(1e9)), "none");
+    const DeviceSpeed only_alone = device({alone});
+    EXPECT_TRUE(any_has_slots({&only_alone, 1}, 1));
+    EXPECT_FALSE(any_has_slots({&only_alone, 1}, 0));
+    EXPECT_FALSE(any_has_slots({}, 0));
+}
+
 TEST(SpeedEstimate, IsNoneWhereNothingWasMeasured) {
     EXPECT_FALSE(estimate_speed({}, question(1e9)));
     const DeviceSpeed measured = device({engine("a")});
@@ -105,6 +127,18 @@ TEST(SpeedEstimate, TakesTheLatestOfEqualsFromAllHosts) {
     }
 }
 
+TEST(ValueWidths, AreThoseOfTheProductsThatWereMeasured) {
+    DeviceSpeed cpu = device({});
+    EXPECT_EQ(value_widths(cpu).bfloat16_bytes, 4) << "not known of a CPU";
+    cpu.peaks[1].value_bytes = 2;
+    EXPECT_EQ(value_widths(cpu).bfloat16_bytes, 2);
+    EXPECT_EQ(value_widths(cpu).float16_bytes, 4);
+    DeviceSpeed gpu = device({});
+    gpu.kind = Processor::cuda;
+    EXPECT_EQ(value_widths(gpu).bfloat16_bytes, 2);
+    EXPECT_EQ(value_widths(gpu).float16_bytes, 2);
+}
+
 TEST(SpeedMerge, ReplacesWhatWasMeasuredAgainAndKeepsTheRest) {
     EngineSpeed again = engine("a");
     again.measured_utc = "2026-02-01T00:00:00Z";
@@ -113,7 +147,7 @@ TEST(SpeedMerge, ReplacesWhatWasMeasuredAgainAndKeepsTheRest) {
     DeviceSpeed all = device({engine("a"), engine("b"), longer});
     DeviceSpeed newer = device({again});
     newer.best_copy_bytes_per_s = 3e10;
-    newer.peaks = {{Precision::float32, 2048, 9, 210e9, 200e9}};
+    newer.peaks = {{Precision::float32, 2048, 9, 0, 210e9, 200e9}};
     merge(all, newer);
     std::vector<std::string> dates;
     for (const auto& engine : all.engines) {
@@ -125,6 +159,21 @@ TEST(SpeedMerge, ReplacesWhatWasMeasuredAgainAndKeepsTheRest) {
     std::vector<double> peaks;
     for (const auto& peak : all.peaks) peaks.push_back(peak.best_flops_per_s);
     EXPECT_THAT(peaks, UnorderedElementsAre(210e9, 400e9));
+}
+
+TEST(SpeedMerge, KeepsAGivenNumberOfSlotsBesideTheAutomaticOne) {
+    EngineSpeed given = engine("a");
+    given.slots_given = true;
+    EngineSpeed automatic = engine("a");
+    automatic.slots = 16;
+    DeviceSpeed all = device({engine("a")});
+    merge(all, device({given}));
+    EXPECT_EQ(all.engines.size(), 2U);
+    // What is chosen may differ from one measurement to the next.
+    merge(all, device({automatic}));
+    std::vector<std::int32_t> slots;
+    for (const auto& engine : all.engines) slots.push_back(engine.slots);
+    EXPECT_THAT(slots, UnorderedElementsAre(8, 16));
 }
 
 }  // namespace

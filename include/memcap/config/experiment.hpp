@@ -95,6 +95,10 @@ struct StoreOptions {
     bool operator==(const StoreOptions&) const = default;
 };
 
+/// Limits of RunOptions.
+inline constexpr std::int32_t kMostSlots = 65'536;
+inline constexpr std::int32_t kMostThreads = 4'096;
+
 /// How the experiment is run: no part of any trial's identity. Empty values are chosen by memcap.
 struct RunOptions {
     DeviceChoice device = DeviceChoice::automatic;

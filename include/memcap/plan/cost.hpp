@@ -17,8 +17,17 @@ double flops_per_step(const ModelFacts& model, const Trial& trial);
 /// patience.
 double max_flops(const ModelFacts& model, const Trial& trial);
 
+/// Bytes of a number in the type that a device multiplies, in which weights lie in its memory: a GPU's,
+/// unless changed. A device without products of a 16-bit type holds the rounded values in float32.
+struct ValueWidths {
+    std::int64_t bfloat16_bytes = 2;
+    std::int64_t float16_bytes = 2;
+
+    std::int64_t bytes(Precision precision) const;
+};
+
 /// Bytes of the weights in a device's memory. A tied head is counted twice: an upper bound.
-std::int64_t weight_bytes(const ModelFacts& model, Precision precision);
+std::int64_t weight_bytes(const ModelFacts& model, std::int64_t value_bytes);
 
 /// Bytes that a trial's slot takes while it runs, an upper estimate: what its rows leave for the backward
 /// pass (kept_floats), as much as two layers leave for what a step has in hand, four rows of D around the
@@ -28,7 +37,7 @@ std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial);
 
 /// Bytes of the logits that exist at once, beside the weights and whatever the slots, on a device that
 /// computes so many of them together.
-std::int64_t head_bytes(std::int64_t logits, Precision precision);
+std::int64_t head_bytes(std::int64_t logits, std::int64_t value_bytes);
 
 /// Slots of `bytes_per_slot` that fit beside what is there anyway (weights, logits) into nine tenths of a
 /// device's memory; 0 if none does.

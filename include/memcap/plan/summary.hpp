@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "memcap/plan/cost.hpp"
 #include "memcap/plan/expand.hpp"
 
 namespace memcap::plan {
@@ -22,6 +23,7 @@ struct Machine {
     std::int32_t workers = 1;
     std::int64_t device_bytes = 0;  ///< memory of one worker's device
     std::int64_t head_logits = 0;   ///< that the device computes together; 0 = too few to count
+    ValueWidths widths = {};
     /// For trials of a model in a precision whose steps have so many FLOPs on average; unset: unknown.
     std::function<Speed(const ModelFacts& model, Precision precision, double flops_per_step)> speed = {};
     std::int32_t slots = 0;  ///< asked for by the experiment; 0 = as many as fit

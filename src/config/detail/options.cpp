@@ -7,8 +7,6 @@ namespace memcap::config::detail {
 namespace {
 
 constexpr std::int32_t kMostEvaluations = 1'000'000'000;
-constexpr std::int32_t kMostSlots = 65'536;
-constexpr std::int32_t kMostThreads = 4'096;
 
 std::optional<std::int32_t> read_auto_or_count(MapReader& map, std::string_view key, std::int32_t highest) {
     const Node* node = map.find(key);
