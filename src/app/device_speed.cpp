@@ -57,6 +57,10 @@ void wait_for(at::Device device) {
     if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(index_of(device));
 }
 
+void release_cached_memory(at::Device device) {
+    if (!device.is_cpu()) c10::getDeviceAllocator(device.type())->emptyCache();
+}
+
 std::int64_t free_memory_bytes(at::Device device) {
     if (!device.is_cpu()) {
         return static_cast<std::int64_t>(

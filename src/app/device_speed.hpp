@@ -15,6 +15,10 @@ namespace memcap::app {
 /// Waits until a device has done all that was asked of it.
 void wait_for(at::Device device);
 
+/// Gives back to a GPU's driver what libtorch keeps of memory that no tensor uses: a model that was dropped
+/// would otherwise seem to be there still.
+void release_cached_memory(at::Device device);
+
 /// Bytes of a device's memory that can be taken now.
 std::int64_t free_memory_bytes(at::Device device);
 

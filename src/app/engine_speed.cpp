@@ -38,6 +38,7 @@ class FullEngine {
                const TrialMaker& make_trial)
         : model_(model), engine_(model, options) {
         plan::Trial trial = endless(make_trial(0), 0);
+        engine_.expect(std::vector<const plan::Trial*>(static_cast<std::size_t>(options.slots), &trial));
         while (engine_.has_room(trial) && slots_ < options.slots) {
             engine_.enter(std::move(trial));
             ++slots_;

@@ -172,6 +172,7 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPor
                                   std::string& problem) {
     engine_.reset();
     model_.reset();
+    release_cached_memory(place_.device);
     const std::string& folder = setup_.model_folders.at(static_cast<std::size_t>(trial.model));
     try {
         model_ =
@@ -180,6 +181,11 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPor
         at::globalContext().setAllowTF32CuBLAS(trial.precision == Precision::tf32);
     } catch (const DataError& error) {
         problem = error.what();
+        return false;
+    } catch (const std::exception& error) {
+        if (!memory::is_out_of_memory(error)) throw;
+        model_.reset();
+        problem = fmt::format("out of memory while {} was loaded", folder);
         return false;
     }
     model_index_ = trial.model;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "memcap/memory/slots.hpp"
 
@@ -47,6 +48,7 @@ StepTime time_step(const models::CausalLM& model, std::int32_t positions, std::i
     state.memory = initial_memory(first, model.description().memory_width, model.embedding_std());
     state.first_moment.assign(state.memory.size(), 0.0F);
     state.second_moment.assign(state.memory.size(), 0.0F);
+    engine.expect(std::vector<const plan::Trial*>(static_cast<std::size_t>(slots), &first));
     for (std::int64_t i = 0; i < slots; ++i)
         engine.enter(endless_trial(positions, static_cast<std::uint64_t>(i)), state);
     StepTime time{.rows = slots * first.positions(), .step_s = 1e30};
