@@ -1,4 +1,6 @@
 // The tests of kernels on the host: the same kernel files, run by the double of CUDA in support/cuda_on_host.
+#include <cuda_runtime.h>
+
 #include "gpu/test_device.hpp"
 #include "memory/cuda/slot_update.hpp"
 #include "nn/detail/device_runtime.hpp"
@@ -41,6 +43,15 @@ bool is_double() {
 
 std::int64_t device_bytes() {
     return 0;
+}
+
+bool refuse_next_launch(int error) {
+    refusal = static_cast<cudaError_t>(error);
+    return true;
+}
+
+int left_error() {
+    return static_cast<int>(cudaGetLastError());
 }
 
 void update_on_device(const memory::detail::SlotUpdate& update) {

@@ -1,5 +1,6 @@
 // Norms, activations, attention, convolution and scan on the device against formulas in double precision.
 #include <ATen/ATen.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +13,7 @@
 #include "memcap/nn/attention.hpp"
 #include "memcap/nn/norm.hpp"
 #include "memcap/nn/state_space.hpp"
+#include "nn/cuda/kernels.hpp"
 #include "nn/plain_scan.hpp"
 
 namespace memcap::nn {
@@ -350,6 +352,19 @@ TEST_F(DeviceOperations, ANeighbourThatIsNotFiniteLeavesTheOtherSlotsAlone) {
     at::Tensor spoilt = inputs.x.clone();
     spoilt.narrow(0, 9, 9).fill_(std::nan(""));
     EXPECT_TRUE(at::equal(run(spoilt), run(inputs.x)));
+}
+
+TEST_F(DeviceOperations, ARefusedLaunchIsAShortageOrAnErrorAndLeavesNothingBehind) {
+    constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
+    const at::Tensor x = at::ones({3, 8}).to(kernel_device());
+    const auto run = [&x] { return activate(x, Activation::silu); };
+    if (!test::refuse_next_launch(cuda::kOutOfMemory)) GTEST_SKIP() << "a GPU refuses no launch on request";
+    EXPECT_THROW(run(), c10::OutOfMemoryError);
+    EXPECT_EQ(test::left_error(), 0);
+    ASSERT_TRUE(test::refuse_next_launch(kInvalidValue));
+    EXPECT_THROW(run(), DeviceError);
+    EXPECT_EQ(test::left_error(), 0);
+    EXPECT_LT(test::device_error(run(), at::silu(at::ones({3, 8}))), 1e-6);
 }
 
 }  // namespace

@@ -23,6 +23,11 @@ std::int64_t device_bytes();
 /// The update of slots whose pointers are those of the device, waited for.
 void update_on_device(const memory::detail::SlotUpdate& update);
 
+/// Lets the next launch of a kernel be refused with this CUDA error; false where that cannot be done.
+bool refuse_next_launch(int error);
+/// The error that the last refused launch left behind, which is forgotten; 0 if none did.
+int left_error();
+
 /// A test that needs the device.
 class OnDevice : public ::testing::Test {
   protected:

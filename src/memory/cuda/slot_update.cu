@@ -15,6 +15,8 @@ using detail::SlotProgress;
 using detail::SlotRules;
 using detail::SlotUpdate;
 
+static_assert(kOutOfMemory == cudaErrorMemoryAllocation);
+
 constexpr int kThreads = 512;
 
 /// Mean nll and right ones of the slot's rows, added up in the same order in each run; known to thread 0.
@@ -84,7 +86,10 @@ int update_slots(const SlotUpdate& update, Stream stream) {
     config.gridDim = dim3(static_cast<unsigned>(update.slots));
     config.blockDim = dim3(kThreads);
     config.stream = stream;
-    return static_cast<int>(cudaLaunchKernelEx(&config, update_kernel, SlotUpdate(update)));
+    const cudaError_t status = cudaLaunchKernelEx(&config, update_kernel, SlotUpdate(update));
+    // The caller is told; an error left behind would be taken for one of libtorch's next operation.
+    if (status != cudaSuccess) cudaGetLastError();
+    return static_cast<int>(status);
 }
 
 }  // namespace memcap::memory::cuda

@@ -9,6 +9,9 @@ namespace memcap::memory::cuda {
 
 using Stream = CUstream_st*;
 
+/// cudaErrorMemoryAllocation, the one that is a shortage and no defect.
+inline constexpr int kOutOfMemory = 2;
+
 /// As detail::update_slots() where all pointers are those of a GPU; returns 0, or the number of a CUDA error.
 /// Does not wait for the device.
 int update_slots(const detail::SlotUpdate& update, Stream stream);

@@ -3,9 +3,11 @@
 
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include "memcap/base/errors.hpp"
+#include "memory/cuda/slot_update.hpp"
 
 namespace memcap::memory::detail {
 
@@ -34,6 +36,8 @@ void update_slots_on(at::Device device, const SlotUpdate& update) {
     const c10::impl::VirtualGuardImpl streams(device.type());
     auto* stream = static_cast<CUstream_st*>(streams.getStream(device).native_handle());
     if (const int status = the_update(update, stream); status != 0) {
+        TORCH_CHECK_WITH(OutOfMemoryError, status != cuda::kOutOfMemory,
+                         "no memory on the device to launch the update of slots");
         throw DeviceError({.what = "the update of slots could not be launched",
                            .where = device.str(),
                            .why = fmt::format("CUDA error {}", status),

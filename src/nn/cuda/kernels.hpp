@@ -18,6 +18,9 @@ using Stream = CUstream_st*;
 /// A launch's outcome: 0, or the number of a CUDA error.
 using Status = int;
 
+/// cudaErrorMemoryAllocation, the one that is a shortage and no defect.
+inline constexpr Status kOutOfMemory = 2;
+
 /// The type of the elements of a tensor. In one task, tensors are float32 or all of one other type.
 enum class Element : std::uint8_t { float32, bfloat16, float16 };
 

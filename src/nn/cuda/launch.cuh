@@ -15,6 +15,8 @@ namespace memcap::nn::cuda {
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffU;
 
+static_assert(kOutOfMemory == cudaErrorMemoryAllocation);
+
 /// Launches a kernel unless its grid is empty. The arguments are those of the kernel, by value.
 template <class... Parameters, class... Arguments>
 Status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream stream, Arguments... arguments) {
@@ -23,7 +25,10 @@ Status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream strea
     config.gridDim = grid;
     config.blockDim = block;
     config.stream = stream;
-    return static_cast<Status>(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+    const cudaError_t status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+    // The caller is told; an error left behind would be taken for one of libtorch's next operation.
+    if (status != cudaSuccess) cudaGetLastError();
+    return static_cast<Status>(status);
 }
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {

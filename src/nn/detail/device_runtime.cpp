@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include "memcap/base/contracts.hpp"
@@ -52,6 +53,8 @@ cuda::Stream current_stream(at::Device device) {
 
 void check_launch(cuda::Status status, const char* operation) {
     if (status == 0) return;
+    TORCH_CHECK_WITH(OutOfMemoryError, status != cuda::kOutOfMemory,
+                     "no memory on the device to launch the kernel of ", operation);
     throw DeviceError(
         {.what = fmt::format("the kernel of {} could not be launched", operation),
          .where = {},

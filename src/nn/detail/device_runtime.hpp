@@ -33,7 +33,8 @@ const cuda::Kernels* kernels_on(at::Device device);
 /// The stream that operations on this device are given to; null on a CPU.
 cuda::Stream current_stream(at::Device device);
 
-/// Throws DeviceError unless the launch succeeded.
+/// Throws unless the launch succeeded: c10::OutOfMemoryError, as libtorch's operations do, where the device
+/// had no memory for it, DeviceError otherwise.
 void check_launch(cuda::Status status, const char* operation);
 
 /// Calls start(stream) with this device current, as kernels demand, and checks what it returns.

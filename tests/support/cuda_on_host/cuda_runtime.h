@@ -25,7 +25,7 @@ struct dim3 {
 };
 
 using cudaStream_t = struct CUstream_st*;
-enum cudaError_t : int { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
+enum cudaError_t : int { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
 
 struct cudaLaunchConfig_t {
     dim3 gridDim;
@@ -38,6 +38,19 @@ inline dim3 gridDim;
 inline dim3 blockDim;
 inline dim3 blockIdx;
 inline dim3 threadIdx;
+
+namespace memcap::test {
+
+/// What the next launch is refused with; cudaSuccess: it is not.
+inline cudaError_t refusal = cudaSuccess;
+/// As the runtime keeps it: a refusal stays until it is asked for.
+inline cudaError_t last_error = cudaSuccess;
+
+}  // namespace memcap::test
+
+inline cudaError_t cudaGetLastError() {
+    return std::exchange(memcap::test::last_error, cudaSuccess);
+}
 
 inline const char* cudaGetErrorString(cudaError_t error) {
     return error == cudaSuccess ? "no error" : "invalid value";
@@ -59,10 +72,12 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
     return value;
 }
 
-/// Runs all blocks of a grid, one after another.
+/// Runs all blocks of a grid, one after another, unless the launch is to be refused.
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
+    if (memcap::test::refusal != cudaSuccess)
+        return memcap::test::last_error = std::exchange(memcap::test::refusal, cudaSuccess);
     gridDim = config->gridDim;
     blockDim = config->blockDim;
     const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
