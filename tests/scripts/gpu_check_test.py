@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ class GpuCheck(unittest.TestCase):
         return subprocess.run([self.folder / "gpu_check", *arguments], cwd=self.folder, env=environment, text=True,
                               capture_output=True, check=False)
 
-    def bundle(self, tests="exit 0"):
+    def bundle(self, tests="echo '[       OK ] A.B (1 ms)'"):
         """Stand-ins for the programs, a driver with one GPU, and a Python that names a folder of torch."""
         self.command(self.folder / "bin" / "memcap_gpu_tests", tests)
         self.command(self.folder / "bin" / "memcap_gpu_speed", "echo product: 1 TFLOP/s")
@@ -53,6 +54,21 @@ class GpuCheck(unittest.TestCase):
         done = self.run_check("--python", str(self.commands / "python"))
         self.assertEqual(done.returncode, 77)
         self.assertIn("--python", done.stderr)
+
+    def test_tests_that_were_all_skipped_are_no_success(self):
+        self.bundle("echo 'a_test.cpp:1: Skipped'; echo 'the driver is too old'")
+        self.command(self.commands / "python", "echo /nowhere")
+        done = self.run_check("--python", str(self.commands / "python"), "--tests")
+        self.assertEqual(done.returncode, 77, done.stdout + done.stderr)
+        self.assertIn("no test ran on NVIDIA Test: the driver is too old", done.stdout)
+
+    def test_libraries_are_looked_for_where_they_were_before_as_well(self):
+        self.bundle('echo "[       OK ] $LD_LIBRARY_PATH"')
+        self.command(self.commands / "python", "echo /nowhere")
+        with unittest.mock.patch.dict(os.environ, {"LD_LIBRARY_PATH": "/usr/local/driver"}):
+            done = self.run_check("--python", str(self.commands / "python"), "--tests")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"/nowhere:.*/lib:/usr/local/driver")
 
     def test_each_figure_names_the_device_and_everything_is_logged(self):
         self.bundle()
