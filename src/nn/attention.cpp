@@ -179,6 +179,21 @@ struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
     }
 };
 
+/// Keeps cuDNN out of the choice among forms of attention while it lives. From 2.11 on libtorch prefers it on
+/// Hopper, and its backward with a mask can give NaN (PyTorch issue 196678).
+class WithoutCudnn {
+  public:
+    WithoutCudnn() : was_(at::globalContext().userEnabledCuDNNSDP()) {
+        at::globalContext().setSDPUseCuDNN(false);
+    }
+    ~WithoutCudnn() { at::globalContext().setSDPUseCuDNN(was_); }
+    WithoutCudnn(const WithoutCudnn&) = delete;
+    WithoutCudnn& operator=(const WithoutCudnn&) = delete;
+
+  private:
+    bool was_;
+};
+
 /// libtorch's operation: q [B, H, T, d], k and v [B, G, T, d] -> [B, H, T, d].
 at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            const AttentionOptions& options, const ProductMode& mode) {
@@ -193,6 +208,8 @@ at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::T
     const auto repeated = [&](const at::Tensor& x) {
         return repeats ? x.repeat_interleave(shared_by, 1) : x;
     };
+    std::optional<WithoutCudnn> masked;
+    if (windowed) masked.emplace();
     return at::scaled_dot_product_attention(q, repeated(k), repeated(v), mask, /*dropout_p=*/0.0,
                                             /*is_causal=*/!windowed, options.scale,
                                             /*enable_gqa=*/shared_by > 1 && !repeats);
