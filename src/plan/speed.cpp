@@ -39,7 +39,8 @@ ValueWidths value_widths(const DeviceSpeed& device) {
     const auto bytes = [&device](Precision precision) -> std::int64_t {
         const MatrixPeak* peak = peak_in(device, precision);
         if (peak != nullptr && peak->value_bytes > 0) return peak->value_bytes;
-        return device.kind == Processor::cuda ? ValueWidths{}.bytes(precision) : sizeof(float);
+        constexpr auto kFloatBytes = static_cast<std::int64_t>(sizeof(float));
+        return device.kind == Processor::cuda ? ValueWidths{}.bytes(precision) : kFloatBytes;
     };
     return {.bfloat16_bytes = bytes(Precision::bfloat16), .float16_bytes = bytes(Precision::float16)};
 }
