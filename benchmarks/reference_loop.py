@@ -45,9 +45,11 @@ def load_model(arguments: argparse.Namespace) -> PreTrainedModel:
     else:
         config = transformers.AutoConfig.from_pretrained(arguments.model)
         attention = arguments.attention if hasattr(config, "num_attention_heads") else None
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            arguments.model, dtype=torch.float32, attn_implementation=attention
-        )
+        options = {"dtype": torch.float32, "attn_implementation": attention}
+        if any(arguments.model.glob("*.safetensors")):
+            model = transformers.AutoModelForCausalLM.from_pretrained(arguments.model, **options)
+        else:
+            model = transformers.AutoModelForCausalLM.from_config(config, **options)
     return model.to(arguments.device).eval().requires_grad_(False)
 
 
@@ -128,12 +130,32 @@ def timed_blocks(trial: Trial, steps: int, warmup: int) -> tuple[list[float], fl
     return rates, count * TIMED_BLOCKS / (time.process_time() - cpu_start)
 
 
+def step_bytes(trial: Trial) -> int:
+    """The most bytes that a step of a trial holds at a time beside the weights."""
+    if trial.model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        trial.step()
+        return torch.cuda.max_memory_allocated() - before
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True, acc_events=True) as profile:
+        trial.step()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--model", type=Path, help="Hugging Face folder; without it, a random Llama of the shape below"
+        "--model",
+        type=Path,
+        help="Hugging Face folder, random weights if it has none; without it, a random Llama of the shape below",
     )
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--intermediate", type=int, default=192)
@@ -176,6 +198,7 @@ def measure(model: PreTrainedModel, length: int, memory_vectors: int, arguments:
         "steps_per_cpu_s": per_cpu_s,
         "flops_per_step": flops,
         "flops_per_s": flops and flops * rate,
+        "step_bytes": step_bytes(trial),
         "threads": arguments.threads,
         "cores": os.cpu_count(),
         "attention": arguments.attention,

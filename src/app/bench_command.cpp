@@ -170,7 +170,8 @@ void check_length(const Subject& subject, const Workload& workload) {
 Request read_request(const ParsedCommand& parsed) {
     Request request;
     request.device = device_of_rank(device_kind(parsed.text("device")), 0);
-    request.threads = threads_of_rank(positive_if_given(parsed, "threads", config::kMostThreads), 1);
+    request.threads = positive_if_given(parsed, "threads", config::kMostThreads)
+                          .value_or(static_cast<std::int32_t>(usable_cpus().size()));
     request.setup.slots = positive_if_given(parsed, "slots", config::kMostSlots);
     request.setup.keep_vectors = false;
     request.setup.curve_every = 0;
@@ -239,6 +240,7 @@ plan::EngineSpeed measure(const Subject& subject, const Request& request) {
     Workload workload = request.workload;
     workload.name = subject.name;
     plan::EngineSpeed speed;
+    release_cached_memory(request.device);
     within_memory(subject.name, [&] {
         const auto model = subject.shape
                                ? models::make_random(*subject.shape, workload.precision, request.device)
@@ -297,6 +299,7 @@ int bench_device(const Arguments& arguments) {
     if (!parsed) return kDone;
     const Request request = read_request(*parsed);
     for (const Subject& subject : request.subjects) require_memory(subject, request);
+    keep_freed_memory();
     at::set_num_threads(request.threads);
     plan::DeviceSpeed speed = measure_device(request);
     if (!request.as_json) print_device(speed, request);

@@ -7,9 +7,11 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <fstream>
 #include <limits>
 #include <memory>
@@ -59,6 +61,13 @@ void wait_for(at::Device device) {
 
 void release_cached_memory(at::Device device) {
     if (!device.is_cpu()) c10::getDeviceAllocator(device.type())->emptyCache();
+}
+
+void keep_freed_memory() {
+    constexpr int kMostBytes = 1 << 30;
+    mallopt(M_MMAP_THRESHOLD, kMostBytes);
+    mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+    mallopt(M_TOP_PAD, 64 << 20);
 }
 
 std::int64_t free_memory_bytes(at::Device device) {

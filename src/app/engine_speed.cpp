@@ -167,8 +167,8 @@ std::int64_t needed_bytes(const models::Description& description, const Workload
 plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& workload,
                                  const WorkerSetup& setup) {
     const TrialMaker make_trial = random_trials(model.description(), workload);
-    memory::SlotsOptions options = measured_slots_options(setup, model, make_trial(0).positions());
     choose_float32_products(workload.precision);
+    memory::SlotsOptions options = measured_slots_options(setup, model, make_trial(0).positions());
     // Held memory is read from the allocator's peak while an engine is filled and warmed up.
     std::unique_ptr<FullEngine> engine;
     const auto peak_bytes = [&] {

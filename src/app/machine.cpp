@@ -5,13 +5,16 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
-#include <string_view>
+#include <iterator>
+#include <sstream>
 #include <system_error>
 
 #include "memcap/base/errors.hpp"
@@ -19,19 +22,38 @@
 
 namespace memcap::app {
 
-std::int32_t usable_cores() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-    return std::max(1, CPU_COUNT(&set));
+CpuSet usable_cpus() {
+    // The kernel refuses a mask with less room than the host has CPUs.
+    std::array<cpu_set_t, 16> mask{};
+    CpuSet cpus;
+    if (sched_getaffinity(0, sizeof(mask), mask.data()) == 0) {
+        for (std::size_t cpu = 0; cpu < mask.size() * CPU_SETSIZE; ++cpu) {
+            if (CPU_ISSET_S(cpu, sizeof(mask), mask.data())) cpus.push_back(static_cast<std::int32_t>(cpu));
+        }
+    }
+    if (cpus.empty()) cpus.push_back(0);
+    return cpus;
 }
 
-std::int32_t threads_of_rank(std::optional<std::int32_t> configured, std::int32_t local_ranks) {
-    if (configured) return *configured;
-    const auto online = static_cast<std::int32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
-    const std::int32_t usable = usable_cores();
-    if (usable < online && local_ranks > 1) return usable;
-    return std::max(1, usable / std::max(1, local_ranks));
+std::string to_text(const CpuSet& cpus) {
+    return fmt::format("{}", fmt::join(cpus, " "));
+}
+
+CpuSet cpus_of_text(std::string_view text) {
+    std::istringstream numbers{std::string(text)};
+    return {std::istream_iterator<std::int32_t>(numbers), {}};
+}
+
+std::int32_t fair_threads(const CpuSet& own, const std::vector<CpuSet>& of_host) {
+    double share = 0.0;
+    for (const std::int32_t cpu : own) {
+        const auto sharers = std::ranges::count_if(
+            of_host, [cpu](const CpuSet& cpus) { return std::ranges::binary_search(cpus, cpu); });
+        share += 1.0 / static_cast<double>(std::max<std::ptrdiff_t>(1, sharers));
+    }
+    // Three thirds of a CPU are one.
+    constexpr double kRounding = 1e-6;
+    return std::max(1, static_cast<std::int32_t>(share + kRounding));
 }
 
 namespace {
@@ -81,7 +103,8 @@ at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
         throw DeviceError(
             {.what = "the device is to be cuda, but there is no GPU to run on",
              .where = {},
-             .why = at::hasCUDA() ? "the driver shows no device" : "this program was linked without CUDA",
+             .why = nn::has_cuda() ? "the driver is missing or shows no device"
+                                   : "this program was linked without CUDA",
              .advice = "Set the device to cpu, or use memcap-cuda (MEMCAP_CUDA=ON builds it) on a machine "
                        "with a GPU"});
     }

@@ -4,19 +4,27 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "memcap/config/experiment.hpp"
 
 namespace memcap::app {
 
-/// Cores that this process may use (its affinity mask).
-std::int32_t usable_cores();
+/// Numbers of CPUs of a host, ascending.
+using CpuSet = std::vector<std::int32_t>;
 
-/// Threads for one of `local_ranks` ranks of this host: the configured number, else its share of the cores. A
-/// rank that its launcher bound to some of the host's cores uses all of those.
-std::int32_t threads_of_rank(std::optional<std::int32_t> configured, std::int32_t local_ranks);
+/// CPUs that this process may use: what its launcher and a cpuset leave it.
+CpuSet usable_cpus();
+
+/// As ranks tell each other.
+std::string to_text(const CpuSet& cpus);
+CpuSet cpus_of_text(std::string_view text);
+
+/// Threads for a rank that may use the CPUs `own`, itself among the ranks `of_host`: the ranks that may use a
+/// CPU share it evenly. At least 1.
+std::int32_t fair_threads(const CpuSet& own, const std::vector<CpuSet>& of_host);
 
 /// E.g. "AMD EPYC 9654, 2 threads".
 std::string cpu_device(std::int32_t threads);

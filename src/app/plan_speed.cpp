@@ -118,6 +118,7 @@ plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& 
     setup.slots = preparation.experiment.run.slots;
     setup.curve_every = 0;
     choose_float32_products(precision);
+    release_cached_memory(device);
     TimedSteps steps;
     try {
         const auto loaded = models::load(model.path, precision, device);
@@ -169,7 +170,8 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     const bool use_stored = bench_file.empty();
     if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots);
     const at::Device device = device_of_rank(device_kind(run.device), 0);
-    const std::int32_t threads = threads_of_rank(run.threads, 1);
+    const auto threads = run.threads.value_or(static_cast<std::int32_t>(usable_cpus().size()));
+    keep_freed_memory();
     at::set_num_threads(threads);
     const std::string kind = device_kind_name(device, threads);
     const auto folder = speed_folder();

@@ -58,7 +58,7 @@ struct Rank {
     std::int32_t rank = 0;
     std::int32_t ranks = 1;
     std::int32_t local_rank = 0;
-    std::int32_t local_ranks = 1;
+    std::int32_t threads = 1;  ///< its share of the host's CPUs
     std::string host;
     std::vector<std::string> hosts;  ///< of all ranks
     std::int32_t nodes = 1;
@@ -96,6 +96,17 @@ std::string environment(const char* name) {
     return value == nullptr ? "" : value;
 }
 
+/// This rank's share of the CPUs of its host. Collective, as Session::gather().
+std::int32_t share_of_host(mpi::Session& session, const std::vector<std::string>& hosts) {
+    const CpuSet own = usable_cpus();
+    const auto all = session.gather(to_text(own));
+    std::vector<CpuSet> of_host;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (hosts[i] == session.host()) of_host.push_back(cpus_of_text(all[i]));
+    }
+    return fair_threads(own, of_host);
+}
+
 Rank join_ranks() {
     Rank self;
     self.host = host_name();
@@ -104,8 +115,8 @@ Rank join_ranks() {
         self.rank = self.session->rank();
         self.ranks = self.session->size();
         self.local_rank = self.session->local_rank();
-        self.local_ranks = self.session->local_size();
         self.hosts = self.session->gather(self.host);
+        self.threads = share_of_host(*self.session, self.hosts);
         // One machine may stand for several nodes.
         const std::string given = environment("MEMCAP_NODE");
         const std::string node = given.empty() ? self.host : given;
@@ -115,6 +126,7 @@ Rank join_ranks() {
         self.exchange = self.session->make_weight_exchange(node);
     } else {
         self.hosts = {self.host};
+        self.threads = static_cast<std::int32_t>(usable_cpus().size());
     }
     log::set_rank(self.rank, self.ranks);
     return self;
@@ -126,7 +138,7 @@ std::int32_t restart_count() {
 }
 
 record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const Preparation& preparation) {
-    const auto threads = threads_of_rank(preparation.experiment.run.threads, self.local_ranks);
+    const std::int32_t threads = preparation.experiment.run.threads.value_or(self.threads);
     record::LaunchRow launch;
     launch.started_utc = utc_now();
     launch.argv = request.argv;
@@ -195,10 +207,10 @@ WorkerSetup worker_setup(const Preparation& preparation) {
 
 /// Makes this rank's executor from the setup that the manager sends.
 sched::ExecutorFactory executor_factory(const Rank& self) {
-    return [rank = self.rank, host = self.host, local_rank = self.local_rank, local_ranks = self.local_ranks,
+    return [rank = self.rank, host = self.host, local_rank = self.local_rank, share = self.threads,
             nodes = self.nodes, exchange = self.exchange.get()](std::span<const std::byte> bytes) {
         WorkerSetup setup = decode_setup(bytes);
-        const std::int32_t threads = threads_of_rank(setup.threads, local_ranks);
+        const std::int32_t threads = setup.threads.value_or(share);
         const at::Device device = device_of_rank(setup.device, local_rank);
         return std::make_unique<TrialExecutor>(std::move(setup), ExecutorPlace{.rank = rank,
                                                                                .host = host,
@@ -210,8 +222,8 @@ sched::ExecutorFactory executor_factory(const Rank& self) {
 }
 
 sched::WorkerFacts worker_facts(const Rank& self) {
-    const std::int32_t threads = threads_of_rank({}, self.local_ranks);
-    return {.host = self.host, .device = cpu_device(threads), .speed = static_cast<double>(threads)};
+    return {
+        .host = self.host, .device = cpu_device(self.threads), .speed = static_cast<double>(self.threads)};
 }
 
 void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {

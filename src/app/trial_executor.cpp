@@ -1,11 +1,9 @@
 // The loop of a rank's compute thread.
 #include "app/trial_executor.hpp"
 
-#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <utility>
@@ -35,15 +33,6 @@ sched::FailureCategory category_of(record::FailureCategory category) {
             break;
     }
     return sched::FailureCategory::permanent;
-}
-
-/// A step takes and gives back the same large blocks over and over. By default the C library returns them to
-/// the system each time and has every page of them cleared again: 8 % of a small model's step.
-void keep_freed_memory() {
-    constexpr int kMostBytes = 1 << 30;
-    mallopt(M_MMAP_THRESHOLD, kMostBytes);
-    mallopt(M_TRIM_THRESHOLD, INT32_MAX);
-    mallopt(M_TOP_PAD, 64 << 20);
 }
 
 /// Rows of a step (positions of all slots) before anything was measured: enough for efficient matrix
@@ -177,8 +166,7 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPor
     try {
         model_ =
             loader_.load(folder, trial.precision, place_.device, [&port] { return port.stop_requested(); });
-        // On a GPU float32 means float32 unless tf32 is asked for.
-        at::globalContext().setAllowTF32CuBLAS(trial.precision == Precision::tf32);
+        choose_float32_products(trial.precision);
     } catch (const DataError& error) {
         problem = error.what();
         return false;

@@ -58,7 +58,6 @@ struct Session::State {
     int rank = 0;
     int size = 1;
     int local_rank = 0;
-    int local_size = 1;
     std::string host;
     bool lost = false;
     bool left = false;
@@ -120,7 +119,6 @@ Session::Session() : state_(std::make_unique<State>()) {
     MPI_Comm node = MPI_COMM_NULL;
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, state_->rank, MPI_INFO_NULL, &node);
     MPI_Comm_rank(node, &state_->local_rank);
-    MPI_Comm_size(node, &state_->local_size);
     MPI_Comm_free(&node);
     state_->host = host_name();
 }
@@ -139,9 +137,6 @@ int Session::size() const noexcept {
 }
 int Session::local_rank() const noexcept {
     return state_->local_rank;
-}
-int Session::local_size() const noexcept {
-    return state_->local_size;
 }
 const std::string& Session::host() const noexcept {
     return state_->host;

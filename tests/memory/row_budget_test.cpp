@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <new>
 #include <utility>
 
 #include "memcap/models/registry.hpp"
@@ -58,6 +59,16 @@ TEST_F(RowBudget, ShrinksWhereRowsGetDearer) {
     const TimedModel model(
         *model_, [](std::int64_t rows) { return 0.04 * static_cast<double>(rows * rows) / (256.0 * 256.0); });
     EXPECT_EQ(fastest_rows(model, 8, 256, model.clock()), 8);
+}
+
+TEST_F(RowBudget, StaysBelowWhatMemoryHolds) {
+    // Growing pays, but 300 rows are too many.
+    const TimedModel model(*model_, [](std::int64_t rows) {
+        if (rows > 300) throw std::bad_alloc();
+        return 0.02 + 2e-5 * static_cast<double>(rows);
+    });
+    EXPECT_EQ(fastest_rows(model, 8, 64, model.clock()), 256);
+    EXPECT_EQ(fastest_rows(model, 8, 512, model.clock()), 256) << "half of what was tried";
 }
 
 TEST_F(RowBudget, LeavesLongStepsAlone) {

@@ -9,10 +9,12 @@
 #include <map>
 #include <numeric>
 
+#include "memcap/hub/model_config.hpp"
 #include "memcap/memory/evaluation.hpp"
 #include "memcap/models/registry.hpp"
 #include "memory/mixed_trials.hpp"
 #include "support/golden_case.hpp"
+#include "support/limited_allocator.hpp"
 
 namespace memcap::memory {
 namespace {
@@ -178,6 +180,58 @@ TEST_F(Slots, ATrialThatEndsBeforeAShortageInItsRoundIsNotEvaluatedAgain) {
     EXPECT_EQ(ended[0].stop_reason, record::StopReason::max_steps);
 }
 
+TEST_F(Slots, AShortageAtAnyBlockWhileATrialEntersChangesNothing) {
+    std::vector<plan::Trial> running{trial(1), trial(2)};
+    for (auto& each : running) {
+        each.protocol.max_steps = 300;  // longer than blocks are refused
+        each.protocol.patience = 1000;
+        each.protocol.stop_accuracy = 2.0;
+    }
+    auto late = trial(3);
+    late.memory_vectors = 7;  // more than the others have: all that is there has to grow
+    for (const auto layout : {RowLayout::exact, RowLayout::fixed}) {
+        const SmallDevice counted(*model_, 100000);
+        SlotsEngine engine(counted, options(8, layout));
+        for (const auto& each : running) engine.enter(each);
+        std::vector<record::TrialRecord> ended;
+        std::int64_t refusals = 0;
+        SlotsEngine elsewhere(*model_, options(1));
+        elsewhere.enter(late);
+        const SlotState beginning = elsewhere.export_state(late.id);
+        for (bool entered = false; !entered;) {
+            for (auto& record : engine.step()) ended.push_back(std::move(record));
+            test::LimitedAllocator allocator;
+            allocator.refuse(++refusals);
+            try {
+                engine.enter(late, beginning);
+                entered = true;
+            } catch (const std::exception& problem) {
+                EXPECT_TRUE(is_out_of_memory(problem)) << problem.what();
+            }
+            allocator.refuse(0);
+            EXPECT_EQ(engine.running().size() + ended.size(), entered ? 3U : 2U);
+        }
+        EXPECT_GT(refusals, 10);
+        if (layout == RowLayout::exact) {
+            // What did not enter left no rows behind.
+            const std::int64_t before = counted.computed_rows();
+            for (auto& record : engine.step()) ended.push_back(std::move(record));
+            EXPECT_EQ(counted.computed_rows() - before,
+                      running[0].positions() + running[1].positions() + late.positions());
+        }
+        while (ended.size() < 3) {
+            for (auto& record : engine.step()) ended.push_back(std::move(record));
+        }
+        for (const auto& record : ended) {
+            SCOPED_TRACE(record.trial_id.hex());
+            const plan::Trial& each =
+                record.trial_id == late.id ? late : running[record.trial_id == running[1].id];
+            expect_same(record, alone(each));
+            expect_consistent(*model_, each, record);
+        }
+    }
+}
+
 TEST_F(Slots, ATrialThatFitsNotEvenAloneFailsRetryably) {
     const SmallDevice device(*model_, 3);
     auto each = trial(1);
@@ -291,6 +345,38 @@ TEST_F(Slots, SameShapesGiveTheSameBits) {
     EXPECT_EQ(once.vector, again.vector);
     EXPECT_EQ(once.curve.loss_nats, again.curve.loss_nats);
     EXPECT_EQ(once.best_evaluation, again.best_evaluation);
+}
+
+// The mean over the text divides each gradient by its length: most of what is left of those of a long text is
+// below the smallest number of float16.
+TEST_F(Slots, GradientsOfALongTextDoNotVanishInFloat16) {
+    const auto config = hub::ModelConfig::parse("config.json", R"({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "rms_norm_eps": 1e-6,
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 2, "vocab_size": 2048, "max_position_embeddings": 4096})");
+    const auto first_gradient = [&config](Precision precision) {
+        const auto model = models::make_random(config, precision, at::kCPU);
+        auto longest = trial(1);
+        longest.prefix.clear();
+        longest.memory_vectors = 1;
+        longest.text.resize(4096);
+        for (std::size_t i = 0; i < longest.text.size(); ++i)
+            longest.text[i] = static_cast<std::int32_t>(i * i % 2048);
+        SlotsEngine engine(*model, options(1));
+        engine.enter(longest);
+        engine.step();
+        return engine.export_state(longest.id).first_moment;
+    };
+    const auto in_float32 = first_gradient(Precision::float32);
+    const auto in_float16 = first_gradient(Precision::float16);
+    double difference = 0;
+    double size = 0;
+    for (std::size_t i = 0; i < in_float32.size(); ++i) {
+        difference += std::pow(static_cast<double>(in_float16[i]) - in_float32[i], 2);
+        size += std::pow(static_cast<double>(in_float32[i]), 2);
+    }
+    EXPECT_GT(size, 0.0);
+    EXPECT_LT(std::sqrt(difference / size), 2e-3);
 }
 
 // The classic defect, planted: a trial that begins with the moments of another one must be told from a clean

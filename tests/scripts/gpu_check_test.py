@@ -28,9 +28,10 @@ class GpuCheck(unittest.TestCase):
         return subprocess.run([self.folder / "gpu_check", *arguments], cwd=self.folder, env=environment, text=True,
                               capture_output=True, check=False)
 
-    def bundle(self, tests="echo '[       OK ] A.B (1 ms)'"):
+    def bundle(self, tests="echo '[       OK ] A.B (1 ms)'", nccl_tests="echo '[       OK ] C.D (1 ms)'"):
         """Stand-ins for the programs, a driver with one GPU, and a Python that names a folder of torch."""
         self.command(self.folder / "bin" / "memcap_gpu_tests", tests)
+        self.command(self.folder / "bin" / "memcap_mpi_threads_tests", nccl_tests)
         self.command(self.folder / "bin" / "memcap_gpu_speed", "echo product: 1 TFLOP/s")
         self.command(self.folder / "bin" / "memcap-cuda", "exit 0")
         self.command(self.commands / "nvidia-smi", "echo 'NVIDIA Test'")
@@ -61,6 +62,21 @@ class GpuCheck(unittest.TestCase):
         done = self.run_check("--python", str(self.commands / "python"), "--tests")
         self.assertEqual(done.returncode, 77, done.stdout + done.stderr)
         self.assertIn("no test ran on NVIDIA Test: the driver is too old", done.stdout)
+
+    def test_nccl_is_tested_and_its_absence_is_said(self):
+        self.bundle(nccl_tests="echo 'a_test.cpp:1: Skipped'; echo 'no NCCL'")
+        self.command(self.commands / "python", "echo /nowhere")
+        done = self.run_check("--python", str(self.commands / "python"), "--tests")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("no test ran on NVIDIA Test: no NCCL", done.stdout)
+
+    def test_a_failure_of_nccl_is_a_failure(self):
+        self.bundle(nccl_tests='echo "$@"; exit 1')
+        self.command(self.commands / "python", "echo /nowhere")
+        done = self.run_check("--python", str(self.commands / "python"))
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("--gtest_filter=*OnARealDevice*", done.stdout)
+        self.assertNotIn("TFLOP/s", done.stdout, "benchmarks run only behind tests that passed")
 
     def test_libraries_are_looked_for_where_they_were_before_as_well(self):
         self.bundle('echo "[       OK ] $LD_LIBRARY_PATH"')

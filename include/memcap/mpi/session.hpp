@@ -30,7 +30,6 @@ class Session {
     int rank() const noexcept;
     int size() const noexcept;
     int local_rank() const noexcept;  ///< among the ranks of this host
-    int local_size() const noexcept;
     const std::string& host() const noexcept;
 
     /// Every rank's text in rank order, on every rank. Collective: only at the start, while all ranks live.

@@ -12,6 +12,9 @@ namespace memcap::nn {
 /// called before any operation, by one thread.
 void use_cuda();
 
+/// Whether this program has CUDA; that a GPU is there is another matter.
+bool has_cuda();
+
 /// What the driver calls a GPU, e.g. "NVIDIA H200"; "cuda:0" and the like where use_cuda() was not called.
 std::string cuda_device_name(at::Device device);
 

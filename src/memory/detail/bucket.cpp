@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -29,7 +31,14 @@ RateShape shape_of(Schedule schedule) {
     MEMCAP_EXPECT(false);
 }
 
-SlotRules rules_of(const SlotContent& content) {
+/// What the loss of so many scored tokens is multiplied by before it is differentiated. The mean over them
+/// makes gradients that float16 has no numbers for; a power of two that takes most of it back costs no bit.
+float gradient_scale(std::int32_t scored, const nn::ProductMode& mode) {
+    return mode.rounded == at::kHalf ? static_cast<float>(std::bit_floor(static_cast<std::uint32_t>(scored)))
+                                     : 1.0F;
+}
+
+SlotRules rules_of(const SlotContent& content, const nn::ProductMode& mode) {
     const Protocol& protocol = *content.protocol;
     const auto rows = static_cast<std::int32_t>(content.objective->scored.size());
     // The least count whose share reaches the stop accuracy, as that comparison in double decides it.
@@ -50,7 +59,8 @@ SlotRules rules_of(const SlotContent& content) {
             .first_input = 0,
             .first_row = 0,
             .rows = rows,
-            .solving_rows = solving};
+            .solving_rows = solving,
+            .gradient_scale = gradient_scale(rows, mode)};
 }
 
 /// Values as bytes on the device.
@@ -94,6 +104,15 @@ auto with_gradient(const std::vector<at::Tensor>& leaves, const Forward& forward
     return forward(leaves);
 }
 
+/// The vectors [memory_vectors, E] of a slot into its place [K, E]; zeros behind them, or of none.
+void write(const at::Tensor& own_KE, const std::vector<float>& values, std::int64_t memory_vectors) {
+    own_KE.zero_();
+    if (values.empty()) return;
+    const std::int64_t width = own_KE.size(1);
+    MEMCAP_EXPECT(static_cast<std::int64_t>(values.size()) == memory_vectors * width);
+    own_KE.narrow(0, 0, memory_vectors).copy_(at::tensor(values, at::kFloat).reshape({-1, width}));
+}
+
 /// Values into the buffer where it lies, or a new buffer if it had another size.
 void put(at::Tensor& buffer, const at::Tensor& values) {
     if (buffer.defined() && buffer.sizes() == values.sizes()) {
@@ -122,16 +141,30 @@ void Bucket::reserve(std::size_t slots, std::int64_t memory_vectors) {
         wanted_slots <= had_slots ? had_slots : std::max(wanted_slots, 2 * had_slots);
     const std::int64_t all_vectors = std::max(memory_vectors, had_vectors);
     if (device_progress_.defined()) look();
-    for (at::Tensor* tensor : {&memory_BKE_, &first_moment_BKE_, &second_moment_BKE_, &best_memory_BKE_})
-        *tensor = grown(*tensor, all_slots, all_vectors, model_.description().memory_width, model_.device());
+    const std::array tensors{&memory_BKE_, &first_moment_BKE_, &second_moment_BKE_, &best_memory_BKE_};
+    // Where there is no memory for one of them, all stay as they are.
+    std::array<at::Tensor, tensors.size()> larger;
+    std::ranges::transform(tensors, larger.begin(), [&](const at::Tensor* tensor) {
+        return grown(*tensor, all_slots, all_vectors, model_.description().memory_width, model_.device());
+    });
     const auto count = static_cast<std::size_t>(all_slots);
+    std::vector<SlotRules> rules = rules_;
+    std::vector<SlotProgress> progress = progress_;
+    std::vector<CurvePoint> curve = curve_;
+    rules.resize(count);
+    progress.resize(count);
+    curve.resize(count * static_cast<std::size_t>(curve_points_));
+    at::Tensor device_rules = to_device(rules, model_.device());
+    at::Tensor device_progress = to_device(progress, model_.device());
+    at::Tensor device_curve = to_device(curve, model_.device());
     contents_.resize(count);
-    rules_.resize(count);
-    progress_.resize(count);
-    curve_.resize(count * static_cast<std::size_t>(curve_points_));
-    device_rules_ = to_device(rules_, model_.device());
-    device_progress_ = to_device(progress_, model_.device());
-    device_curve_ = to_device(curve_, model_.device());
+    for (std::size_t i = 0; i < tensors.size(); ++i) *tensors[i] = std::move(larger[i]);
+    rules_ = std::move(rules);
+    progress_ = std::move(progress);
+    curve_ = std::move(curve);
+    device_rules_ = std::move(device_rules);
+    device_progress_ = std::move(device_progress);
+    device_curve_ = std::move(device_curve);
     laid_out_ = false;
 }
 
@@ -165,20 +198,22 @@ std::int32_t Bucket::enter(const SlotContent& content) {
     const auto positions_T =
         at::arange(objective.memory_vectors, objective.memory_vectors + tokens_TE.size(0),
                    at::TensorOptions(at::kLong).device(model_.device()));
-    contents_[index(slot)] = Content{.memory_vectors = objective.memory_vectors,
-                                     .positions = objective.positions(),
-                                     .tokens_TE = tokens_TE,
-                                     .token_parts = model_.row_parts(tokens_TE, positions_T),
-                                     .scored = objective.scored};
-    rules_[index(slot)] = rules_of(content);
-    write(memory_BKE_, slot, content.vectors->memory);
-    write(first_moment_BKE_, slot, content.vectors->first_moment);
-    write(second_moment_BKE_, slot, content.vectors->second_moment);
-    write(best_memory_BKE_, slot, content.vectors->best_memory);
-    progress_[index(slot)] = content.progress;
-    progress_[index(slot)].phase = SlotPhase::running;
-    device_progress_.narrow(0, slot * static_cast<std::int64_t>(sizeof(SlotProgress)), sizeof(SlotProgress))
-        .copy_(to_device(std::vector{progress_[index(slot)]}, at::kCPU));
+    Content entering{.memory_vectors = objective.memory_vectors,
+                     .positions = objective.positions(),
+                     .tokens_TE = tokens_TE,
+                     .token_parts = model_.row_parts(tokens_TE, positions_T),
+                     .scored = objective.scored};
+    const SlotVectors& vectors = *content.vectors;
+    write(memory_BKE_[slot], vectors.memory, objective.memory_vectors);
+    write(first_moment_BKE_[slot], vectors.first_moment, objective.memory_vectors);
+    write(second_moment_BKE_[slot], vectors.second_moment, objective.memory_vectors);
+    write(best_memory_BKE_[slot], vectors.best_memory, objective.memory_vectors);
+    SlotProgress progress = content.progress;
+    progress.phase = SlotPhase::running;
+    set_progress(slot, progress);
+    // Only now is the slot taken: memory may have run out above.
+    rules_[index(slot)] = rules_of(content, model_.head().linear.mode());
+    contents_[index(slot)] = std::move(entering);
     laid_out_ = false;
     return slot;
 }
@@ -186,20 +221,14 @@ std::int32_t Bucket::enter(const SlotContent& content) {
 void Bucket::leave(std::int32_t slot) {
     contents_[index(slot)].reset();
     rules_[index(slot)] = {};
-    progress_[index(slot)] = {};
-    device_progress_.narrow(0, slot * static_cast<std::int64_t>(sizeof(SlotProgress)), sizeof(SlotProgress))
-        .copy_(to_device(std::vector{SlotProgress{}}, at::kCPU));
+    set_progress(slot, {});
     laid_out_ = false;
 }
 
-void Bucket::write(at::Tensor& all_BKE, std::int32_t slot, const std::vector<float>& values) {
-    at::Tensor own_KE = all_BKE[slot];
-    own_KE.zero_();
-    if (values.empty()) return;
-    const std::int64_t width = own_KE.size(1);
-    MEMCAP_EXPECT(static_cast<std::int64_t>(values.size()) == contents_[index(slot)]->memory_vectors * width);
-    own_KE.narrow(0, 0, contents_[index(slot)]->memory_vectors)
-        .copy_(at::tensor(values, at::kFloat).reshape({-1, width}));
+void Bucket::set_progress(std::int32_t slot, const SlotProgress& progress) {
+    device_progress_.narrow(0, slot * static_cast<std::int64_t>(sizeof(SlotProgress)), sizeof(SlotProgress))
+        .copy_(to_device(std::vector{progress}, at::kCPU));
+    progress_[index(slot)] = progress;
 }
 
 std::vector<float> Bucket::read(const at::Tensor& all_BKE, std::int32_t slot) const {
@@ -256,7 +285,7 @@ void Bucket::lay_out() {
             for (const auto& scored : content->scored) {
                 scored_rows.push_back(first + scored.position);
                 targets.push_back(scored.target);
-                weights.push_back(1.0F / static_cast<float>(content->scored.size()));
+                weights.push_back(rules_[slot].gradient_scale / static_cast<float>(content->scored.size()));
             }
             rules_[slot].first_input = first;
             rules_[slot].first_row = first_scored;

@@ -85,7 +85,7 @@ class Bucket {
 
     static std::size_t index(std::int32_t slot) { return static_cast<std::size_t>(slot); }
     void reserve(std::size_t slots, std::int64_t memory_vectors);
-    void write(at::Tensor& all_BKE, std::int32_t slot, const std::vector<float>& values);
+    void set_progress(std::int32_t slot, const SlotProgress& progress);
     std::vector<float> read(const at::Tensor& all_BKE, std::int32_t slot) const;
     void lay_out();
     std::vector<at::Tensor> rows_like_parts(std::int64_t rows) const;
@@ -118,7 +118,7 @@ class Bucket {
     at::Tensor memory_row_;              ///< the same rows in [B * K]
     at::Tensor scored_row_S_;
     at::Tensor target_S_;
-    at::Tensor weight_S_;  ///< 1 / scored tokens of the row's slot; 0 at pads
+    at::Tensor weight_S_;  ///< gradient_scale / scored tokens of the row's slot; 0 at pads
     nn::StepGraph graph_;  ///< of step(), for a fixed shape
 };
 

@@ -51,6 +51,7 @@ MEMCAP_ANYWHERE inline bool judge(const SlotRules& rules, const CurvePoint& now,
 
 /// The factors of one AdamW update, computed in double and used in float.
 struct AdamwFactors {
+    float gradient_share;
     float keep;
     float first_share;
     float second_keep;
@@ -64,7 +65,8 @@ struct AdamwFactors {
 MEMCAP_ANYWHERE inline AdamwFactors adamw_factors(const SlotRules& rules, std::int32_t step) {
     const double rate = rate_of(rules, step);
     const auto power = static_cast<double>(step);
-    return {.keep = static_cast<float>(1.0 - rate * rules.weight_decay),
+    return {.gradient_share = 1.0F / rules.gradient_scale,
+            .keep = static_cast<float>(1.0 - rate * rules.weight_decay),
             .first_share = static_cast<float>(1.0 - rules.beta1),
             .second_keep = static_cast<float>(rules.beta2),
             .second_share = static_cast<float>(1.0 - rules.beta2),
@@ -76,6 +78,7 @@ MEMCAP_ANYWHERE inline AdamwFactors adamw_factors(const SlotRules& rules, std::i
 /// Moves one number of the memory.
 MEMCAP_ANYWHERE inline void adamw_move(const AdamwFactors& with, float gradient, float& memory,
                                        float& first_moment, float& second_moment) {
+    gradient *= with.gradient_share;
     first_moment += (gradient - first_moment) * with.first_share;
     second_moment = second_moment * with.second_keep + gradient * gradient * with.second_share;
     const float denominator = std::sqrt(second_moment) / with.root_correction + with.epsilon;

@@ -29,6 +29,7 @@ struct SlotRules {
     std::int32_t first_row = 0;       ///< of the R scored rows
     std::int32_t rows = 0;            ///< scored tokens
     std::int32_t solving_rows = 0;    ///< so many right ones end the trial
+    float gradient_scale = 1.0F;      ///< what the gradient of the mean loss comes multiplied by
 };
 
 /// What changes with each evaluation.

@@ -18,6 +18,10 @@ detail::DeviceRuntime the_runtime;
 
 }  // namespace
 
+bool has_cuda() {
+    return detail::device_runtime().kernels.norm_forward != nullptr;
+}
+
 std::string cuda_device_name(at::Device device) {
     return the_runtime.device_name != nullptr ? the_runtime.device_name(device) : device.str();
 }

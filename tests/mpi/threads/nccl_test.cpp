@@ -102,25 +102,5 @@ TEST(Nccl, BytesThatHaveArrivedCountWhenTheEndHangs) {
     EXPECT_EQ(ranks[1].log->count("abort"), 1U);
 }
 
-/// The same calls on NCCL itself, by a communicator of one rank.
-TEST(Nccl, SendsOnARealDevice) {
-    const DeviceAccess access = device_access(0);
-    if (access.uuid.empty()) GTEST_SKIP() << "no GPU, no NCCL, or a build without CUDA";
-    const RankFiles files(0, {3 * 65536 + 1, 0, 5});
-    ChunkReader reader({.group = 1,
-                        .files = files.paths(),
-                        .chunk_bytes = 65536,
-                        .ahead = 4,
-                        .make_nccl_id = access.make_id});
-    std::optional<exchange::Announce> announce;
-    while (!announce && reader.failure().empty()) announce = reader.take_announcement();
-    ASSERT_TRUE(announce) << reader.failure();
-    DeviceMover mover({.ranks = 1, .rank = 0, .id = announce->nccl_id, .chunk_bytes = 65536}, access, &reader,
-                      nullptr);
-    while (!mover.finished()) std::this_thread::yield();
-    EXPECT_EQ(mover.failure(), "");
-    EXPECT_TRUE(reader.finished());
-}
-
 }  // namespace
 }  // namespace memcap::mpi::testing
