@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = "src/models/families/"
 
-ENGINE_TESTS = "Slots.*:*MixedSweep.*"
+ENGINE_TESTS = "Slots.*:Shortage.*:*MixedSweep.*"
 
 # Family -> prefix of its cases, and errors: what is wrong, file, text, the text that replaces it. Of the engine's errors, the tests
 # of trials in company must catch each.

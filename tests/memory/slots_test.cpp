@@ -13,8 +13,8 @@
 #include "memcap/memory/evaluation.hpp"
 #include "memcap/models/registry.hpp"
 #include "memory/mixed_trials.hpp"
+#include "memory/small_device.hpp"
 #include "support/golden_case.hpp"
-#include "support/limited_allocator.hpp"
 
 namespace memcap::memory {
 namespace {
@@ -24,6 +24,7 @@ using test::expect_same;
 using test::kComparedEvaluations;
 using test::kSameLoss;
 using test::options;
+using test::SmallDevice;
 
 class Slots : public ::testing::Test {
   protected:
@@ -86,168 +87,6 @@ TEST_F(Slots, BucketsOfOneShapeGiveTheSameTrials) {
         expect_same(records.at(each.id), alone(each));
         expect_consistent(*model_, each, records.at(each.id));
     }
-}
-
-/// A model on a device that has memory for so many rows.
-class SmallDevice final : public models::CausalLM {
-  public:
-    SmallDevice(const models::CausalLM& model, std::int64_t most_rows)
-        : model_(model), most_rows_(most_rows) {}
-    const models::Description& description() const override { return model_.description(); }
-    at::Tensor embed(const at::Tensor& tokens) const override { return model_.embed(tokens); }
-    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
-                                      const at::Tensor& position_R) const override {
-        return model_.row_parts(input_RE, position_R);
-    }
-    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
-                      const nn::Segments& segments) const override {
-        largest_rows_ = std::max(largest_rows_, segments.rows());
-        computed_rows_ += segments.rows();
-        // libtorch's own error: no machine has so much.
-        if (segments.rows() > most_rows_) at::empty({std::int64_t{1} << 55}, at::kByte);
-        return model_.hidden(input_RE, row_parts, segments);
-    }
-    const nn::Head& head() const override { return model_.head(); }
-    double embedding_std() const override { return model_.embedding_std(); }
-    at::Device device() const override { return model_.device(); }
-    std::int64_t largest_rows() const { return largest_rows_; }
-    std::int64_t computed_rows() const { return computed_rows_; }
-
-  private:
-    const models::CausalLM& model_;
-    std::int64_t most_rows_;
-    mutable std::int64_t largest_rows_ = 0;
-    mutable std::int64_t computed_rows_ = 0;  ///< over all calls
-};
-
-TEST_F(Slots, AShortageOfMemoryHalvesTheRowsAndChangesNoTrial) {
-    for (const auto layout : {RowLayout::exact, RowLayout::fixed}) {
-        const SmallDevice device(*model_, 30);
-        std::vector<plan::Trial> trials;
-        std::vector<int> start;
-        for (std::uint64_t i = 0; i < 12; ++i) {
-            auto each = trial(i / 3);  // three of each shape, so that buckets grow beyond the limit
-            each.id = {5, i};
-            each.seed = i;
-            trials.push_back(std::move(each));
-            start.push_back(static_cast<int>(i));  // enough for the shortage to come in the middle of some
-        }
-        const auto records = together(trials, options(12, layout), start, device);
-        EXPECT_GT(device.largest_rows(), 30);
-        for (const auto& each : trials) {
-            SCOPED_TRACE(each.id.hex());
-            const auto& record = records.at(each.id);
-            expect_same(record, alone(each));
-            expect_consistent(*model_, each, record);
-        }
-    }
-}
-
-TEST_F(Slots, AShortageOfMemoryLeavesHalfOfTheRowsThatWereTried) {
-    const SmallDevice device(*model_, 60);
-    SlotsEngine engine(device, options(12));
-    std::int64_t rows = 0;
-    for (std::uint64_t i = 0; i < 8; ++i) {
-        engine.enter(trial(i));
-        rows += trial(i).positions();
-    }
-    ASSERT_GT(rows, 60);
-    EXPECT_EQ(engine.reduced_budget(), 0);
-    EXPECT_TRUE(engine.step().empty());
-    EXPECT_EQ(engine.reduced_budget(), rows / 2);
-    EXPECT_EQ(engine.running().size() + engine.take_displaced().size(), 8U);
-}
-
-// One bucket has made its last evaluation of a trial when another one finds no memory.
-TEST_F(Slots, ATrialThatEndsBeforeAShortageInItsRoundIsNotEvaluatedAgain) {
-    auto ends = trial(1);
-    ends.protocol.max_steps = 1;
-    ends.protocol.stop_accuracy = 2.0;
-    auto large = trial(2);
-    large.text.resize(70, 1);
-    const SmallDevice device(*model_, 40);
-    SlotState state;
-    state.memory = initial_memory(large, model_->description().memory_width, model_->embedding_std());
-    state.first_moment.assign(state.memory.size(), 0.0F);
-    state.second_moment.assign(state.memory.size(), 0.0F);
-    SlotsEngine engine(device, options(4, RowLayout::fixed));
-    engine.enter(ends);
-    engine.enter(large, state);
-    const auto ended = engine.step();
-    ASSERT_GE(ended.size(), 1U);
-    EXPECT_EQ(ended[0].trial_id, ends.id);
-    EXPECT_EQ(ended[0].evaluations, 1);
-    EXPECT_EQ(ended[0].stop_reason, record::StopReason::max_steps);
-}
-
-TEST_F(Slots, AShortageAtAnyBlockWhileATrialEntersChangesNothing) {
-    std::vector<plan::Trial> running{trial(1), trial(2)};
-    for (auto& each : running) {
-        each.protocol.max_steps = 300;  // longer than blocks are refused
-        each.protocol.patience = 1000;
-        each.protocol.stop_accuracy = 2.0;
-    }
-    auto late = trial(3);
-    late.memory_vectors = 7;  // more than the others have: all that is there has to grow
-    for (const auto layout : {RowLayout::exact, RowLayout::fixed}) {
-        const SmallDevice counted(*model_, 100000);
-        SlotsEngine engine(counted, options(8, layout));
-        for (const auto& each : running) engine.enter(each);
-        std::vector<record::TrialRecord> ended;
-        std::int64_t refusals = 0;
-        SlotsEngine elsewhere(*model_, options(1));
-        elsewhere.enter(late);
-        const SlotState beginning = elsewhere.export_state(late.id);
-        for (bool entered = false; !entered;) {
-            for (auto& record : engine.step()) ended.push_back(std::move(record));
-            test::LimitedAllocator allocator;
-            allocator.refuse(++refusals);
-            try {
-                engine.enter(late, beginning);
-                entered = true;
-            } catch (const std::exception& problem) {
-                EXPECT_TRUE(is_out_of_memory(problem)) << problem.what();
-            }
-            allocator.refuse(0);
-            EXPECT_EQ(engine.running().size() + ended.size(), entered ? 3U : 2U);
-        }
-        EXPECT_GT(refusals, 10);
-        if (layout == RowLayout::exact) {
-            // What did not enter left no rows behind.
-            const std::int64_t before = counted.computed_rows();
-            for (auto& record : engine.step()) ended.push_back(std::move(record));
-            EXPECT_EQ(counted.computed_rows() - before,
-                      running[0].positions() + running[1].positions() + late.positions());
-        }
-        while (ended.size() < 3) {
-            for (auto& record : engine.step()) ended.push_back(std::move(record));
-        }
-        for (const auto& record : ended) {
-            SCOPED_TRACE(record.trial_id.hex());
-            const plan::Trial& each =
-                record.trial_id == late.id ? late : running[record.trial_id == running[1].id];
-            expect_same(record, alone(each));
-            expect_consistent(*model_, each, record);
-        }
-    }
-}
-
-TEST_F(Slots, ATrialThatFitsNotEvenAloneFailsRetryably) {
-    const SmallDevice device(*model_, 3);
-    auto each = trial(1);
-    SlotsEngine engine(device, options(4));
-    // Its evaluation without memory comes before it has a slot.
-    EXPECT_THROW(engine.enter(each), c10::Error);
-    SlotState state;
-    state.memory = initial_memory(each, model_->description().memory_width, model_->embedding_std());
-    state.first_moment.assign(state.memory.size(), 0.0F);
-    state.second_moment.assign(state.memory.size(), 0.0F);
-    engine.enter(each, state);
-    const auto ended = engine.step();
-    ASSERT_EQ(ended.size(), 1U);
-    EXPECT_EQ(ended[0].status, record::TrialStatus::failed);
-    EXPECT_EQ(ended[0].failure.category, record::FailureCategory::retryable);
-    EXPECT_NE(ended[0].failure.message.find("out of memory"), std::string::npos);
 }
 
 TEST_F(Slots, ExactRowsWasteNothingAndBucketsATenthAtMost) {
