@@ -98,7 +98,7 @@ MUTATIONS = {
         ("no bias of the steps", "mamba2.cpp", "layer.step_bias)", "layer.step_bias * 0)"),
     ]),
     "engine": (ENGINE_TESTS, [
-        ("moments of the trial before", "src/memory/detail/bucket.cpp", "    write(first_moment_BKE_, slot, content.vectors->first_moment);\n", ""),
+        ("moments of the trial before", "src/memory/detail/bucket.cpp", "    write(first_moment_BKE_[slot], vectors.first_moment, objective.memory_vectors);\n", ""),
         ("rows of the trial before", "src/memory/detail/bucket.cpp", "    laid_out_ = false;\n    return slot;", "    return slot;"),
         ("first layer's parts of the trial before", "src/memory/detail/bucket.cpp",
          "rows_of_tokens(row_parts[i]).copy_(content->token_parts[i]);", "static_cast<void>(row_parts[i]);"),
@@ -110,6 +110,10 @@ MUTATIONS = {
         ("the last of the best", "src/memory/detail/slot_step.hpp", "now.correct > progress.best_correct", "now.correct >= progress.best_correct"),
         ("curve points of the next evaluation", "src/memory/detail/bucket.cpp", "(number - 1) % curve_points_", "number % curve_points_"),
         ("buckets never get smaller", "src/memory/slots.cpp", "if (rounds_of_waste_ <= kRoundsOfWaste) return;", "return;"),
+        ("a trial that finds no memory leaves its rows", "src/memory/detail/bucket.cpp", "    const SlotVectors& vectors = *content.vectors;\n",
+         "    contents_[index(slot)] = entering;\n    const SlotVectors& vectors = *content.vectors;\n"),
+        ("float16's gradients as they are", "src/memory/detail/bucket.cpp", "mode.rounded == at::kHalf ?", "mode.rounded == at::kHalf && scored < 0 ?"),
+        ("a shortage takes nothing away", "src/memory/slots.cpp", "options_.position_budget = reduced_budget_;", ""),
         ("a bucket takes all that is free", "src/memory/slots.cpp", "std::max(1, expected == expected_.end() ? 0 : expected->second)", "options_.slots"),
     ]),
 }
