@@ -12,11 +12,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <fstream>
-#include <limits>
 #include <memory>
 #include <string>
 
+#include "app/host_memory.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/nn/product.hpp"
 
@@ -75,12 +74,7 @@ std::int64_t free_memory_bytes(at::Device device) {
         return static_cast<std::int64_t>(
             c10::getDeviceAllocator(device.type())->getMemoryInfo(index_of(device)).first);
     }
-    std::ifstream facts("/proc/meminfo");
-    for (std::string name; facts >> name; facts.ignore(std::numeric_limits<std::streamsize>::max(), '\n')) {
-        std::int64_t kibibytes = 0;
-        if (name == "MemAvailable:" && facts >> kibibytes) return kibibytes * 1024;
-    }
-    return std::numeric_limits<std::int64_t>::max();
+    return free_host_bytes();
 }
 
 void choose_float32_products(Precision precision) {

@@ -78,6 +78,10 @@ std::string gpu_name() {
     return "";
 }
 
+std::int32_t gpus_of_host() {
+    return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+}
+
 }  // namespace
 
 std::string cpu_device(std::int32_t threads) {
@@ -98,7 +102,7 @@ DeviceKind device_kind(config::DeviceChoice choice) {
 }
 
 at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
-    const std::int32_t gpus = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+    const std::int32_t gpus = gpus_of_host();
     if (kind == DeviceKind::cuda && gpus == 0) {
         throw DeviceError(
             {.what = "the device is to be cuda, but there is no GPU to run on",
@@ -110,6 +114,11 @@ at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
     }
     if (kind == DeviceKind::cpu || gpus == 0) return at::kCPU;
     return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % gpus)};
+}
+
+std::int32_t sharers_of_device(at::Device device, std::int32_t ranks_of_host) {
+    const std::int32_t devices = device.is_cpu() ? 1 : std::max(1, gpus_of_host());
+    return std::max(1, (ranks_of_host + devices - 1) / devices);
 }
 
 std::string device_name(at::Device device, std::int32_t threads) {

@@ -58,6 +58,7 @@ struct Rank {
     std::int32_t rank = 0;
     std::int32_t ranks = 1;
     std::int32_t local_rank = 0;
+    std::int32_t ranks_of_host = 1;
     std::int32_t threads = 1;  ///< its share of the host's CPUs
     std::string host;
     std::vector<std::string> hosts;  ///< of all ranks
@@ -116,6 +117,7 @@ Rank join_ranks() {
         self.ranks = self.session->size();
         self.local_rank = self.session->local_rank();
         self.hosts = self.session->gather(self.host);
+        self.ranks_of_host = static_cast<std::int32_t>(std::ranges::count(self.hosts, self.host));
         self.threads = share_of_host(*self.session, self.hosts);
         // One machine may stand for several nodes.
         const std::string given = environment("MEMCAP_NODE");
@@ -208,14 +210,17 @@ WorkerSetup worker_setup(const Preparation& preparation) {
 /// Makes this rank's executor from the setup that the manager sends.
 sched::ExecutorFactory executor_factory(const Rank& self) {
     return [rank = self.rank, host = self.host, local_rank = self.local_rank, share = self.threads,
-            nodes = self.nodes, exchange = self.exchange.get()](std::span<const std::byte> bytes) {
+            ranks_of_host = self.ranks_of_host, nodes = self.nodes,
+            exchange = self.exchange.get()](std::span<const std::byte> bytes) {
         WorkerSetup setup = decode_setup(bytes);
         const std::int32_t threads = setup.threads.value_or(share);
         const at::Device device = device_of_rank(setup.device, local_rank);
+        const std::int32_t sharers = sharers_of_device(device, ranks_of_host);
         return std::make_unique<TrialExecutor>(std::move(setup), ExecutorPlace{.rank = rank,
                                                                                .host = host,
                                                                                .device = device,
                                                                                .threads = threads,
+                                                                               .sharers = sharers,
                                                                                .nodes = nodes,
                                                                                .exchange = exchange});
     };

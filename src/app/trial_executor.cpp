@@ -41,18 +41,18 @@ std::int64_t first_budget(at::Device device) {
     return device.is_cpu() ? 1'024 : 8'192;
 }
 
-/// The same for a model at hand: no more than a GPU has memory for.
-std::int64_t first_budget(const models::CausalLM& model, std::int32_t positions) {
+/// Rows that a rank's share of a device's free memory holds, one trial's at least. A host would not refuse
+/// more, but end the process.
+std::int64_t rows_that_fit(const models::CausalLM& model, std::int32_t positions, std::int32_t sharers) {
     const at::Device device = model.device();
-    const std::int64_t budget = first_budget(device);
-    if (device.is_cpu()) return budget;
     plan::Trial trial;
     trial.memory_vectors = 1;
     trial.text.resize(static_cast<std::size_t>(positions));
-    const std::int64_t slots = plan::slots_that_fit(free_memory_bytes(device),
-                                                    plan::head_bytes(nn::kMostDeviceLogits, sizeof(float)),
-                                                    plan::slot_bytes(facts_of(model.description()), trial));
-    return std::clamp<std::int64_t>(slots * positions, positions, std::max<std::int64_t>(budget, positions));
+    const std::int64_t logits = device.is_cpu() ? 0 : nn::kMostDeviceLogits;
+    const std::int64_t slots =
+        plan::slots_that_fit(free_memory_bytes(device) / sharers, plan::head_bytes(logits, sizeof(float)),
+                             plan::slot_bytes(facts_of(model.description()), trial));
+    return std::max<std::int64_t>(slots, 1) * positions;
 }
 
 }  // namespace
@@ -69,11 +69,15 @@ memory::SlotsOptions slots_options(const WorkerSetup& setup, at::Device device) 
 }
 
 memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const models::CausalLM& model,
-                                            std::int32_t positions) {
+                                            std::int32_t positions, std::int32_t sharers) {
     memory::SlotsOptions options = slots_options(setup, model.device());
     if (setup.slots) return options;
     const double start_s = monotonic_s();
-    options.position_budget = memory::fastest_rows(model, positions, first_budget(model, positions));
+    constexpr std::int64_t kMostRows = 65'536;
+    const std::int64_t fitting = rows_that_fit(model, positions, sharers);
+    const std::int64_t guess = std::max<std::int64_t>(first_budget(model.device()), positions);
+    options.position_budget =
+        memory::fastest_rows(model, positions, std::min(guess, fitting), std::min(kMostRows, fitting));
     log::info(fmt::format("{} rows a step are fastest, found in {:.2f} s", options.position_budget,
                           monotonic_s() - start_s));
     return options;
@@ -180,7 +184,7 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPor
     precision_ = trial.precision;
     if (!setup_.slots && !budgets_.contains({model_index_, precision_})) {
         budgets_[{model_index_, precision_}] =
-            measured_slots_options(setup_, *model_, trial.positions()).position_budget;
+            measured_slots_options(setup_, *model_, trial.positions(), place_.sharers).position_budget;
     }
     engine_ = std::make_unique<memory::SlotsEngine>(*model_, options_of_loaded());
     return true;

@@ -24,6 +24,7 @@ struct ExecutorPlace {
     std::string host;
     at::Device device = at::kCPU;
     std::int32_t threads = 1;
+    std::int32_t sharers = 1;                 ///< ranks that compute on this device
     std::int32_t nodes = 1;                   ///< of the run
     mpi::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
 };
@@ -34,9 +35,10 @@ std::int32_t most_slots(at::Device device);
 /// Engine options for a setup on a device before anything was measured, as run and plan use them.
 memory::SlotsOptions slots_options(const WorkerSetup& setup, at::Device device);
 /// The same with the rows of a step that a short measurement finds fastest for trials of so many positions,
-/// where the experiment leaves the slots to memcap.
+/// where the experiment leaves the slots to memcap: no more than fit a rank's share of what is free, where
+/// `sharers` ranks compute on the device.
 memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const models::CausalLM& model,
-                                            std::int32_t positions);
+                                            std::int32_t positions, std::int32_t sharers = 1);
 
 /// Runs trials of one model at a time; loads the next one when the tasks of the last are used up.
 class TrialExecutor : public sched::Executor {

@@ -15,7 +15,6 @@ namespace {
 constexpr double kLongEvaluation_s = 0.05;
 /// So many hide what starting them costs a GPU's host.
 constexpr std::int32_t kDeviceEvaluations = 4;
-constexpr std::int64_t kMostRows = 65'536;
 constexpr double kWorthwhileGain = 0.97;
 constexpr double kNoLoss = 1.01;
 
@@ -71,11 +70,11 @@ StepTime time_step(const models::CausalLM& model, std::int32_t positions, std::i
 }  // namespace
 
 std::int64_t fastest_rows(const models::CausalLM& model, std::int32_t positions, std::int64_t first_guess,
-                          const std::function<double()>& now_s) {
+                          std::int64_t most_rows, const std::function<double()>& now_s) {
     StepTime best = time_step(model, positions, first_guess, now_s);
     if (best.short_of_memory) return best.rows;
     bool grew = false;
-    while (best.evaluation_s < kLongEvaluation_s && 2 * best.rows <= kMostRows) {
+    while (best.evaluation_s < kLongEvaluation_s && 2 * best.rows <= most_rows) {
         const StepTime larger = time_step(model, positions, 2 * best.rows, now_s);
         if (larger.short_of_memory || larger.row_s() > best.row_s() * kWorthwhileGain) break;
         best = larger;

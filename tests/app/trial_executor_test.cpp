@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 
+#include "memcap/models/registry.hpp"
 #include "memcap/plan/codec.hpp"
 #include "support/golden_case.hpp"
 #include "support/limited_allocator.hpp"
@@ -79,6 +80,19 @@ void run(Port& port) {
     const auto exchange = mpi::make_local_exchange();
     TrialExecutor executor(setup, {.host = "here", .exchange = exchange.get()});
     executor.run(port);
+}
+
+TEST(MeasuredSlots, AreNoMoreThanTheShareOfMemoryHolds) {
+    at::set_num_threads(1);
+    const auto model =
+        models::load(test::source_folder() / "tests/golden/llama-plain/model", Precision::float32, at::kCPU);
+    constexpr std::int32_t kPositions = 20;
+    EXPECT_GT(measured_slots_options({}, *model, kPositions).position_budget, 10 * kPositions);
+    constexpr std::int32_t kAWholeTown = 1'000'000'000;
+    EXPECT_EQ(measured_slots_options({}, *model, kPositions, kAWholeTown).position_budget, kPositions);
+    WorkerSetup given;
+    given.slots = 5;
+    EXPECT_EQ(measured_slots_options(given, *model, kPositions, kAWholeTown).slots, 5);
 }
 
 TEST(TrialExecutor, AShortageOfMemoryCostsNoTrialAndIsRemembered) {

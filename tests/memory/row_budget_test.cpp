@@ -42,6 +42,8 @@ class TimedModel final : public models::CausalLM {
     mutable double now_s_ = 0.0;
 };
 
+constexpr std::int64_t kMany = 1 << 20;
+
 class RowBudget : public ::testing::Test {
   protected:
     const std::unique_ptr<models::CausalLM> model_ =
@@ -52,13 +54,20 @@ TEST_F(RowBudget, GrowsWhereAStepHasAPriceOfItsOwn) {
     // 2048 rows are the first step longer than 50 ms.
     const TimedModel model(*model_,
                            [](std::int64_t rows) { return 0.02 + 2e-5 * static_cast<double>(rows); });
-    EXPECT_EQ(fastest_rows(model, 8, 64, model.clock()), 2048);
+    EXPECT_EQ(fastest_rows(model, 8, 64, kMany, model.clock()), 2048);
 }
 
 TEST_F(RowBudget, ShrinksWhereRowsGetDearer) {
     const TimedModel model(
         *model_, [](std::int64_t rows) { return 0.04 * static_cast<double>(rows * rows) / (256.0 * 256.0); });
-    EXPECT_EQ(fastest_rows(model, 8, 256, model.clock()), 8);
+    EXPECT_EQ(fastest_rows(model, 8, 256, kMany, model.clock()), 8);
+}
+
+TEST_F(RowBudget, StaysBelowTheMostThatItIsGiven) {
+    const TimedModel model(*model_,
+                           [](std::int64_t rows) { return 0.02 + 1e-6 * static_cast<double>(rows); });
+    EXPECT_EQ(fastest_rows(model, 8, 64, 300, model.clock()), 256);
+    EXPECT_EQ(fastest_rows(model, 8, 64, 64, model.clock()), 64);
 }
 
 TEST_F(RowBudget, StaysBelowWhatMemoryHolds) {
@@ -67,8 +76,8 @@ TEST_F(RowBudget, StaysBelowWhatMemoryHolds) {
         if (rows > 300) throw std::bad_alloc();
         return 0.02 + 2e-5 * static_cast<double>(rows);
     });
-    EXPECT_EQ(fastest_rows(model, 8, 64, model.clock()), 256);
-    EXPECT_EQ(fastest_rows(model, 8, 512, model.clock()), 256) << "half of what was tried";
+    EXPECT_EQ(fastest_rows(model, 8, 64, kMany, model.clock()), 256);
+    EXPECT_EQ(fastest_rows(model, 8, 512, kMany, model.clock()), 256) << "half of what was tried";
 }
 
 TEST_F(RowBudget, LeavesLongStepsAlone) {
@@ -77,7 +86,7 @@ TEST_F(RowBudget, LeavesLongStepsAlone) {
         ++calls;
         return 0.1;
     });
-    EXPECT_EQ(fastest_rows(model, 8, 64, model.clock()), 64);
+    EXPECT_EQ(fastest_rows(model, 8, 64, kMany, model.clock()), 64);
     EXPECT_LE(calls, 2);
 }
 
