@@ -67,6 +67,8 @@ void keep_freed_memory() {
     mallopt(M_MMAP_THRESHOLD, kMostBytes);
     mallopt(M_TRIM_THRESHOLD, INT32_MAX);
     mallopt(M_TOP_PAD, 64 << 20);
+    // Threads' own arenas map and clear each block of 64 MiB or more anew.
+    mallopt(M_ARENA_MAX, 1);
 }
 
 std::int64_t free_memory_bytes(at::Device device) {

@@ -21,7 +21,7 @@ void release_cached_memory(at::Device device);
 
 /// Keeps the C library from giving the memory of freed tensors back to the system: a step takes and frees the
 /// same large blocks over and over, and each time the system would clear every page of them again (8 % of a
-/// small model's step). For the whole process, before it computes.
+/// small model's step). For the whole process, before it has more threads than one.
 void keep_freed_memory();
 
 /// Bytes of a device's memory that can be taken now.

@@ -1,6 +1,7 @@
 // memcap run: the manager on rank 0, a worker on every rank.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,7 @@
 #include <unordered_map>
 
 #include "app/capacity_table.hpp"
+#include "app/device_speed.hpp"
 #include "app/journal_sink.hpp"
 #include "app/live_line.hpp"
 #include "app/machine.hpp"
@@ -350,6 +352,7 @@ int run_other_rank(Rank& self, const std::atomic<bool>& stop) {
 int run_experiment(const Arguments& arguments) {
     const auto request = read_request(arguments);
     if (!request) return kDone;
+    keep_freed_memory();
     const auto& stop = install_stop_signals();
     Rank self = join_ranks();
     int status = kDefect;

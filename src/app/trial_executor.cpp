@@ -91,7 +91,6 @@ TrialExecutor::TrialExecutor(WorkerSetup setup, ExecutorPlace place)
 TrialExecutor::~TrialExecutor() = default;
 
 void TrialExecutor::run(sched::WorkPort& port) {
-    keep_freed_memory();
     at::set_num_threads(place_.threads);
     try {
         work(port);
