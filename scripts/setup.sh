@@ -8,7 +8,8 @@ log_folder=$root/build/log
 # Package names of Debian 12. After a colon: a command that stands for the package where dpkg does not know it.
 core_packages=(g++:g++ cmake:cmake ninja-build:ninja ccache:ccache libfmt-dev libspdlog-dev libyaml-cpp-dev
     nlohmann-json3-dev libssl-dev libxxhash-dev zlib1g-dev libgtest-dev libgmock-dev python3:python3)
-full_packages=(libopenmpi-dev openmpi-bin:mpirun libhdf5-dev libboost-program-options-dev python3-venv)
+full_packages=(libopenmpi-dev openmpi-bin:mpirun libhdf5-dev libboost-program-options-dev libtcmalloc-minimal4
+    python3-venv)
 check_packages=(clang-format-14:clang-format-14 clang-tidy-14:clang-tidy-14 shellcheck:shellcheck clang-14:clang++-14
     libclang-rt-14-dev)
 

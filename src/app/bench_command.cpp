@@ -299,7 +299,6 @@ int bench_device(const Arguments& arguments) {
     if (!parsed) return kDone;
     const Request request = read_request(*parsed);
     for (const Subject& subject : request.subjects) require_memory(subject, request);
-    keep_freed_memory();
     at::set_num_threads(request.threads);
     plan::DeviceSpeed speed = measure_device(request);
     if (!request.as_json) print_device(speed, request);

@@ -7,11 +7,9 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -60,15 +58,6 @@ void wait_for(at::Device device) {
 
 void release_cached_memory(at::Device device) {
     if (!device.is_cpu()) c10::getDeviceAllocator(device.type())->emptyCache();
-}
-
-void keep_freed_memory() {
-    constexpr int kMostBytes = 1 << 30;
-    mallopt(M_MMAP_THRESHOLD, kMostBytes);
-    mallopt(M_TRIM_THRESHOLD, INT32_MAX);
-    mallopt(M_TOP_PAD, 64 << 20);
-    // Threads' own arenas map and clear each block of 64 MiB or more anew.
-    mallopt(M_ARENA_MAX, 1);
 }
 
 std::int64_t free_memory_bytes(at::Device device) {

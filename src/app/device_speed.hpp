@@ -19,11 +19,6 @@ void wait_for(at::Device device);
 /// would otherwise seem to be there still.
 void release_cached_memory(at::Device device);
 
-/// Keeps the C library from giving the memory of freed tensors back to the system: a step takes and frees the
-/// same large blocks over and over, and each time the system would clear every page of them again (8 % of a
-/// small model's step). For the whole process, before it has more threads than one.
-void keep_freed_memory();
-
 /// Bytes of a device's memory that can be taken now.
 std::int64_t free_memory_bytes(at::Device device);
 

@@ -171,7 +171,6 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots);
     const at::Device device = device_of_rank(device_kind(run.device), 0);
     const auto threads = run.threads.value_or(static_cast<std::int32_t>(usable_cpus().size()));
-    keep_freed_memory();
     at::set_num_threads(threads);
     const std::string kind = device_kind_name(device, threads);
     const auto folder = speed_folder();

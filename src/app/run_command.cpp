@@ -10,7 +10,6 @@
 #include <unordered_map>
 
 #include "app/capacity_table.hpp"
-#include "app/device_speed.hpp"
 #include "app/journal_sink.hpp"
 #include "app/live_line.hpp"
 #include "app/machine.hpp"
@@ -270,6 +269,27 @@ int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before) 
     return before.failed > 0 ? kTrialsFailed : kDone;
 }
 
+/// Runs the tasks to the end of this launch; a sink that outlives the call takes their results.
+sched::RunOutcome run_tasks(std::vector<sched::Task> tasks, JournalSink& sink, const RunRequest& request,
+                            Rank& self, const Preparation& preparation, const std::atomic<bool>& stop) {
+    LiveLine line;
+    sched::ManagerSetup setup;
+    setup.tasks = std::move(tasks);
+    setup.sink = &sink;
+    setup.options.limit = request.limit;
+    setup.worker_setup = encode(worker_setup(preparation));
+    setup.transport = self.transport.get();
+    setup.local_executor = executor_factory(self);
+    setup.local_facts = worker_facts(self);
+    setup.on_progress = [&](const sched::Progress& progress) { line.show(progress, sink.steps()); };
+    setup.poll_hook = [&] { return self.exchange->step(); };
+    const sched::RunOutcome outcome = sched::run_manager(std::move(setup), stop);
+    line.finish();
+    self.exchange->close(kCloseExchange_s);
+    if (outcome.lost_workers > 0 && self.session) self.session->rank_was_lost();
+    return outcome;
+}
+
 int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
@@ -298,21 +318,8 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
                           preparation.plan.skipped.size(), self.ranks, self.ranks == 1 ? "" : "s"));
 
     JournalSink sink(store, std::move(remaining.former_attempts));
-    LiveLine line;
-    sched::ManagerSetup setup;
-    setup.tasks = std::move(remaining.tasks);
-    setup.sink = &sink;
-    setup.options.limit = request.limit;
-    setup.worker_setup = encode(worker_setup(preparation));
-    setup.transport = self.transport.get();
-    setup.local_executor = executor_factory(self);
-    setup.local_facts = worker_facts(self);
-    setup.on_progress = [&](const sched::Progress& progress) { line.show(progress, sink.steps()); };
-    setup.poll_hook = [&] { return self.exchange->step(); };
-    const sched::RunOutcome outcome = sched::run_manager(std::move(setup), stop);
-    line.finish();
-    self.exchange->close(kCloseExchange_s);
-    if (outcome.lost_workers > 0 && self.session) self.session->rank_was_lost();
+    const sched::RunOutcome outcome =
+        run_tasks(std::move(remaining.tasks), sink, request, self, preparation, stop);
 
     launch.ended_utc = utc_now();
     launch.weights = weights_json(self.exchange->reports());
@@ -352,7 +359,6 @@ int run_other_rank(Rank& self, const std::atomic<bool>& stop) {
 int run_experiment(const Arguments& arguments) {
     const auto request = read_request(arguments);
     if (!request) return kDone;
-    keep_freed_memory();
     const auto& stop = install_stop_signals();
     Rank self = join_ranks();
     int status = kDefect;

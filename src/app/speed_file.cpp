@@ -259,7 +259,7 @@ plan::DeviceSpeed read_speed_file(const fs::path& file) {
 }
 
 fs::path store_speed(const fs::path& folder, const plan::DeviceSpeed& speed) {
-    const fs::path file = speed_file(folder, speed);
+    fs::path file = speed_file(folder, speed);
     std::error_code problem;
     fs::create_directories(folder, problem);
     plan::DeviceSpeed all = speed;

@@ -80,7 +80,7 @@ std::int64_t fastest_rows(const models::CausalLM& model, std::int32_t positions,
         best = larger;
         grew = true;
     }
-    while (!grew && best.evaluation_s < kLongEvaluation_s && best.rows >= 2 * positions) {
+    while (!grew && best.evaluation_s < kLongEvaluation_s && best.rows >= 2 * std::int64_t{positions}) {
         const StepTime smaller = time_step(model, positions, best.rows / 2, now_s);
         if (smaller.rows >= best.rows || smaller.row_s() > best.row_s() * kNoLoss) break;
         best = smaller;

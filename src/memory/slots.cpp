@@ -394,11 +394,10 @@ bool SlotsEngine::Engine::enters(const DisplacedTrial& displaced) {
 }
 
 SlotState SlotsEngine::Engine::export_state(const Id128& trial_id) const {
-    for (const Occupant& occupant : occupants_) {
-        if (occupant.trial.id == trial_id) return occupant.exported();
-    }
-    MEMCAP_EXPECT(!"the trial is in a slot");
-    return {};
+    const auto found =
+        std::ranges::find(occupants_, trial_id, [](const Occupant& occupant) { return occupant.trial.id; });
+    MEMCAP_EXPECT(found != occupants_.end());
+    return found->exported();
 }
 
 std::vector<Id128> SlotsEngine::Engine::running() const {

@@ -93,7 +93,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const HeadsPlan& plan) {
         const at::Tensor projected = given.contiguous();
         const HeadLayout& layout = plan.layout;
-        const at::Tensor mixed =
+        at::Tensor mixed =
             at::empty({projected.size(0), layout.query_heads * layout.head_width}, projected.options());
         const at::Tensor log_sum = at::empty({projected.size(0) * layout.query_heads}, projected.options());
         for_each_head(plan, [&](std::int64_t index, float* scratch) {

@@ -173,11 +173,11 @@ void fields(A& a, message::Withdraw& m) {
 template <class A, class Empty>
 requires(std::is_empty_v<Empty>) void fields(A&, Empty&) {}
 
-template <std::size_t first = 0>
+template <std::size_t kFirst = 0>
 Message read_kind(std::size_t kind, Reader& reader) {
-    if constexpr (first < std::variant_size_v<Message>) {
-        if (kind != first) return read_kind<first + 1>(kind, reader);
-        std::variant_alternative_t<first, Message> value;
+    if constexpr (kFirst < std::variant_size_v<Message>) {
+        if (kind != kFirst) return read_kind<kFirst + 1>(kind, reader);
+        std::variant_alternative_t<kFirst, Message> value;
         reader.field(value);
         reader.bytes.expect_end();
         return value;

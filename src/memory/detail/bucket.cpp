@@ -2,6 +2,7 @@
 #include "memory/detail/bucket.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -257,52 +258,72 @@ void Bucket::look() {
     to_host(device_curve_, curve_);
 }
 
-/// Puts the trials' rows one after the other. With a fixed shape every slot has its rows, occupied or not.
-void Bucket::lay_out() {
-    const std::int64_t width = model_.description().memory_width;
-    const std::int64_t memory_vectors = memory_BKE_.size(1);
+/// What lay_out() finds out about the rows of all slots, on the host.
+struct Bucket::Rows {
     std::vector<std::int64_t> lengths;
-    std::vector<std::int64_t> input_rows;
-    std::vector<std::int64_t> memory_rows;
-    std::vector<std::int64_t> memory_positions;
-    std::vector<std::int64_t> scored_rows;
+    std::vector<std::int64_t> input;             ///< of the memory's rows, in the input
+    std::vector<std::int64_t> memory;            ///< the same rows in [B * K]
+    std::vector<std::int64_t> memory_positions;  ///< the same, in the slot
+    std::vector<std::int64_t> scored;
     std::vector<std::int64_t> targets;
     std::vector<float> weights;
-    std::int64_t row = 0;
+    std::int64_t count = 0;
+};
+
+/// Puts the trials' rows one after the other. With a fixed shape every slot has its rows, occupied or not.
+void Bucket::lay_out() {
+    Rows rows;
     for (std::size_t slot = 0; slot < contents_.size(); ++slot) {
-        const auto& content = contents_[slot];
-        if (!content && shape_.positions == 0) continue;
-        lengths.push_back(content ? rows_of(*content) : shape_.positions);
-        const std::int64_t first = row;
-        row += lengths.back();
-        const auto first_scored = static_cast<std::int32_t>(scored_rows.size());
-        for (std::int64_t k = 0; k < (content ? content->memory_vectors : shape_.memory_vectors); ++k) {
-            input_rows.push_back(first + k);
-            memory_positions.push_back(k);
-            memory_rows.push_back(static_cast<std::int64_t>(slot) * memory_vectors + k);
-        }
-        if (content) {
-            for (const auto& scored : content->scored) {
-                scored_rows.push_back(first + scored.position);
-                targets.push_back(scored.target);
-                weights.push_back(rules_[slot].gradient_scale / static_cast<float>(content->scored.size()));
-            }
-            rules_[slot].first_input = first;
-            rules_[slot].first_row = first_scored;
-        }
-        // A fixed shape scores as many rows of each slot as it has.
-        while (shape_.positions > 0 &&
-               static_cast<std::int64_t>(scored_rows.size()) < first_scored + shape_.positions) {
-            scored_rows.push_back(first);
-            targets.push_back(0);
-            weights.push_back(0.0F);
-        }
+        if (contents_[slot] || shape_.positions > 0) append(rows, slot);
     }
     const at::Device device = model_.device();
     // Those of a fixed shape never change, and a recorded step reads their tables where they lie.
-    if (shape_.positions == 0 || segments_.count() == 0) segments_ = nn::Segments(lengths, device);
-    at::Tensor input_RE = at::zeros({row, width}, at::TensorOptions(at::kFloat).device(device));
-    std::vector<at::Tensor> row_parts = rows_like_parts(row);
+    if (shape_.positions == 0 || segments_.count() == 0) segments_ = nn::Segments(rows.lengths, device);
+    lay_out_tokens(rows.count);
+    put(memory_position_, indices(rows.memory_positions, device));
+    put(input_row_, indices(rows.input, device));
+    put(memory_row_, indices(rows.memory, device));
+    put(scored_row_S_, indices(rows.scored, device));
+    put(target_S_, indices(rows.targets, device));
+    put(weight_S_, at::tensor(rows.weights, at::kFloat).to(device));
+    put(device_rules_, to_device(rules_, device));
+    laid_out_ = true;
+}
+
+/// The rows of a slot behind those before it.
+void Bucket::append(Rows& rows, std::size_t slot) {
+    const auto& content = contents_[slot];
+    const std::int64_t first = rows.count;
+    rows.lengths.push_back(content ? rows_of(*content) : shape_.positions);
+    rows.count += rows.lengths.back();
+    for (std::int64_t k = 0; k < (content ? content->memory_vectors : shape_.memory_vectors); ++k) {
+        rows.input.push_back(first + k);
+        rows.memory.push_back(static_cast<std::int64_t>(slot) * memory_BKE_.size(1) + k);
+        rows.memory_positions.push_back(k);
+    }
+    const auto first_scored = static_cast<std::int32_t>(rows.scored.size());
+    if (content) {
+        for (const auto& scored : content->scored) {
+            rows.scored.push_back(first + scored.position);
+            rows.targets.push_back(scored.target);
+            rows.weights.push_back(rules_[slot].gradient_scale / static_cast<float>(content->scored.size()));
+        }
+        rules_[slot].first_input = first;
+        rules_[slot].first_row = first_scored;
+    }
+    if (shape_.positions == 0) return;
+    // A fixed shape scores as many rows of each slot as it has.
+    const auto all = static_cast<std::size_t>(first_scored + shape_.positions);
+    rows.scored.resize(all, first);
+    rows.targets.resize(all, 0);
+    rows.weights.resize(all, 0.0F);
+}
+
+/// The text's part of the input and of its row parts; the memory's rows are written before each evaluation.
+void Bucket::lay_out_tokens(std::int64_t rows) {
+    at::Tensor input_RE = at::zeros({rows, model_.description().memory_width},
+                                    at::TensorOptions(at::kFloat).device(model_.device()));
+    std::vector<at::Tensor> row_parts = rows_like_parts(rows);
     std::int64_t at_segment = 0;
     for (const auto& content : contents_) {
         if (!content && shape_.positions == 0) continue;
@@ -318,14 +339,6 @@ void Bucket::lay_out() {
     put(input_RE_, input_RE);
     row_parts_.resize(row_parts.size());
     for (std::size_t i = 0; i < row_parts.size(); ++i) put(row_parts_[i], row_parts[i]);
-    put(memory_position_, indices(memory_positions, device));
-    put(input_row_, indices(input_rows, device));
-    put(memory_row_, indices(memory_rows, device));
-    put(scored_row_S_, indices(scored_rows, device));
-    put(target_S_, indices(targets, device));
-    put(weight_S_, at::tensor(weights, at::kFloat).to(device));
-    put(device_rules_, to_device(rules_, device));
-    laid_out_ = true;
 }
 
 /// Zeros for the row parts of so many rows.

@@ -87,7 +87,10 @@ class Bucket {
     void reserve(std::size_t slots, std::int64_t memory_vectors);
     void set_progress(std::int32_t slot, const SlotProgress& progress);
     std::vector<float> read(const at::Tensor& all_BKE, std::int32_t slot) const;
+    struct Rows;
     void lay_out();
+    void append(Rows& rows, std::size_t slot);
+    void lay_out_tokens(std::int64_t rows);
     std::vector<at::Tensor> rows_like_parts(std::int64_t rows) const;
     void record();
     void step();

@@ -136,15 +136,15 @@ MEMCAP_INLINE void transpose(const Table& table, std::int64_t long_side, std::in
             const Four b = load_four(from + wide);
             const Four e = load_four(from + 2 * wide);
             const Four f = load_four(from + 3 * wide);
-            const Four low_ab = __builtin_shuffle(a, b, FourInts{0, 4, 1, 5});
-            const Four high_ab = __builtin_shuffle(a, b, FourInts{2, 6, 3, 7});
-            const Four low_ef = __builtin_shuffle(e, f, FourInts{0, 4, 1, 5});
-            const Four high_ef = __builtin_shuffle(e, f, FourInts{2, 6, 3, 7});
+            const Four low_ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+            const Four high_ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+            const Four low_ef = __builtin_shufflevector(e, f, 0, 4, 1, 5);
+            const Four high_ef = __builtin_shufflevector(e, f, 2, 6, 3, 7);
             float* to = table.transposed + c * long_side + t;
-            store_four(to, __builtin_shuffle(low_ab, low_ef, FourInts{0, 1, 4, 5}));
-            store_four(to + long_side, __builtin_shuffle(low_ab, low_ef, FourInts{2, 3, 6, 7}));
-            store_four(to + 2 * long_side, __builtin_shuffle(high_ab, high_ef, FourInts{0, 1, 4, 5}));
-            store_four(to + 3 * long_side, __builtin_shuffle(high_ab, high_ef, FourInts{2, 3, 6, 7}));
+            store_four(to, __builtin_shufflevector(low_ab, low_ef, 0, 1, 4, 5));
+            store_four(to + long_side, __builtin_shufflevector(low_ab, low_ef, 2, 3, 6, 7));
+            store_four(to + 2 * long_side, __builtin_shufflevector(high_ab, high_ef, 0, 1, 4, 5));
+            store_four(to + 3 * long_side, __builtin_shufflevector(high_ab, high_ef, 2, 3, 6, 7));
         }
     }
 }

@@ -16,12 +16,11 @@
 
 namespace memcap::nn::kernels::MEMCAP_ISA {
 
-inline constexpr int kWidth = MEMCAP_ISA_FLOATS;
+inline constexpr std::int64_t kWidth = MEMCAP_ISA_FLOATS;
 
 typedef float Floats __attribute__((vector_size(kWidth * 4)));       // NOLINT(modernize-use-using)
 typedef std::int32_t Ints __attribute__((vector_size(kWidth * 4)));  // NOLINT(modernize-use-using)
 typedef float Four __attribute__((vector_size(16)));                 // NOLINT(modernize-use-using)
-typedef std::int32_t FourInts __attribute__((vector_size(16)));      // NOLINT(modernize-use-using)
 
 MEMCAP_INLINE Floats load(const float* from) {
     Floats value;
@@ -54,23 +53,31 @@ MEMCAP_INLINE Floats larger(const Floats& a, const Floats& b) {
 }
 
 /// The value with its lanes moved down by `by`, those that fall off put in above.
-MEMCAP_INLINE Floats turned(const Floats& value, int by) {
-    Ints from;
-    for (int i = 0; i < kWidth; ++i) from[i] = (i + by) % kWidth;
+MEMCAP_INLINE Floats turned(const Floats& value, std::int64_t by) {
+#ifdef __clang__
+    // It has no shuffle whose lanes are a value.
+    Floats all{};
+    for (std::int64_t i = 0; i < kWidth; ++i) all[i] = value[(i + by) % kWidth];
+    return all;
+#else
+    Ints from{};
+    for (std::int64_t i = 0; i < kWidth; ++i) from[i] = static_cast<std::int32_t>((i + by) % kWidth);
     return __builtin_shuffle(value, from);
+#endif
 }
 
 MEMCAP_INLINE float sum_of(const Floats& value) {
     Floats sums = value;
 #pragma GCC unroll 4
-    for (int half = kWidth / 2; half > 0; half /= 2) sums += turned(sums, half);
+    for (std::int64_t half = kWidth / 2; half > 0; half /= 2) sums += turned(sums, half);
     return sums[0];
 }
 
 MEMCAP_INLINE float largest_of(const Floats& value) {
     Floats largest = value;
 #pragma GCC unroll 4
-    for (int half = kWidth / 2; half > 0; half /= 2) largest = larger(turned(largest, half), largest);
+    for (std::int64_t half = kWidth / 2; half > 0; half /= 2)
+        largest = larger(turned(largest, half), largest);
     return largest[0];
 }
 
