@@ -283,7 +283,7 @@ sched::RunOutcome run_tasks(std::vector<sched::Task> tasks, JournalSink& sink, c
     setup.local_facts = worker_facts(self);
     setup.on_progress = [&](const sched::Progress& progress) { line.show(progress, sink.steps()); };
     setup.poll_hook = [&] { return self.exchange->step(); };
-    const sched::RunOutcome outcome = sched::run_manager(std::move(setup), stop);
+    sched::RunOutcome outcome = sched::run_manager(std::move(setup), stop);
     line.finish();
     self.exchange->close(kCloseExchange_s);
     if (outcome.lost_workers > 0 && self.session) self.session->rank_was_lost();

@@ -2,6 +2,7 @@
 #include "memcap/memory/evaluation.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <limits>
 

@@ -47,7 +47,7 @@ struct ActivationFunction : torch::autograd::Function<ActivationFunction> {
             return detail::device_activation(*kernels, x, kind, gated);
         std::vector<std::int64_t> shape = x.sizes().vec();
         if (gated) shape.back() /= 2;
-        const at::Tensor y = at::empty(shape, x.options());
+        at::Tensor y = at::empty(shape, x.options());
         const std::int64_t width = shape.back();
         over_rows(kernels::cpu_kernels().activation_forward,
                   {.kind = kind,

@@ -39,7 +39,7 @@ struct Taps {
 /// The kernel over each slot of x [R, C].
 at::Tensor convolved(void (*kernel)(const kernels::ConvolutionTask&), const at::Tensor& x,
                      const Segments& segments, const at::Tensor& taps_kC, const at::Tensor& bias) {
-    const at::Tensor y = at::empty_like(x);
+    at::Tensor y = at::empty_like(x);
     const std::int64_t channels = x.size(1);
     at::parallel_for(0, segments.count(), 1, [&](std::int64_t first, std::int64_t last) {
         for (std::int64_t slot = first; slot < last; ++slot) {

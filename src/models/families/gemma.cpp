@@ -154,11 +154,11 @@ Description describe_gemma(const GemmaConfig& c) {
                                GatedMlp::parameters(c.sizes, Bias::absent) + head_norms + 4 * hidden;
     description.block_parameters = layer * c.sizes.num_hidden_layers + hidden;
     description.tied_head = c.tie_word_embeddings;
-    description.kept_floats =
-        (4 * kept_by_rms_norm(hidden) + kept_by_attention(c.sizes) +
-         (c.normalises_heads ? kept_by_head_norms(c.sizes) : 0) + 2 * c.sizes.intermediate_size) *
-            c.sizes.num_hidden_layers +
-        1;
+    description.kept_floats = (4 * kept_by_rms_norm(hidden) + kept_by_attention(c.sizes) +
+                               (c.normalises_heads ? kept_by_head_norms(c.sizes) : 0) +
+                               std::int64_t{2} * c.sizes.intermediate_size) *
+                                  c.sizes.num_hidden_layers +
+                              1;
     return description;
 }
 

@@ -1,4 +1,5 @@
 // GPT-2: learned positions, LayerNorm, matrices stored transposed.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <vector>

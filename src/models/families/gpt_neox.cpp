@@ -1,4 +1,5 @@
 // GPT-NeoX and Pythia: LayerNorm, partly rotated heads, attention and MLP side by side or in sequence.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <vector>

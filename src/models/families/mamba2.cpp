@@ -61,14 +61,14 @@ Description describe(const hub::ModelConfig& config) {
     const std::int64_t hidden = c.sizes.hidden_size;
     const std::int64_t inner = c.sizes.intermediate_size;
     std::int64_t mixer = hidden * c.projected_width() + c.convolved_width() * c.sizes.conv_kernel +
-                         3 * c.num_heads + inner + inner * hidden;
+                         std::int64_t{3} * c.num_heads + inner + inner * hidden;
     if (c.sizes.use_conv_bias == Bias::present) mixer += c.convolved_width();
     if (c.sizes.use_bias == Bias::present) mixer += c.projected_width() + hidden;
     Description description = describe_mamba("mamba2", c.sizes, mixer + hidden, c.tie_word_embeddings);
     // Inputs of the two activations, of clip, softplus and the scan, both sides of the gate, and the gated
     // norm.
-    description.kept_floats = (kept_by_rms_norm(hidden) + c.convolved_width() + 2 * c.num_heads + 6 * inner +
-                               2 * c.state_width() + c.n_groups) *
+    description.kept_floats = (kept_by_rms_norm(hidden) + c.convolved_width() +
+                               std::int64_t{2} * c.num_heads + 6 * inner + 2 * c.state_width() + c.n_groups) *
                                   c.sizes.num_hidden_layers +
                               1;
     return description;

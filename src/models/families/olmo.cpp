@@ -1,4 +1,5 @@
 // OLMo: LayerNorm without weights, clipped queries, keys and values, SwiGLU.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -57,7 +58,7 @@ Description describe(const hub::ModelConfig& config) {
     const std::int64_t clipped =
         std::isfinite(c.clip_qkv) ? c.sizes.query_width() + 2 * c.sizes.key_width() : 0;
     description.kept_floats = (2 * kept_by_layer_norm(c.sizes.hidden_size) + kept_by_attention(c.sizes) +
-                               clipped + 2 * c.sizes.intermediate_size) *
+                               clipped + std::int64_t{2} * c.sizes.intermediate_size) *
                                   c.sizes.num_hidden_layers +
                               2;
     return description;

@@ -1,4 +1,5 @@
 // OLMo-2: RMSNorm behind attention and MLP, and over all queries and all keys of a position.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <vector>
@@ -48,11 +49,11 @@ Description describe(const hub::ModelConfig& config) {
                                c.sizes.key_width() + 2 * hidden;
     description.block_parameters = layer * c.sizes.num_hidden_layers + hidden;
     description.tied_head = c.tie_word_embeddings;
-    description.kept_floats =
-        (kept_by_rms_norm(c.sizes.query_width()) + kept_by_rms_norm(c.sizes.key_width()) +
-         kept_by_attention(c.sizes) + 2 * kept_by_rms_norm(hidden) + 2 * c.sizes.intermediate_size) *
-            c.sizes.num_hidden_layers +
-        kept_by_rms_norm(hidden);
+    description.kept_floats = (kept_by_rms_norm(c.sizes.query_width()) +
+                               kept_by_rms_norm(c.sizes.key_width()) + kept_by_attention(c.sizes) +
+                               2 * kept_by_rms_norm(hidden) + std::int64_t{2} * c.sizes.intermediate_size) *
+                                  c.sizes.num_hidden_layers +
+                              kept_by_rms_norm(hidden);
     return description;
 }
 

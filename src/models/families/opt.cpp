@@ -1,4 +1,5 @@
 // OPT: learned positions, ReLU; norms before or behind each half of a layer; embeddings of another width.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <vector>

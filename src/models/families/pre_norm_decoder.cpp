@@ -25,7 +25,7 @@ Description describe_pre_norm(const char* family, const PreNormConfig& config,
     description.tied_head = config.tie_word_embeddings;
     // The first norm's sum is the input.
     description.kept_floats = (2 * kept_by_rms_norm(hidden) + kept_by_attention(config.sizes) +
-                               2 * config.sizes.intermediate_size) *
+                               std::int64_t{2} * config.sizes.intermediate_size) *
                                   config.sizes.num_hidden_layers +
                               1;
     return description;

@@ -39,10 +39,11 @@ Qwen3Config read_config(const hub::ModelConfig& config) {
 Description describe(const hub::ModelConfig& config) {
     const Qwen3Config c = read_config(config);
     const Sizes& sizes = c.common.sizes;
-    Description description = describe_pre_norm(
-        "qwen3", c.common,
-        GroupedAttention::parameters(sizes, c.attention_bias, c.attention_bias) + 2 * sizes.head_dim,
-        GatedMlp::parameters(sizes, Bias::absent));
+    Description description =
+        describe_pre_norm("qwen3", c.common,
+                          GroupedAttention::parameters(sizes, c.attention_bias, c.attention_bias) +
+                              std::int64_t{2} * sizes.head_dim,
+                          GatedMlp::parameters(sizes, Bias::absent));
     description.kept_floats += kept_by_head_norms(sizes) * sizes.num_hidden_layers;
     return description;
 }

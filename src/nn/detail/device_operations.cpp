@@ -162,7 +162,7 @@ DeviceNormGradients device_norm_gradients(const cuda::Kernels& kernels, const De
 at::Tensor device_activation(const cuda::Kernels& kernels, const at::Tensor& x, Activation kind, bool gated) {
     std::vector<std::int64_t> shape = x.sizes().vec();
     if (gated) shape.back() /= 2;
-    const at::Tensor y = at::empty(shape, x.options());
+    at::Tensor y = at::empty(shape, x.options());
     cuda::ActivationTask task = activation_task(x, y, kind, gated);
     task.result = y.mutable_data_ptr();
     launch(x.device(), "an activation",
@@ -173,7 +173,7 @@ at::Tensor device_activation(const cuda::Kernels& kernels, const at::Tensor& x, 
 at::Tensor device_activation_gradient(const cuda::Kernels& kernels, const at::Tensor& x,
                                       const at::Tensor& gradient, Activation kind, bool gated) {
     MEMCAP_EXPECT(gradient.scalar_type() == x.scalar_type());
-    const at::Tensor at_x = at::empty_like(x);
+    at::Tensor at_x = at::empty_like(x);
     cuda::ActivationTask task = activation_task(x, gradient, kind, gated);
     task.gradient = gradient.const_data_ptr();
     task.result = at_x.mutable_data_ptr();
@@ -222,8 +222,8 @@ at::Tensor device_heads_gradient(const cuda::Kernels& kernels, const DeviceHeads
         return x.stride(3) == 1 || x.size(3) == 1 ? x : x.contiguous();
     };
     const DeviceHeads heads{with_rows(gradients.query), with_rows(gradients.key), with_rows(gradients.value)};
-    const at::Tensor at_projected = at::empty({heads.query.size(0) * heads.query.size(2), layout.width()},
-                                              heads.query.options().dtype(type));
+    at::Tensor at_projected = at::empty({heads.query.size(0) * heads.query.size(2), layout.width()},
+                                        heads.query.options().dtype(type));
     launch(at_projected.device(), "the gradient of heads", [&](cuda::Stream stream) {
         return kernels.join_heads(heads_task(at_projected, heads, layout, cosine, sine), stream);
     });
@@ -232,7 +232,7 @@ at::Tensor device_heads_gradient(const cuda::Kernels& kernels, const DeviceHeads
 
 at::Tensor device_convolution(const cuda::Kernels& kernels, const at::Tensor& x, const EqualSlots& slots,
                               const at::Tensor& taps, const at::Tensor& bias) {
-    const at::Tensor y = at::empty_like(x);
+    at::Tensor y = at::empty_like(x);
     launch(y.device(), "a convolution", [&](cuda::Stream stream) {
         return kernels.convolution_forward(convolution_task(x, slots, taps, bias, y), stream);
     });
@@ -241,7 +241,7 @@ at::Tensor device_convolution(const cuda::Kernels& kernels, const at::Tensor& x,
 
 at::Tensor device_convolution_gradient(const cuda::Kernels& kernels, const at::Tensor& gradient,
                                        const EqualSlots& slots, const at::Tensor& taps) {
-    const at::Tensor at_x = at::empty_like(gradient);
+    at::Tensor at_x = at::empty_like(gradient);
     launch(at_x.device(), "a convolution's gradient", [&](cuda::Stream stream) {
         return kernels.convolution_backward(convolution_task(gradient, slots, taps, {}, at_x), stream);
     });
@@ -250,7 +250,7 @@ at::Tensor device_convolution_gradient(const cuda::Kernels& kernels, const at::T
 
 at::Tensor device_scan(const cuda::Kernels& kernels, const ScanInputs& inputs, const EqualSlots& slots,
                        const at::Tensor& decay, const at::Tensor& skip) {
-    const at::Tensor y = at::empty_like(inputs.x);
+    at::Tensor y = at::empty_like(inputs.x);
     launch(y.device(), "a selective scan", [&](cuda::Stream stream) {
         return kernels.scan_forward(scan_task(inputs, slots, decay, skip), y.mutable_data_ptr<float>(),
                                     stream);

@@ -39,7 +39,7 @@ MEMCAP_INLINE void put(float* to, const Floats& value, std::int64_t count) {
 
 }  // namespace
 
-void norm_forward(const NormTask& task) {
+void norm_forward(const NormTask& task) {  // NOLINT(readability-function-size): one pass, in order
     using V = Floats;
     const auto width = static_cast<float>(task.width);
     for (std::int64_t row = 0; row < task.rows; ++row) {
