@@ -34,7 +34,7 @@ def without_gcc_only_flags(build_folder, folder):
     text = re.sub(r"-include [^ ]*cmake_pch\.hxx", "", text)
     text = re.sub(r"-Winvalid-pch|-Wno-error=[a-z-]+", "", text)
     # Pragmas of g++, and the levels of x86-64 that clang 14 does not know by name.
-    text = re.sub(r"(\S+/c\+\+) -", r"\1 -Wno-unknown-pragmas '-D__builtin_cpu_supports(name)=true' -", text)
+    text = text.replace(" -c /", " -Wno-unknown-pragmas '-D__builtin_cpu_supports(name)=true' -c /")
     (folder / "compile_commands.json").write_text(text, encoding="utf-8")
 
 
