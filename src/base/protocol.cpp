@@ -12,7 +12,7 @@ namespace memcap {
 
 namespace {
 
-template <class Enum, std::size_t count>
+template <class Enum, std::size_t kCount>
 using Names = std::array<std::pair<Enum, std::string_view>, count>;
 
 constexpr Names<Precision, 4> kPrecisions{{{Precision::float32, "float32"},
@@ -25,16 +25,16 @@ constexpr Names<Target, 2> kTargets{{{Target::after_first, "after_first"}, {Targ
 constexpr Names<OptimiserKind, 1> kOptimisers{{{OptimiserKind::adamw, "adamw"}}};
 constexpr Names<InitKind, 1> kInits{{{InitKind::normal, "normal"}}};
 
-template <class Enum, std::size_t count>
-std::string_view name_of(const Names<Enum, count>& names, Enum value) {
+template <class Enum, std::size_t kCount>
+std::string_view name_of(const Names<Enum, kCount>& names, Enum value) {
     for (const auto& [candidate, name] : names) {
         if (candidate == value) return name;
     }
     return "unknown";
 }
 
-template <class Enum, std::size_t count>
-std::optional<Enum> value_of(const Names<Enum, count>& names, std::string_view text) {
+template <class Enum, std::size_t kCount>
+std::optional<Enum> value_of(const Names<Enum, kCount>& names, std::string_view text) {
     for (const auto& [value, name] : names) {
         if (name == text) return value;
     }

@@ -15,8 +15,8 @@ constexpr std::array<std::string_view, 4> kStopNames{"none", "solved", "patience
 constexpr std::array<std::string_view, 3> kCategoryNames{"retryable", "permanent", "device_lost"};
 
 /// Reads an enumerator; a value that has no name means damaged bytes.
-template <class Enum, std::size_t count>
-Enum read_enumerator(ByteReader& reader, const std::array<std::string_view, count>& names) {
+template <class Enum, std::size_t kCount>
+Enum read_enumerator(ByteReader& reader, const std::array<std::string_view, kCount>& names) {
     const auto value = reader.number<std::uint8_t>();
     if (value >= names.size()) {
         throw TransportError(
