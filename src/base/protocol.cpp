@@ -13,7 +13,7 @@ namespace memcap {
 namespace {
 
 template <class Enum, std::size_t kCount>
-using Names = std::array<std::pair<Enum, std::string_view>, count>;
+using Names = std::array<std::pair<Enum, std::string_view>, kCount>;
 
 constexpr Names<Precision, 4> kPrecisions{{{Precision::float32, "float32"},
                                            {Precision::bfloat16, "bfloat16"},
