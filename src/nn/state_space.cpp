@@ -32,13 +32,13 @@ struct KeptSegments : torch::CustomClassHolder {
 
 /// A convolution's frozen side.
 struct Taps {
-    at::Tensor weight_kC;
+    at::Tensor weight_KC;
     at::Tensor bias;
 };
 
 /// The kernel over each slot of x [R, C].
 at::Tensor convolved(void (*kernel)(const kernels::ConvolutionTask&), const at::Tensor& x,
-                     const Segments& segments, const at::Tensor& taps_kC, const at::Tensor& bias) {
+                     const Segments& segments, const at::Tensor& taps_KC, const at::Tensor& bias) {
     at::Tensor y = at::empty_like(x);
     const std::int64_t channels = x.size(1);
     at::parallel_for(0, segments.count(), 1, [&](std::int64_t first, std::int64_t last) {
@@ -46,9 +46,9 @@ at::Tensor convolved(void (*kernel)(const kernels::ConvolutionTask&), const at::
             const std::int64_t offset = segments.first(slot) * channels;
             kernel({.positions = segments.length(slot),
                     .channels = channels,
-                    .taps = taps_kC.size(0),
+                    .taps = taps_KC.size(0),
                     .x = x.const_data_ptr<float>() + offset,
-                    .weight = taps_kC.const_data_ptr<float>(),
+                    .weight = taps_KC.const_data_ptr<float>(),
                     .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
                     .y = y.mutable_data_ptr<float>() + offset});
         }
@@ -59,13 +59,13 @@ at::Tensor convolved(void (*kernel)(const kernels::ConvolutionTask&), const at::
 struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
     static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const Segments& segments,
                               const Taps& taps) {
-        context->saved_data["taps"] = taps.weight_kC;
+        context->saved_data["taps"] = taps.weight_KC;
         context->saved_data["segments"] =
             at::IValue::make_capsule(c10::make_intrusive<KeptSegments>(segments));
         if (const auto* kernels = detail::kernels_on(x.device()))
             return detail::device_convolution(*kernels, x.contiguous(), detail::equal_slots(segments),
-                                              taps.weight_kC, taps.bias);
-        return convolved(kernels::cpu_kernels().convolution_forward, x.contiguous(), segments, taps.weight_kC,
+                                              taps.weight_KC, taps.bias);
+        return convolved(kernels::cpu_kernels().convolution_forward, x.contiguous(), segments, taps.weight_KC,
                          taps.bias);
     }
 
@@ -73,14 +73,14 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
         const auto kept = context->saved_data["segments"].toCapsule();
         const Segments& segments = static_cast<const KeptSegments&>(*kept).segments;
         const at::Tensor at_y = gradients[0].contiguous();
-        const at::Tensor taps_kC = context->saved_data["taps"].toTensor();
+        const at::Tensor taps_KC = context->saved_data["taps"].toTensor();
         if (const auto* kernels = detail::kernels_on(at_y.device())) {
             return {
-                detail::device_convolution_gradient(*kernels, at_y, detail::equal_slots(segments), taps_kC),
+                detail::device_convolution_gradient(*kernels, at_y, detail::equal_slots(segments), taps_KC),
                 {},
                 {}};
         }
-        return {convolved(kernels::cpu_kernels().convolution_backward, at_y, segments, taps_kC, {}), {}, {}};
+        return {convolved(kernels::cpu_kernels().convolution_backward, at_y, segments, taps_KC, {}), {}, {}};
     }
 };
 

@@ -14,6 +14,7 @@
 #include "memcap/nn/step_graph.hpp"
 #include "memory/detail/bucket.hpp"
 #include "memory/mixed_trials.hpp"
+#include "memory/small_device.hpp"
 #include "support/golden_case.hpp"
 
 namespace memcap::memory {
@@ -76,34 +77,9 @@ TEST_F(DeviceBuckets, TrialsOfRecordedStepsAreThoseOfPlainStepsAlone) {
     }
 }
 
-/// A model on a device that has memory for so many rows.
-class SmallDevice final : public models::CausalLM {
-  public:
-    SmallDevice(const models::CausalLM& model, std::int64_t most_rows)
-        : model_(model), most_rows_(most_rows) {}
-    const models::Description& description() const override { return model_.description(); }
-    at::Tensor embed(const at::Tensor& tokens) const override { return model_.embed(tokens); }
-    std::vector<at::Tensor> row_parts(const at::Tensor& input_RE,
-                                      const at::Tensor& position_R) const override {
-        return model_.row_parts(input_RE, position_R);
-    }
-    at::Tensor hidden(const at::Tensor& input_RE, const std::vector<at::Tensor>& row_parts,
-                      const nn::Segments& segments) const override {
-        TORCH_CHECK_WITH(OutOfMemoryError, segments.rows() <= most_rows_, "no memory for so many rows");
-        return model_.hidden(input_RE, row_parts, segments);
-    }
-    const nn::Head& head() const override { return model_.head(); }
-    double embedding_std() const override { return model_.embedding_std(); }
-    at::Device device() const override { return model_.device(); }
-
-  private:
-    const models::CausalLM& model_;
-    std::int64_t most_rows_;
-};
-
 TEST_F(DeviceBuckets, AShortageOfMemoryInARecordingChangesNoTrial) {
     const auto model = load("llama-plain");
-    const SmallDevice small(*model, 60);
+    const test::SmallDevice small(*model, 60);
     std::vector<plan::Trial> trials;
     for (std::uint64_t i = 1; i < 3; ++i) trials.push_back(trial_of(*model, i));
     const auto records = test::together(trials, options(4, RowLayout::fixed), {0, 0}, small);

@@ -71,7 +71,7 @@ at::Tensor device_heads_gradient(const cuda::Kernels& kernels, const DeviceHeads
                                  const HeadLayout& layout, const at::Tensor& cosine, const at::Tensor& sine,
                                  at::ScalarType type);
 
-/// All float32 and contiguous; taps [k, C], bias may be undefined.
+/// All float32 and contiguous; taps [K, C], bias may be undefined.
 at::Tensor device_convolution(const cuda::Kernels& kernels, const at::Tensor& x, const EqualSlots& slots,
                               const at::Tensor& taps, const at::Tensor& bias);
 at::Tensor device_convolution_gradient(const cuda::Kernels& kernels, const at::Tensor& gradient,
