@@ -170,8 +170,7 @@ void check_length(const Subject& subject, const Workload& workload) {
 Request read_request(const ParsedCommand& parsed) {
     Request request;
     request.device = device_of_rank(device_kind(parsed.text("device")), 0);
-    request.threads = positive_if_given(parsed, "threads", config::kMostThreads)
-                          .value_or(static_cast<std::int32_t>(usable_cpus().size()));
+    request.threads = positive_if_given(parsed, "threads", config::kMostThreads).value_or(usable_cores());
     request.setup.slots = positive_if_given(parsed, "slots", config::kMostSlots);
     request.setup.keep_vectors = false;
     request.setup.curve_every = 0;

@@ -35,6 +35,10 @@ CpuSet usable_cpus() {
     return cpus;
 }
 
+std::int32_t usable_cores() {
+    return static_cast<std::int32_t>(usable_cpus().size());
+}
+
 std::string to_text(const CpuSet& cpus) {
     return fmt::format("{}", fmt::join(cpus, " "));
 }

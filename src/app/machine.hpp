@@ -18,6 +18,9 @@ using CpuSet = std::vector<std::int32_t>;
 /// CPUs that this process may use: what its launcher and a cpuset leave it.
 CpuSet usable_cpus();
 
+/// How many they are: the threads of a process that shares them with no other rank.
+std::int32_t usable_cores();
+
 /// As ranks tell each other.
 std::string to_text(const CpuSet& cpus);
 CpuSet cpus_of_text(std::string_view text);

@@ -170,7 +170,7 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     const bool use_stored = bench_file.empty();
     if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots);
     const at::Device device = device_of_rank(device_kind(run.device), 0);
-    const auto threads = run.threads.value_or(static_cast<std::int32_t>(usable_cpus().size()));
+    const std::int32_t threads = run.threads.value_or(usable_cores());
     at::set_num_threads(threads);
     const std::string kind = device_kind_name(device, threads);
     const auto folder = speed_folder();

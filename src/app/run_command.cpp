@@ -129,7 +129,7 @@ Rank join_ranks() {
         self.exchange = self.session->make_weight_exchange(node);
     } else {
         self.hosts = {self.host};
-        self.threads = static_cast<std::int32_t>(usable_cpus().size());
+        self.threads = usable_cores();
     }
     log::set_rank(self.rank, self.ranks);
     return self;

@@ -137,7 +137,7 @@ int verify_results(const Arguments& arguments) {
     if (!parsed) return kDone;
     const auto file = store::ResultFile::open(parsed->files.front());
     const std::size_t limit = parsed->has("limit") ? parsed->values["limit"].as<std::size_t>() : file.rows();
-    at::set_num_threads(static_cast<int>(usable_cpus().size()));
+    at::set_num_threads(usable_cores());
     ModelsOfFile models(file);
     std::size_t verified = 0;
     std::size_t different = 0;
