@@ -22,6 +22,8 @@
 #include "memcap/hub/safetensors.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/plan/cost.hpp"
+#include "memcap/text/helper_paths.hpp"
+#include "memcap/text/tokenizer_client.hpp"
 
 namespace memcap::app {
 
@@ -31,6 +33,22 @@ namespace fs = std::filesystem;
 
 double millions(std::int64_t count) {
     return static_cast<double>(count) / 1e6;
+}
+
+/// What the tokenizer is, by loading it as a run does, or why that fails.
+std::string tokenizer_text(const fs::path& folder) {
+    if (!hub::has_tokenizer(folder))
+        return "missing: tokenizer.json, or vocab.json with merges.txt, or tokenizer.model";
+    try {
+        const std::string executable = executable_path();
+        text::TokenizerClient client(
+            {.python = text::find_python({}, executable), .script = text::find_helper_script(executable)});
+        const auto facts = client.open(folder);
+        return fmt::format("{}; puts {} before a text", facts.source,
+                           facts.opening.empty() ? "nothing" : facts.opening_text);
+    } catch (const Error& error) {
+        return fmt::format("cannot be loaded: {}", error.what());
+    }
 }
 
 void print_model(const fs::path& folder, const hub::ModelConfig& config, const models::Description& d) {
@@ -50,9 +68,7 @@ void print_model(const fs::path& folder, const hub::ModelConfig& config, const m
     fmt::print("context           {}\n",
                d.context_tokens > 0 ? fmt::format("{} tokens", d.context_tokens) : "no limit");
     fmt::print("vocabulary        {}\n", d.vocabulary_size);
-    fmt::print("tokenizer         {}\n", hub::has_tokenizer(folder)
-                                             ? "found"
-                                             : "missing: tokenizer.json, or vocab.json with merges.txt");
+    fmt::print("tokenizer         {}\n", tokenizer_text(folder));
 }
 
 /// Types of numbers among the weights, that of most bytes first; buffers of other types are passed over.

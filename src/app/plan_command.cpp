@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,7 +27,17 @@ std::string hours_text(double hours) {
     return hours < 0 ? "unknown" : duration_text(hours * 3600.0);
 }
 
-json as_json(const plan::Summary& summary, const std::string& device) {
+json as_json(std::span<const CorpusTexts> corpora) {
+    json list = json::array();
+    for (const auto& texts : corpora) {
+        json left_out = json::array();
+        for (const auto& [name, why] : texts.left_out) left_out.push_back({{"name", name}, {"reason", why}});
+        list.push_back({{"corpus", texts.corpus}, {"sources", texts.sources}, {"left_out", left_out}});
+    }
+    return list;
+}
+
+json as_json(const plan::Summary& summary, const std::string& device, std::span<const CorpusTexts> corpora) {
     json pairs = json::array();
     for (const auto& pair : summary.pairs) {
         pairs.push_back({{"model", pair.model},
@@ -65,7 +76,8 @@ json as_json(const plan::Summary& summary, const std::string& device) {
             {"device", device},
             {"pairs", pairs},
             {"skips", skips},
-            {"footprints", footprints}};
+            {"footprints", footprints},
+            {"texts", as_json(corpora)}};
 }
 
 /// What the hours rest on, once for all models of which it is the same.
@@ -82,6 +94,17 @@ void print_bases(const plan::Summary& summary) {
     }
     fmt::print("\nthe times rest on\n");
     for (const auto& [basis, models] : models_by_basis) fmt::print("  {}\n    for {}\n", basis, models);
+}
+
+/// Which files the texts are, and what else lies in their folders.
+void print_texts(std::span<const CorpusTexts> corpora) {
+    constexpr std::size_t kNamed = 6;
+    if (!corpora.empty()) fmt::print("\ntexts:\n");
+    for (const auto& texts : corpora) {
+        fmt::print("  {}: {} samples: {}\n", texts.corpus, texts.sources.size(),
+                   listed(texts.sources, kNamed));
+        if (!texts.left_out.empty()) fmt::print("    left out: {}\n", left_out_text(texts));
+    }
 }
 
 void print_summary(const plan::Summary& summary, const std::string& device) {
@@ -138,9 +161,10 @@ int plan_experiment(const Arguments& arguments) {
     const auto summary = plan::summarise(preparation.plan, preparation.models, device.machine);
     for (const auto& assumption : preparation.assumptions) log::warning(assumption);
     if (parsed->has("json")) {
-        fmt::print("{}\n", as_json(summary, device.name).dump(2));
+        fmt::print("{}\n", as_json(summary, device.name, preparation.corpus_texts).dump(2));
     } else {
         print_summary(summary, device.name);
+        print_texts(preparation.corpus_texts);
     }
     return kDone;
 }

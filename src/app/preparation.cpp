@@ -72,8 +72,11 @@ void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& 
 std::string corpus_sha256(const fs::path& path) {
     if (!fs::is_directory(path)) return sha256_file_hex(path);
     std::vector<fs::path> files;
+    std::error_code ignored;
     for (const auto& entry : fs::directory_iterator(path)) {
-        if (entry.path().extension() == ".txt") files.push_back(entry.path());
+        // What is no sample (a folder, a link to nothing) has no part in it; hidden files do, as ever.
+        if (entry.path().extension() == ".txt" && fs::is_regular_file(entry.path(), ignored))
+            files.push_back(entry.path());
     }
     std::sort(files.begin(), files.end());
     std::string lines;
@@ -88,6 +91,8 @@ void prepare_corpora(Preparation& preparation) {
             const bool uses = std::ranges::find(sweep.corpora, corpus.name) != sweep.corpora.end();
             drawn = drawn || (uses && sweep.drawn_lengths.has_value());
         }
+        const bool is_whole =
+            corpus.part == config::Part::all || corpus.kind == config::CorpusKind::random_words;
         preparation.corpus_rows.push_back(
             {.name = corpus.name,
              .kind = std::string(to_string(corpus.kind)),
@@ -96,7 +101,9 @@ void prepare_corpora(Preparation& preparation) {
              .sentences = std::string(to_string(corpus.sentences)),
              .samples = corpus.samples,
              .drawn_lengths = drawn,
-             .sha256 = fs::exists(corpus.path) ? corpus_sha256(corpus.path) : ""});
+             .sha256 = fs::exists(corpus.path) ? corpus_sha256(corpus.path) : "",
+             .joined = is_whole ? "" : std::string(to_string(corpus.joined)),
+             .opened = std::string(to_string(corpus.opened))});
     }
 }
 
@@ -132,6 +139,7 @@ text::TextSource source_of(const config::Corpus& corpus, const plan::TokenReques
     }
     source.sentences =
         corpus.sentences == config::Sentences::punkt ? text::SentenceRule::punkt : text::SentenceRule::rule;
+    source.joined = corpus.joined == config::Joined::space ? text::Joined::space : text::Joined::as_written;
     source.path = corpus.path;
     source.samples = static_cast<std::size_t>(request.samples);
     source.seed = request.seed.value_or(0);
@@ -157,8 +165,14 @@ class Tokenisation {
                                .samples = {}};
         if (cache_) {
             if (auto saved = cache_->load(table.id)) {
-                for (auto& sample : *saved)
-                    table.samples.push_back({std::move(sample.text), std::move(sample.prefix)});
+                for (auto& sample : *saved) {
+                    table.samples.push_back({.text = std::move(sample.text),
+                                             .prefix = std::move(sample.prefix),
+                                             .opening = sample.opening,
+                                             .lead = std::move(sample.lead),
+                                             .source = std::move(sample.source),
+                                             .problem = std::move(sample.problem)});
+                }
                 return table;
             }
         }
@@ -167,13 +181,29 @@ class Tokenisation {
         });
         const text::TokenLimits limits{.text = static_cast<std::size_t>(request.text_tokens),
                                        .prefix = static_cast<std::size_t>(request.prefix_tokens)};
-        for (auto& sample : text::tokenise(client(), model.path, read.samples, limits)) {
-            table.samples.push_back({std::move(sample.text), std::move(sample.prefix)});
-        }
+        auto tokenised = text::tokenise(client(), model.path, read.samples, limits);
+        tell_corpus(corpus, read);
+        tell_tokenised(model, corpus.name, read.samples, tokenised);
+        preparation_.tokenizers[model.name] = tokenised.tokenizer.source;
+        table.samples = planned_samples(corpus, read.samples, std::move(tokenised));
         return table;
     }
 
   private:
+    /// Once a corpus: what is in it.
+    void tell_corpus(const config::Corpus& corpus, const text::Corpus& read) {
+        auto& known = preparation_.corpus_texts;
+        const bool is_random = corpus.kind == config::CorpusKind::random_words;
+        if (is_random || std::ranges::find(known, corpus.name, &CorpusTexts::corpus) != known.end()) return;
+        CorpusTexts texts{.corpus = corpus.name, .sources = {}, .left_out = read.left_out};
+        for (const auto& sample : read.samples) texts.sources.push_back(sample.source);
+        if (!texts.left_out.empty()) {
+            log::info(fmt::format("corpus '{}': left out of {}: {}", corpus.name, corpus.path.string(),
+                                  left_out_text(texts)));
+        }
+        known.push_back(std::move(texts));
+    }
+
     bool lacks_texts(const config::Model& model, const config::Corpus& corpus) {
         const auto assume = [this](std::string what) {
             auto& said = preparation_.assumptions;
@@ -212,14 +242,15 @@ class Tokenisation {
             return ids;
         };
         for (std::int32_t i = 0; i < std::max(request.samples, 1); ++i) {
-            table.samples.push_back(
-                {tokens(i, request.text_tokens, "text"), tokens(i, request.prefix_tokens, "prefix")});
+            table.samples.push_back({.text = tokens(i, request.text_tokens, "text"),
+                                     .prefix = tokens(i, request.prefix_tokens, "prefix")});
         }
         return table;
     }
 
     Id128 key(const plan::TokenRequest& request, const config::Model& model, const config::Corpus& corpus) {
-        constexpr std::int32_t kVersion = 1;
+        // Since 2 the folder's own files are read, and special tokens that a text spells are text.
+        constexpr std::int32_t kVersion = 2;
         ByteWriter writer;
         writer.number(kVersion);
         writer.id(tokenizer_hash(model.path));
@@ -227,6 +258,8 @@ class Tokenisation {
         writer.number(corpus.kind);
         writer.number(corpus.part);
         writer.number(corpus.sentences);
+        writer.number(corpus.joined);
+        writer.number(corpus.opened);
         writer.number(request.seed.has_value());
         writer.number(request.seed.value_or(0));
         writer.number(request.samples);
@@ -251,22 +284,6 @@ class Tokenisation {
     const std::optional<store::TokenCache>& cache_;
     std::optional<text::TokenizerClient> client_;
 };
-
-void check_token_ids(const plan::TokenTable& table, const Preparation& preparation) {
-    const auto model = std::ranges::find(preparation.models, table.model, &plan::ModelFacts::name);
-    for (const auto& sample : table.samples) {
-        for (const auto* tokens : {&sample.text, &sample.prefix}) {
-            for (const std::int32_t token : *tokens) {
-                if (token >= 0 && token < model->vocabulary_size) continue;
-                throw DataError(model->path, {.what = fmt::format("the tokenizer gives token {}", token),
-                                              .where = {},
-                                              .why = fmt::format("the model's vocabulary has {} entries",
-                                                                 model->vocabulary_size),
-                                              .advice = "Use the tokenizer files that belong to the model"});
-            }
-        }
-    }
-}
 
 }  // namespace
 
@@ -298,7 +315,8 @@ Preparation prepare(const fs::path& file, const std::vector<std::string>& overri
     Tokenisation tokenisation(preparation, check, cache);
     for (const auto& request : plan::token_requests(preparation.experiment)) {
         preparation.tokens.push_back(tokenisation.answer(request));
-        check_token_ids(preparation.tokens.back(), preparation);
+        drop_foreign_tokens(preparation.tokens.back(),
+                            *std::ranges::find(preparation.models, request.model, &plan::ModelFacts::name));
     }
     preparation.plan = plan::expand(preparation.experiment, preparation.tokens, preparation.models);
     return preparation;
@@ -308,7 +326,14 @@ void save_tokens(const Preparation& preparation, const store::TokenCache& cache)
     for (const auto& table : preparation.tokens) {
         if (fs::exists(cache.file(table.id))) continue;
         std::vector<store::TokenSample> samples;
-        for (const auto& sample : table.samples) samples.push_back({sample.text, sample.prefix});
+        for (const auto& sample : table.samples) {
+            samples.push_back({.text = sample.text,
+                               .prefix = sample.prefix,
+                               .opening = sample.opening,
+                               .lead = sample.lead,
+                               .source = sample.source,
+                               .problem = sample.problem});
+        }
         cache.save(table.id, samples);
     }
 }
@@ -329,6 +354,7 @@ record::RunTables run_tables(const Preparation& preparation, record::LaunchRow l
         tables.skipped.push_back({skipped.axes, skipped.text()});
     tables.models = preparation.model_rows;
     tables.corpora = preparation.corpus_rows;
+    tables.samples = sample_rows(preparation.tokens);
     for (const auto& protocol : preparation.experiment.protocols) {
         tables.protocols.push_back({.name = protocol.name, .values = protocol.values});
     }

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "app/corpus_texts.hpp"
 #include "memcap/config/experiment.hpp"
 #include "memcap/hub/hash_cache.hpp"
 #include "memcap/models/description.hpp"
@@ -33,7 +35,10 @@ struct Preparation {
     std::vector<record::CorpusRow> corpus_rows;
     std::vector<plan::TokenTable> tokens;
     plan::Plan plan;
-    text::HelperVersions helper;  ///< empty if no tokenizer was needed
+    text::HelperVersions helper;            ///< empty if no tokenizer was needed
+    std::vector<CorpusTexts> corpus_texts;  ///< of corpora that were read now, not from the run folder
+    std::map<std::string, std::string>
+        tokenizers;  ///< of models whose texts were encoded now: what read them
     /// With config_only: what is not here, and what was assumed instead, in words.
     std::vector<std::string> assumptions;
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -151,7 +152,9 @@ record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const 
                                      {"build_type", kBuildType},
                                      {"python", preparation.helper.python},
                                      {"transformers", preparation.helper.transformers},
-                                     {"tokenizers", preparation.helper.tokenizers}}
+                                     {"tokenizers", preparation.helper.tokenizers},
+                                     {"sentencepiece", preparation.helper.sentencepiece},
+                                     {"token_ids_by", preparation.tokenizers}}
                           .dump();
     for (const auto& host : self.hosts) launch.hosts += (launch.hosts.empty() ? "" : ",") + host;
     launch.devices =
@@ -290,6 +293,22 @@ sched::RunOutcome run_tasks(std::vector<sched::Task> tasks, JournalSink& sink, c
     return outcome;
 }
 
+/// Throws DataError for an experiment of which every trial is skipped: there is nothing that could be done.
+void require_trials(const Preparation& preparation, const fs::path& file) {
+    if (!preparation.plan.trials.empty()) return;
+    std::map<std::string_view, std::size_t> counts;
+    for (const auto& skipped : preparation.plan.skipped) ++counts[to_string(skipped.reason)];
+    std::string reasons;
+    for (const auto& [reason, count] : counts)
+        reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : ", ", reason, count);
+    throw DataError(file, {.what = fmt::format("nothing to run: all {} trials are skipped",
+                                               preparation.plan.skipped.size()),
+                           .where = {},
+                           .why = reasons,
+                           .advice = "Change lengths, memory vectors, prefixes or texts; `memcap plan` shows "
+                                     "what is skipped"});
+}
+
 int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
@@ -300,6 +319,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     hub::HashCache hashes(folder.hashes());
     const Preparation preparation =
         prepare(request.file, request.overrides, ModelCheck::weights, cache, hashes);
+    require_trials(preparation, request.file);
 
     auto store = store::RunStore::open(
         folder.root(), {.job_id = environment("SLURM_JOB_ID"), .restart_count = restart_count()});

@@ -37,6 +37,14 @@ std::string_view to_string(Sentences value) {
     return value == Sentences::rule ? "rule" : "punkt";
 }
 
+std::string_view to_string(Joined value) {
+    return value == Joined::as_written ? "as_written" : "space";
+}
+
+std::string_view to_string(Opened value) {
+    return value == Opened::always ? "always" : "without_prefix";
+}
+
 std::string_view to_string(DeviceChoice value) {
     switch (value) {
         case DeviceChoice::automatic:

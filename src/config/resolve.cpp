@@ -56,6 +56,8 @@ void write_corpora(YAML::Emitter& out, const Experiment& experiment) {
         if (!is_random) {
             write_plain(out, "part", to_string(corpus.part));
             write_plain(out, "sentences", to_string(corpus.sentences));
+            write_plain(out, "joined", to_string(corpus.joined));
+            write_plain(out, "opened", to_string(corpus.opened));
         }
         if (corpus.samples == 0) {
             write_plain(out, "samples", "all");

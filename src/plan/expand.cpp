@@ -101,8 +101,9 @@ class Expander {
         if (skip(axes, sample, models_[model])) return;
         Trial trial;
         trial.model = static_cast<std::int32_t>(model);
-        trial.prefix.assign(sample.prefix.end() - axes.prefix, sample.prefix.end());
-        trial.text.assign(sample.text.begin(), sample.text.begin() + axes.length);
+        trial.prefix = prefix_of(sample, axes.prefix);
+        const auto text = text_of(sample, axes.prefix).first(static_cast<std::size_t>(axes.length));
+        trial.text.assign(text.begin(), text.end());
         trial.memory_vectors = axes.memory_vectors;
         trial.seed = axes.seed;
         trial.precision = axes.precision;
@@ -125,19 +126,22 @@ class Expander {
             plan_.skipped.push_back({.axes = axes, .reason = reason, .detail = std::move(detail)});
             return true;
         };
+        if (!sample.problem.empty()) return listed(SkipReason::unusable_text, sample.problem);
         if (axes.memory_vectors > axes.length) {
             return listed(SkipReason::more_vectors_than_tokens,
                           fmt::format("{} vectors for {} tokens", axes.memory_vectors, axes.length));
         }
-        if (sample.text.size() < static_cast<std::size_t>(axes.length)) {
+        const std::size_t tokens = text_of(sample, axes.prefix).size();
+        if (tokens < static_cast<std::size_t>(axes.length)) {
             return listed(SkipReason::text_too_short,
-                          fmt::format("has {} of {} tokens", sample.text.size(), axes.length));
+                          fmt::format("has {} of {} tokens", tokens, axes.length));
         }
         if (sample.prefix.size() < static_cast<std::size_t>(axes.prefix)) {
             return listed(SkipReason::prefix_too_short,
                           fmt::format("has {} of {} tokens", sample.prefix.size(), axes.prefix));
         }
-        const std::int32_t positions = axes.memory_vectors + axes.prefix + axes.length - 1;
+        const auto prefix = static_cast<std::int32_t>(prefix_of(sample, axes.prefix).size());
+        const std::int32_t positions = axes.memory_vectors + prefix + axes.length - 1;
         if (model.context_tokens > 0 && positions > model.context_tokens) {
             return listed(SkipReason::beyond_context,
                           fmt::format("{} positions, the model takes {}", positions, model.context_tokens));
@@ -165,6 +169,8 @@ std::string_view to_string(SkipReason value) {
             return "prefix too short";
         case SkipReason::beyond_context:
             return "beyond the model's context";
+        case SkipReason::unusable_text:
+            return "text that cannot be encoded";
     }
     return "unknown";
 }

@@ -59,6 +59,21 @@ std::vector<TokenRequest> token_requests(const config::Experiment& experiment) {
     return requests;
 }
 
+std::vector<std::int32_t> prefix_of(const TokenSample& sample, std::int32_t prefix_tokens) {
+    std::vector<std::int32_t> tokens;
+    if (prefix_tokens == 0) return tokens;
+    MEMCAP_EXPECT(static_cast<std::size_t>(prefix_tokens) <= sample.prefix.size());
+    tokens = sample.lead;
+    tokens.insert(tokens.end(), sample.prefix.end() - prefix_tokens, sample.prefix.end());
+    return tokens;
+}
+
+std::span<const std::int32_t> text_of(const TokenSample& sample, std::int32_t prefix_tokens) {
+    const std::span<const std::int32_t> text = sample.text;
+    const auto opening = prefix_tokens > 0 ? static_cast<std::size_t>(sample.opening) : 0;
+    return text.subspan(std::min(opening, text.size()));
+}
+
 std::int32_t drawn_length(std::uint64_t seed, std::int32_t sample, std::int32_t lowest,
                           std::int32_t highest) {
     MEMCAP_EXPECT(sample >= 0);

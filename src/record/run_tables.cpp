@@ -5,8 +5,9 @@ namespace memcap::record {
 
 namespace {
 
-// Since 2 a launch says what its weights cost.
-constexpr std::uint8_t kLayout = 2;
+// Since 2 a launch says what its weights cost; since 3 a corpus, how its texts were made, and samples whence
+// they came.
+constexpr std::uint8_t kLayout = 3;
 constexpr std::uint8_t kOldestLayout = 1;
 
 [[noreturn]] void fail(const char* what) {
@@ -99,14 +100,32 @@ void write(ByteWriter& writer, const CorpusRow& row) {
     for (const auto* text : {&row.name, &row.kind, &row.path, &row.part, &row.sentences}) writer.text(*text);
     writer.number(row.samples);
     writer.number(static_cast<std::uint8_t>(row.drawn_lengths));
-    writer.text(row.sha256);
+    for (const auto* text : {&row.sha256, &row.joined, &row.opened}) writer.text(*text);
 }
 
-void read(ByteReader& reader, CorpusRow& row) {
+void read(ByteReader& reader, CorpusRow& row, std::uint8_t layout) {
     for (auto* text : {&row.name, &row.kind, &row.path, &row.part, &row.sentences}) *text = reader.text();
     row.samples = reader.number<std::int32_t>();
     row.drawn_lengths = reader.number<std::uint8_t>() != 0;
     row.sha256 = reader.text();
+    if (layout >= 3) {
+        row.joined = reader.text();
+        row.opened = reader.text();
+    } else if (row.part != "all" && row.kind != "random_words") {
+        row.joined = "space";
+    }
+}
+
+void write(ByteWriter& writer, const SampleRow& row) {
+    writer.text(row.corpus);
+    writer.number(row.sample);
+    writer.text(row.source);
+}
+
+void read(ByteReader& reader, SampleRow& row) {
+    row.corpus = reader.text();
+    row.sample = reader.number<std::int32_t>();
+    row.source = reader.text();
 }
 
 void write(ByteWriter& writer, const ProtocolRow& row) {
@@ -201,6 +220,7 @@ Bytes encode(const RunTables& tables) {
     write_rows(writer, tables.corpora);
     write_rows(writer, tables.protocols);
     write_rows(writer, tables.launches);
+    write_rows(writer, tables.samples);
     return std::move(writer).bytes();
 }
 
@@ -214,9 +234,10 @@ RunTables decode_tables(std::span<const std::byte> bytes) {
     read_rows(reader, tables.rows);
     read_rows(reader, tables.skipped);
     read_rows(reader, tables.models);
-    read_rows(reader, tables.corpora);
+    read_rows(reader, tables.corpora, layout);
     read_rows(reader, tables.protocols);
     read_rows(reader, tables.launches, layout);
+    if (layout >= 3) read_rows(reader, tables.samples);
     reader.expect_end();
     return tables;
 }

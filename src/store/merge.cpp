@@ -50,6 +50,7 @@ class Joint {
         experiments_.push_back(tables.experiment);
         add_text(tables);
         add_names(tables);
+        add_samples(tables);
         for (auto skipped : tables.skipped) {
             rename(skipped.axes);
             tables_.skipped.push_back(std::move(skipped));
@@ -94,6 +95,15 @@ class Joint {
         add_rows(tables_.models, tables.models, new_models_, tables.experiment);
         add_rows(tables_.corpora, tables.corpora, new_corpora_, tables.experiment);
         add_rows(tables_.protocols, tables.protocols, new_protocols_, tables.experiment);
+    }
+
+    /// After the names: corpora may have new ones.
+    void add_samples(const record::RunTables& tables) {
+        for (record::SampleRow row : tables.samples) {
+            if (const auto name = new_corpora_.find(row.corpus); name != new_corpora_.end())
+                row.corpus = name->second;
+            tables_.samples.push_back(std::move(row));
+        }
     }
 
     /// Adds named rows; one whose name already stands for something else gets a name of its own.

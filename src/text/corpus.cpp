@@ -14,7 +14,7 @@ namespace memcap::text {
 
 namespace {
 
-using Reader = std::vector<detail::RawSample> (*)(const std::filesystem::path&, std::size_t);
+using Reader = detail::RawCorpus (*)(const std::filesystem::path&, std::size_t);
 
 Reader reader_of(CorpusKind kind) {
     switch (kind) {
@@ -36,7 +36,7 @@ Corpus random_corpus(const TextSource& source) {
     Corpus corpus;
     for (std::size_t i = 0; i < source.samples; ++i) {
         corpus.samples.push_back(
-            {random_text(vocabulary, source.seed, i, kWordsPerToken * source.length), {}});
+            {.text = random_text(vocabulary, source.seed, i, kWordsPerToken * source.length)});
     }
     return corpus;
 }
@@ -59,13 +59,17 @@ Corpus halved_corpus(std::span<const detail::RawSample> raw, const TextSource& s
                      const SplitSentences& split) {
     std::vector<std::string> texts;
     for (const auto& sample : raw) texts.push_back(sample.text);
-    Corpus corpus{.samples = {}, .prefixes = Prefixes::other_half};
-    for (const auto& sentences : split(texts, source.sentences)) {
-        auto [first, second] = halve(sentences);
+    Corpus corpus{.samples = {}, .prefixes = Prefixes::other_half, .left_out = {}};
+    const auto sentences = split(texts, source.sentences);
+    MEMCAP_ENSURE(sentences.size() == raw.size());
+    for (std::size_t i = 0; i < raw.size(); ++i) {
+        auto [first, second, joint] = halve(texts[i], sentences[i], source.joined);
         if (source.part == Part::first_half) std::swap(first, second);
-        corpus.samples.push_back({.text = std::move(second), .prefix = std::move(first)});
+        corpus.samples.push_back({.text = std::move(second),
+                                  .prefix = std::move(first),
+                                  .joint = std::move(joint),
+                                  .source = raw[i].source});
     }
-    MEMCAP_ENSURE(corpus.samples.size() == raw.size());
     return corpus;
 }
 
@@ -74,15 +78,21 @@ Corpus halved_corpus(std::span<const detail::RawSample> raw, const TextSource& s
 Corpus read_corpus(const TextSource& source, const SplitSentences& split) {
     if (source.kind == CorpusKind::random_words) return random_corpus(source);
     const auto limit = source.samples > 0 ? source.samples : std::numeric_limits<std::size_t>::max();
-    auto raw = reader_of(source.kind)(source.path, limit);
+    auto [raw, left_out] = reader_of(source.kind)(source.path, limit);
     check_sample_count(source, raw.size());
 
-    const bool ready_made = raw.front().prefix.has_value();
-    if (!ready_made && source.part != Part::all) return halved_corpus(raw, source, split);
-    Corpus corpus{.samples = {}, .prefixes = ready_made ? Prefixes::ready_made : Prefixes::none};
-    for (auto& sample : raw) {
-        corpus.samples.push_back({std::move(sample.text), std::move(sample.prefix).value_or("")});
+    Corpus corpus;
+    if (raw.front().prefix.has_value() || source.part == Part::all) {
+        if (raw.front().prefix.has_value()) corpus.prefixes = Prefixes::ready_made;
+        for (auto& sample : raw) {
+            corpus.samples.push_back({.text = std::move(sample.text),
+                                      .prefix = std::move(sample.prefix).value_or(""),
+                                      .source = std::move(sample.source)});
+        }
+    } else {
+        corpus = halved_corpus(raw, source, split);
     }
+    corpus.left_out = std::move(left_out);
     return corpus;
 }
 

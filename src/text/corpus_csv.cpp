@@ -33,37 +33,59 @@ std::size_t require_text_column(const TextFile& file, const std::vector<std::str
                             .advice = "Name the column with the texts `text` in the first line"});
 }
 
+/// Where a row has what.
+struct Columns {
+    std::size_t count = 0;
+    std::size_t text = 0;
+    std::optional<std::size_t> prefix;
+};
+
+/// A row as a sample. Throws DataError for one that is none.
+RawSample sample_of(const TextFile& file, const CsvReader& reader, std::vector<std::string>& fields,
+                    const Columns& columns) {
+    if (fields.size() != columns.count) {
+        throw file.error_at(reader.record_offset(),
+                            {.what = fmt::format("the row has {} fields, the first line has {}",
+                                                 fields.size(), columns.count),
+                             .where = {},
+                             .why = {},
+                             .advice = "Put fields with commas or line ends in quotes"});
+    }
+    if (is_blank(fields[columns.text])) {
+        throw file.error_at(
+            reader.record_offset(),
+            {.what = "the text of this row is empty", .where = {}, .why = {}, .advice = "Remove the row"});
+    }
+    RawSample sample{std::move(fields[columns.text]), std::nullopt, {}};
+    if (columns.prefix) sample.prefix = std::move(fields[*columns.prefix]);
+    return sample;
+}
+
 }  // namespace
 
-std::vector<RawSample> read_csv_samples(const std::filesystem::path& path, std::size_t limit) {
+RawCorpus read_csv_samples(const std::filesystem::path& path, std::size_t limit) {
     const TextFile file(path);
     CsvReader reader(file);
     std::vector<std::string> header;
     reader.next(header);
-    const std::size_t text = require_text_column(file, header);
-    const auto prefix = find_column(file, header, "prefix");
+    const Columns columns{.count = header.size(),
+                          .text = require_text_column(file, header),
+                          .prefix = find_column(file, header, "prefix")};
 
-    std::vector<RawSample> samples;
+    RawCorpus corpus;
+    BadTexts bad(path);
+    SourceLines lines(file);
     std::vector<std::string> fields;
-    while (samples.size() < limit && reader.next(fields)) {
-        if (fields.size() != header.size()) {
-            throw file.error_at(reader.record_offset(),
-                                {.what = fmt::format("the row has {} fields, the first line has {}",
-                                                     fields.size(), header.size()),
-                                 .where = {},
-                                 .why = {},
-                                 .advice = "Put fields with commas or line ends in quotes"});
+    while (corpus.samples.size() + bad.count() < limit && reader.next(fields)) {
+        try {
+            corpus.samples.push_back(sample_of(file, reader, fields, columns));
+            corpus.samples.back().source = lines.at(reader.record_offset());
+        } catch (const DataError& error) {
+            bad.add(error);
         }
-        if (is_blank(fields[text])) {
-            throw file.error_at(reader.record_offset(), {.what = "the text of this row is empty",
-                                                         .where = {},
-                                                         .why = {},
-                                                         .advice = "Remove the row"});
-        }
-        samples.push_back({std::move(fields[text]), std::nullopt});
-        if (prefix) samples.back().prefix = std::move(fields[*prefix]);
     }
-    return samples;
+    bad.throw_if_any();
+    return corpus;
 }
 
 }  // namespace memcap::text::detail

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "text/detail/corpus_readers.hpp"
 #include "text/detail/text_file.hpp"
@@ -13,8 +14,17 @@ namespace {
 using Json = nlohmann::json;
 
 Json parse_line(const TextFile& file, std::size_t offset, std::string_view line) {
+    std::set<std::string> keys;
+    std::string twice;
+    // Without a callback the last of two values would win in silence.
+    const auto note_keys = [&](int depth, Json::parse_event_t event, const Json& parsed) {
+        const bool key = event == Json::parse_event_t::key && depth == 1;
+        if (key && !keys.insert(parsed.get<std::string>()).second) twice = parsed.get<std::string>();
+        return true;
+    };
     try {
-        return Json::parse(line);
+        auto row = Json::parse(line, note_keys);
+        if (twice.empty()) return row;
     } catch (const Json::parse_error& error) {
         const std::size_t within = error.byte > 0 ? error.byte - 1 : 0;
         throw file.error_at(offset + std::min(within, line.size()),
@@ -23,6 +33,10 @@ Json parse_line(const TextFile& file, std::size_t offset, std::string_view line)
                              .why = error.what(),
                              .advice = "Write one whole JSON object a line"});
     }
+    throw file.error_at(offset, {.what = fmt::format("the key `{}` is given twice", twice),
+                                 .where = {},
+                                 .why = {},
+                                 .advice = "Leave one of them"});
 }
 
 std::string keys_of(const Json& object) {
@@ -46,21 +60,30 @@ std::string text_of(const TextFile& file, std::size_t offset, const Json& row) {
     if (!found->is_string()) fail("`text` is no string", fmt::format("it is of type {}", found->type_name()));
     auto text = found->get<std::string>();
     if (is_blank(text)) fail("the text of this line is empty", {});
+    if (text.find('\0') != std::string::npos) fail("the text of this line has a NUL character (\\u0000)", {});
     return text;
 }
 
 }  // namespace
 
-std::vector<RawSample> read_jsonl_samples(const std::filesystem::path& path, std::size_t limit) {
+RawCorpus read_jsonl_samples(const std::filesystem::path& path, std::size_t limit) {
     const TextFile file(path);
-    std::vector<RawSample> samples;
-    for (auto rest = file.content(); samples.size() < limit && !rest.empty();) {
+    RawCorpus corpus;
+    BadTexts bad(path);
+    SourceLines lines(file);
+    for (auto rest = file.content(); corpus.samples.size() + bad.count() < limit && !rest.empty();) {
         const std::size_t offset = file.content().size() - rest.size();
         const auto line = take_line(rest);
         if (is_blank(line)) continue;
-        samples.push_back({text_of(file, offset, parse_line(file, offset, line)), std::nullopt});
+        try {
+            corpus.samples.push_back(
+                {text_of(file, offset, parse_line(file, offset, line)), std::nullopt, lines.at(offset)});
+        } catch (const DataError& error) {
+            bad.add(error);
+        }
     }
-    return samples;
+    bad.throw_if_any();
+    return corpus;
 }
 
 }  // namespace memcap::text::detail

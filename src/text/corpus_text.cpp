@@ -1,7 +1,7 @@
 // Corpus kind `text`: a folder of .txt files in name order, or one file.
 #include <algorithm>
+#include <string_view>
 
-#include "memcap/base/errors.hpp"
 #include "text/detail/corpus_readers.hpp"
 #include "text/detail/text_file.hpp"
 
@@ -9,36 +9,61 @@ namespace memcap::text::detail {
 
 namespace {
 
-std::vector<std::filesystem::path> text_files_in(const std::filesystem::path& folder) {
-    std::vector<std::filesystem::path> paths;
+/// Why an entry of a corpus folder is no sample; empty if it is one.
+std::string_view why_left_out(const std::filesystem::directory_entry& entry) {
+    std::error_code error;
+    if (entry.path().filename().string().starts_with('.')) return "a hidden file";
+    if (entry.is_directory(error)) return "a folder";
+    if (entry.path().extension() != ".txt") return "not a .txt file";
+    if (!entry.exists(error)) return "a link to nothing";
+    return entry.is_regular_file(error) ? "" : "not a regular file";
+}
+
+struct Listing {
+    std::vector<std::filesystem::path> files;
+    std::vector<LeftOut> left_out;
+};
+
+Listing list_texts(const std::filesystem::path& folder) {
+    Listing listing;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-        const bool hidden = entry.path().filename().string().starts_with('.');
-        if (!hidden && entry.path().extension() == ".txt" && entry.is_regular_file())
-            paths.push_back(entry.path());
+        if (const auto why = why_left_out(entry); why.empty()) {
+            listing.files.push_back(entry.path());
+        } else {
+            listing.left_out.push_back({entry.path().filename().string(), std::string(why)});
+        }
     }
-    std::sort(paths.begin(), paths.end());
-    return paths;
+    std::sort(listing.files.begin(), listing.files.end());
+    std::ranges::sort(listing.left_out, {}, &LeftOut::name);
+    return listing;
 }
 
 }  // namespace
 
-std::vector<RawSample> read_text_samples(const std::filesystem::path& path, std::size_t limit) {
-    std::vector<std::filesystem::path> paths{path};
+RawCorpus read_text_samples(const std::filesystem::path& path, std::size_t limit) {
+    Listing listing{.files = {path}, .left_out = {}};
     if (std::filesystem::is_directory(path)) {
-        paths = text_files_in(path);
-        if (paths.empty()) {
+        listing = list_texts(path);
+        if (listing.files.empty()) {
             throw DataError(path, {.what = "the folder has no .txt file",
                                    .where = {},
                                    .why = {},
                                    .advice = "Put one text file a sample into it, or correct the path"});
         }
     }
-    std::vector<RawSample> samples;
-    for (const auto& file : paths) {
-        if (samples.size() == limit) break;
-        samples.push_back({std::string(TextFile(file).content()), std::nullopt});
+    RawCorpus corpus{.samples = {}, .left_out = std::move(listing.left_out)};
+    BadTexts bad(path);
+    for (const auto& file : listing.files) {
+        if (corpus.samples.size() + bad.count() == limit) break;
+        try {
+            corpus.samples.push_back(
+                {std::string(TextFile(file).content()), std::nullopt, file.filename().string()});
+        } catch (const DataError& error) {
+            bad.add(error);
+        }
     }
-    return samples;
+    bad.throw_if_any();
+    return corpus;
 }
 
 }  // namespace memcap::text::detail

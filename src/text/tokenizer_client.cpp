@@ -73,24 +73,37 @@ class TokenizerClient::Connection {
         }
     }
 
-    /// Asks for one list entry a text, in batches. `request` holds all but the texts.
-    template <class Value>
+    /// Asks for one list entry a text, in batches. `request` holds all but the texts; `see` gets each answer
+    /// and the number of its first text.
+    template <class Value, class See>
     std::vector<Value> ask_for_texts(const Json& request, std::span<const std::string> texts,
-                                     const char* result, const std::filesystem::path& subject = {}) {
+                                     const char* result, const std::filesystem::path& subject, See see) {
         std::vector<Value> values;
         for (auto rest = texts; !rest.empty();) {
             const auto batch = first_batch(rest);
             rest = rest.subspan(batch.size());
             Json batch_request = request;
             batch_request["texts"] = std::vector<std::string>(batch.begin(), batch.end());
-            auto part = take<std::vector<Value>>(ask(std::move(batch_request), subject), result);
+            const Json answer = ask(std::move(batch_request), subject);
+            auto part = take<std::vector<Value>>(answer, result);
             if (part.size() != batch.size()) {
                 fail_rubbish(fmt::format("{} entries for {} texts", part.size(), batch.size()));
             }
+            see(answer, values.size());
             values.insert(values.end(), std::make_move_iterator(part.begin()),
                           std::make_move_iterator(part.end()));
         }
         return values;
+    }
+
+    /// Takes a field {"number of a text": value} of an answer, which may be missing.
+    template <class Value>
+    void take_by_text(const Json& answer, const char* name, std::size_t first,
+                      std::map<std::size_t, Value>& values) {
+        if (!answer.contains(name)) return;
+        for (auto& [number, value] : take<std::map<std::string, Value>>(answer, name)) {
+            values[first + std::strtoull(number.c_str(), nullptr, 10)] = value;
+        }
     }
 
   private:
@@ -117,7 +130,7 @@ class TokenizerClient::Connection {
             fail("the tokenizer cannot be read", "Fetch the tokenizer files of the model again");
         }
         if (kind == "untrusted_tokenizer") {
-            fail("the token ids of a text are in doubt", "Fetch the tokenizer files of the model again");
+            fail("the token ids are in doubt", "Fetch the tokenizer files of the model again");
         }
     }
 
@@ -162,6 +175,7 @@ TokenizerClient::TokenizerClient(const HelperCommand& command, const HelperDeadl
     versions_ = {.python = version("python"),
                  .transformers = version("transformers"),
                  .tokenizers = version("tokenizers"),
+                 .sentencepiece = version("sentencepiece"),
                  .nltk = version("nltk")};
 }
 
@@ -169,15 +183,30 @@ TokenizerClient::~TokenizerClient() = default;
 TokenizerClient::TokenizerClient(TokenizerClient&&) noexcept = default;
 TokenizerClient& TokenizerClient::operator=(TokenizerClient&&) noexcept = default;
 
-std::vector<std::vector<std::int32_t>> TokenizerClient::encode(const std::filesystem::path& tokenizer,
-                                                               std::span<const std::string> texts,
-                                                               const EncodeOptions& options) {
+TokenizerFacts TokenizerClient::open(const std::filesystem::path& tokenizer) {
+    const Json answer = connection_->ask({{"request", "open"}, {"tokenizer", tokenizer.string()}}, tokenizer);
+    return {.source = connection_->take<std::string>(answer, "source"),
+            .opening = connection_->take<std::vector<std::int32_t>>(answer, "opening"),
+            .opening_text = connection_->take<std::string>(answer, "opening_text")};
+}
+
+EncodedTexts TokenizerClient::encode(const std::filesystem::path& tokenizer,
+                                     std::span<const std::string> texts, const EncodeOptions& options) {
     const Json request{{"request", "encode"},
                        {"tokenizer", tokenizer.string()},
                        {"add_special_tokens", options.special_tokens == SpecialTokens::own_rules},
                        {"max_length", options.max_length ? Json(*options.max_length) : Json()},
                        {"keep", options.keep == Keep::last ? "last" : "first"}};
-    return connection_->ask_for_texts<std::vector<std::int32_t>>(request, texts, "ids", tokenizer);
+    EncodedTexts encoded;
+    const auto note = [&](const Json& answer, std::size_t first) {
+        connection_->take_by_text(answer, "problems", first, encoded.problems);
+        connection_->take_by_text(answer, "spelled", first, encoded.spelled);
+        encoded.splits_special = answer.value("splits_special", Json(true)) != false;
+        if (encoded.differs.empty()) encoded.differs = text_or_empty(answer.value("differs", Json()));
+    };
+    encoded.ids =
+        connection_->ask_for_texts<std::vector<std::int32_t>>(request, texts, "ids", tokenizer, note);
+    return encoded;
 }
 
 std::string TokenizerClient::decode(const std::filesystem::path& tokenizer,
@@ -192,7 +221,8 @@ std::string TokenizerClient::decode(const std::filesystem::path& tokenizer,
 std::vector<std::vector<std::string>> TokenizerClient::split(std::span<const std::string> texts,
                                                              SentenceRule rule) {
     const Json request{{"request", "split"}, {"rule", std::string(to_string(rule))}};
-    return connection_->ask_for_texts<std::vector<std::string>>(request, texts, "sentences");
+    return connection_->ask_for_texts<std::vector<std::string>>(request, texts, "sentences", {},
+                                                                [](const Json&, std::size_t) {});
 }
 
 }  // namespace memcap::text

@@ -2,22 +2,27 @@
 
 One request object a line in, one answer object with the same "id" a line out, until stdin ends:
 
-  {"id", "request": "version"}                      -> {"id", "python", "executable", "transformers", "tokenizers", "nltk"}
+  {"id", "request": "version"}                      -> {"id", "python", "executable", "transformers", "tokenizers",
+                                                        "sentencepiece", "nltk"}
+  {"id", "request": "open", "tokenizer": folder}    -> {"id", "source", "opening": [...], "opening_text"}
   {"id", "request": "encode", "tokenizer": folder, "texts": [...],
    "add_special_tokens": true, "max_length": null,
-   "keep": "first"}                                 -> {"id", "ids": [[...], ...]}
+   "keep": "first"}                                 -> {"id", "ids": [[...], ...], "problems": {number: reason},
+                                                        "spelled": {number: [...]}, "splits_special", "differs"}
   {"id", "request": "decode", "tokenizer": folder,
    "ids": [...], "skip_special_tokens": false}      -> {"id", "text"}
   {"id", "request": "split", "texts": [...],
    "rule": "rule"}                                  -> {"id", "sentences": [[...], ...]}
   anything that fails                               -> {"id", "error": {"kind", "message", "advice"}}
 
-Packages that are not installed have the version null. `encode` adds the special tokens the tokenizer's own rules ask
-for, and then keeps the first (or the last) max_length ids. The ids are those of transformers' AutoTokenizer and no
-others; a text of which the folder's own files say something else is refused (see OwnFiles in tokenizer_files.py).
-`rule` is described at split_by_rule, `punkt` is NLTK's English model. Kinds of errors: bad_request, missing_package,
-missing_tokenizer, broken_tokenizer, untrusted_tokenizer, missing_data, internal; `advice` is null where the kind says it
-all. Nothing but answers is written to stdout: whatever libraries print goes to stderr.
+Packages that are not installed have the version null. How the files of a folder are read is told in tokenizer_files.py.
+`encode` puts before each text what the tokenizer's own rules ask for (`opening`), nothing after it, and then keeps the
+first (or the last) max_length ids. `problems` names texts, by their numbers from "0" on, that cannot be encoded: their
+ids are empty. `spelled` names those that spell special tokens, which are ordinary text where `splits_special` is true.
+`differs` is null or says in what transformers' AutoTokenizer differs on the first texts. `rule` is described at
+split_by_rule, `punkt` is NLTK's English model. Kinds of errors: bad_request, missing_package, missing_tokenizer,
+broken_tokenizer, untrusted_tokenizer, missing_data, internal; `advice` is null where the kind says it all. Nothing but
+answers is written to stdout: whatever libraries print goes to stderr.
 """
 
 import io
@@ -28,7 +33,7 @@ import re
 import sys
 import traceback
 
-from tokenizer_files import OwnFiles, RequestError, one_line, version_of
+from tokenizer_files import Comparison, RequestError, one_line, open_folder, version_of
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -60,11 +65,6 @@ SENTENCE_END = re.compile(
 LAST_WORD = re.compile(r"[^\W_](?:[^\W_]|[.'’-](?=[^\W_]))*$")
 
 
-TOKENIZER_FILES = frozenset(
-    "tokenizer.json tokenizer.model vocab.json merges.txt vocab.txt spiece.model tekken.json".split()
-)
-
-
 def field(request, name, kinds, *default):
     """The value of a request's field, checked for its type; without a default the field is required."""
     value = request.get(name, *default) if default else request.get(name)
@@ -83,60 +83,27 @@ def field_list(request, name, kind):
 
 
 def answer_version(_request):
-    packages = {name: version_of(name) for name in ("transformers", "tokenizers", "nltk")}
+    packages = {name: version_of(name) for name in ("transformers", "tokenizers", "sentencepiece", "nltk")}
     return {"python": platform.python_version(), "executable": sys.executable, **packages}
 
 
 class Tokenizers:
-    """Loads each tokenizer folder once."""
+    """Opens each tokenizer folder once."""
 
     def __init__(self):
         self._by_folder = {}
 
     def get(self, folder):
-        """The AutoTokenizer of a folder and what checks its ids."""
+        """The reader of a folder and its comparison with transformers."""
         if folder not in self._by_folder:
-            self._by_folder[folder] = self._load(folder)
+            reader = open_folder(folder)
+            self._by_folder[folder] = reader, Comparison(reader)
         return self._by_folder[folder]
 
-    @staticmethod
-    def _load(folder):
-        if not os.path.isdir(folder):
-            raise RequestError("missing_tokenizer", "there is no such folder")
-        own_files = OwnFiles(folder)
-        own_files.prepare()
-        tokenizer = load_auto_tokenizer(folder)
-        # From a config.json alone some classes are built with an empty vocabulary, and would encode every text to nothing.
-        if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
-            raise RequestError("missing_tokenizer", no_tokenizer_in(folder))
-        own_files.check_folder(tokenizer)
-        return tokenizer, own_files
 
-
-def load_auto_tokenizer(folder):
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise RequestError("missing_package", f"{sys.executable} cannot import transformers: {error}") from error
-    try:
-        # Code from a model folder is never run: trust_remote_code=None would ask on stdin.
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except ImportError as error:
-        raise RequestError("missing_package", one_line(error)) from error
-    except Exception as error:
-        traceback.print_exc()
-        if TOKENIZER_FILES.isdisjoint(os.listdir(folder)):
-            raise RequestError("missing_tokenizer", no_tokenizer_in(folder)) from error
-        advice = None
-        if "tokenizer_config.json" not in os.listdir(folder):
-            advice = "Fetch the tokenizer files of the model again, tokenizer_config.json too: it names their class"
-        raise RequestError("broken_tokenizer", f"{type(error).__name__}: {one_line(error)}", advice) from error
-
-
-def no_tokenizer_in(folder):
-    names = sorted(os.listdir(folder))
-    listing = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return f"the folder has no tokenizer files; it has {listing or 'nothing'}"
+def answer_open(request, tokenizers):
+    reader, _ = tokenizers.get(field(request, "tokenizer", (str,)))
+    return {"source": reader.source, "opening": reader.opening, "opening_text": reader.decode(reader.opening)}
 
 
 def answer_encode(request, tokenizers):
@@ -148,40 +115,38 @@ def answer_encode(request, tokenizers):
         raise RequestError("bad_request", f"max_length is {max_length}")
     if keep not in ("first", "last"):
         raise RequestError("bad_request", f"keep must be 'first' or 'last', not '{keep}'")
-    tokenizer, own_files = tokenizers.get(field(request, "tokenizer", (str,)))
-    if not texts:
-        return {"ids": []}
-    answered = tokenizer(
-        texts,
-        add_special_tokens=add_special_tokens,
-        return_attention_mask=False,
-        return_special_tokens_mask=True,
-        truncation=False,
-        verbose=False,
-    )
-    encoded = answered["input_ids"]
+    reader, comparison = tokenizers.get(field(request, "tokenizer", (str,)))
+    opening = reader.opening if add_special_tokens else []
 
     def cut(ids):
+        ids = opening + list(ids)
         if max_length is None:
-            return list(ids)
-        return list(ids[:max_length] if keep == "first" else ids[max(0, len(ids) - max_length) :])
+            return ids
+        return ids[:max_length] if keep == "first" else ids[max(0, len(ids) - max_length) :]
 
-    # The mask is of what was put around the text: a token that the text spells out has a 0.
-    masks = answered["special_tokens_mask"]
-    bare = [[token for token, mark in zip(ids, mask) if not mark] for ids, mask in zip(encoded, masks)]
-    own_files.check_texts(tokenizer, texts, bare, cut)
-    return {"ids": [cut(ids) for ids in encoded]}
+    encoded = reader.encode(texts)
+    problems = {str(number): problem for number, (_, problem) in enumerate(encoded) if problem}
+    spelled = {str(number): found for number, text in enumerate(texts) if (found := reader.spelled(text))}
+    kept = [[] if problem else cut(ids) for ids, problem in encoded]
+    fine = [number for number, (_, problem) in enumerate(encoded) if not problem]
+    differs = comparison.sentence([texts[number] for number in fine], [kept[number] for number in fine], cut)
+    return {
+        "ids": kept,
+        "problems": problems,
+        "spelled": spelled,
+        "splits_special": reader.splits_special,
+        "differs": differs,
+    }
 
 
 def answer_decode(request, tokenizers):
     ids = field_list(request, "ids", int)
     skip = field(request, "skip_special_tokens", (bool,), False)
-    tokenizer, _ = tokenizers.get(field(request, "tokenizer", (str,)))
+    reader, _ = tokenizers.get(field(request, "tokenizer", (str,)))
     for token in ids:
-        if not 0 <= token < len(tokenizer):
-            raise RequestError("bad_request", f"token id {token} is outside the vocabulary of {len(tokenizer)}")
-    # Without the clean-up the text is what the tokens spell, spaces before punctuation included.
-    return {"text": tokenizer.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False)}
+        if not 0 <= token < reader.size:
+            raise RequestError("bad_request", f"token id {token} is outside the vocabulary of {reader.size}")
+    return {"text": reader.decode(ids, skip)}
 
 
 def ends_sentence(text, start, match):
@@ -272,6 +237,7 @@ def answer(line, tokenizers):
         request_id = request.get("id")
         handlers = {
             "version": lambda: answer_version(request),
+            "open": lambda: answer_open(request, tokenizers),
             "encode": lambda: answer_encode(request, tokenizers),
             "decode": lambda: answer_decode(request, tokenizers),
             "split": lambda: answer_split(request),

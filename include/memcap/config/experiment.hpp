@@ -19,6 +19,10 @@ enum class CorpusKind : std::uint8_t { text, csv, jsonl, random_words };
 enum class Part : std::uint8_t { second_half, first_half, all };
 /// How a sample is split into sentences: the helper's own rule, or NLTK's punkt model.
 enum class Sentences : std::uint8_t { rule, punkt };
+/// What stands between the sentences of a half: the text's own white space, or one space.
+enum class Joined : std::uint8_t { as_written, space };
+/// Which inputs begin with what the tokenizer puts before a text: all, or those without a prefix.
+enum class Opened : std::uint8_t { always, without_prefix };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 /// How ranks come by the weights.
 enum class WeightsChoice : std::uint8_t { automatic, broadcast, per_node, per_rank };
@@ -26,6 +30,8 @@ enum class WeightsChoice : std::uint8_t { automatic, broadcast, per_node, per_ra
 std::string_view to_string(CorpusKind value);
 std::string_view to_string(Part value);
 std::string_view to_string(Sentences value);
+std::string_view to_string(Joined value);
+std::string_view to_string(Opened value);
 /// `automatic` is written "auto".
 std::string_view to_string(DeviceChoice value);
 /// `automatic` is written "auto".
@@ -47,12 +53,15 @@ struct Corpus {
     std::filesystem::path path;  ///< absolute file or folder; the word list of random_words
     Part part = Part::second_half;
     Sentences sentences = Sentences::rule;
+    Joined joined = Joined::as_written;
+    Opened opened = Opened::always;
     std::int32_t samples = 0;  ///< the first so many; 0 = all there are (never 0 for random_words)
     Location where;            ///< of the path in the experiment file
 
     bool operator==(const Corpus& other) const {
         return name == other.name && kind == other.kind && path == other.path && part == other.part &&
-               sentences == other.sentences && samples == other.samples;
+               sentences == other.sentences && joined == other.joined && opened == other.opened &&
+               samples == other.samples;
     }
 };
 

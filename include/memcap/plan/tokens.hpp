@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,22 @@ struct TokenRequest {
 
 /// The tokens of one sample.
 struct TokenSample {
-    std::vector<std::int32_t> text;  ///< its first tokens: as many as asked for, or all there are
+    std::vector<std::int32_t> text;  ///< its first tokens: as many as asked for (where a prefix is, besides
+                                     ///< those that open it), or all there are
     std::vector<std::int32_t>
-        prefix;  ///< the last tokens of its other half: as many as asked for, or all there are
+        prefix;                ///< the last tokens of its other half: as many as asked for, or all there are
+    std::int32_t opening = 0;  ///< so many tokens open the text; where a prefix stands they leave it
+    std::vector<std::int32_t> lead = {};  ///< and these open the prefix
+    std::string source = {};              ///< the file it came from
+    std::string problem = {};             ///< why it has no tokens
 };
+
+/// The tokens that a trial with so many tokens of prefix has before its text: what opens the input comes
+/// first. The sample must have them.
+std::vector<std::int32_t> prefix_of(const TokenSample& sample, std::int32_t prefix_tokens);
+
+/// All tokens that a text behind such a prefix may have; a trial of length N has the first N.
+std::span<const std::int32_t> text_of(const TokenSample& sample, std::int32_t prefix_tokens);
 
 /// The answer to a request. Longer token lists and more samples than asked for do no harm.
 struct TokenTable {

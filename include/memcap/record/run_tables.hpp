@@ -49,6 +49,15 @@ struct CorpusRow {
     std::int32_t samples = 0;
     bool drawn_lengths = false;  ///< random text whose N is drawn for each sample
     std::string sha256;          ///< of the corpus file(s) or word list
+    std::string joined;  ///< what stands between sentences: as_written or space; empty for whole texts
+    std::string opened = "always";  ///< which inputs begin with what the tokenizer puts before a text
+};
+
+/// Where a sample came from.
+struct SampleRow {
+    std::string corpus;
+    std::int32_t sample = 0;
+    std::string source;  ///< file in the corpus, of a table with the line
 };
 
 struct ProtocolRow {
@@ -81,6 +90,7 @@ struct RunTables {
     std::vector<SkippedRow> skipped;
     std::vector<ModelRow> models;
     std::vector<CorpusRow> corpora;
+    std::vector<SampleRow> samples;  ///< of corpora that are read from files
     std::vector<ProtocolRow> protocols;
     std::vector<LaunchRow> launches;
 };

@@ -26,6 +26,7 @@ struct TextSource {
     std::filesystem::path path;  ///< file or folder; of random_words the vocabulary, one word a line
     Part part = Part::second_half;
     SentenceRule sentences = SentenceRule::rule;
+    Joined joined = Joined::as_written;
     std::size_t samples = 0;  ///< how many, from the first; 0: all there are (random_words needs a number)
     std::uint64_t seed = 0;   ///< of random_words: the trial's seed
     std::size_t length = 0;   ///< of random_words: the longest text that will be asked for, in tokens
@@ -35,6 +36,15 @@ struct TextSource {
 struct SampleText {
     std::string text;
     std::string prefix;  ///< the other half of the sentences, or the file's own; empty where there is none
+    std::string joint = " ";  ///< what stands between a prefix and the text
+    std::string source;       ///< the file it came from, of a table with the line: "a.txt", "chunks.csv:12"
+};
+
+/// Something in a corpus folder that is no sample.
+struct LeftOut {
+    std::string name;  ///< relative to the folder
+    std::string why;   ///< "a hidden file"
+    bool operator==(const LeftOut&) const = default;
 };
 
 /// Whether the samples of a corpus have prefixes at all (`part: all` and random words have none).
@@ -43,6 +53,7 @@ enum class Prefixes { none, other_half, ready_made };
 struct Corpus {
     std::vector<SampleText> samples;
     Prefixes prefixes = Prefixes::none;
+    std::vector<LeftOut> left_out;  ///< in name order
 };
 
 /// Splits texts into sentences, one list a text; TokenizerClient::split in a run.
@@ -50,8 +61,8 @@ using SplitSentences =
     std::function<std::vector<std::vector<std::string>>(std::span<const std::string>, SentenceRule)>;
 
 /// Reads a corpus. `split` is called only where halves are needed. Throws DataError for a file that cannot be
-/// read, is not UTF-8, is malformed (with line and byte), lacks a column or key, has an empty text, or has
-/// too few samples.
+/// read, is no text (a pointer of Git LFS, UTF-16, NUL bytes, not UTF-8), is malformed (with line and byte),
+/// lacks a column or key, or has too few samples; all texts that are wrong are named in one error.
 Corpus read_corpus(const TextSource& source, const SplitSentences& split);
 
 }  // namespace memcap::text

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,7 +21,24 @@ struct HelperVersions {
     std::string python;
     std::string transformers;
     std::string tokenizers;
+    std::string sentencepiece;
     std::string nltk;
+};
+
+/// How the tokenizer of a folder is read.
+struct TokenizerFacts {
+    std::string source;                 ///< its file and what reads it: "tokenizer.json, tokenizers 0.23.3"
+    std::vector<std::int32_t> opening;  ///< the ids that stand before each text
+    std::string opening_text;           ///< what they spell
+};
+
+/// Texts in token ids, and what is to be said of some of them, by their number.
+struct EncodedTexts {
+    std::vector<std::vector<std::int32_t>> ids;
+    std::map<std::size_t, std::string> problems;  ///< why a text cannot be encoded; its ids are empty
+    std::map<std::size_t, std::vector<std::string>> spelled;  ///< special tokens that a text spells
+    bool splits_special = true;  ///< whether these are ordinary text; else they are the tokens
+    std::string differs;  ///< in what transformers' AutoTokenizer differs on the first texts; may be empty
 };
 
 /// How long the client waits before it gives the helper up, in seconds.
@@ -30,7 +48,8 @@ struct HelperDeadlines {
     double finish_s = 2;    ///< until the helper has left after its input ended; then it is killed
 };
 
-/// Which special tokens `encode` adds: those of the tokenizer's own rules (BOS and the like), or none.
+/// Which special tokens `encode` puts before a text: those of the tokenizer's own rules (BOS and the like),
+/// or none. None is put after it.
 enum class SpecialTokens { own_rules, none };
 
 /// Which ids `encode` keeps of a text that has more than max_length.
@@ -59,10 +78,12 @@ class TokenizerClient {
 
     const HelperVersions& versions() const noexcept { return versions_; }
 
-    /// The token ids of each text, as transformers.AutoTokenizer gives them for the folder `tokenizer`.
-    std::vector<std::vector<std::int32_t>> encode(const std::filesystem::path& tokenizer,
-                                                  std::span<const std::string> texts,
-                                                  const EncodeOptions& options = {});
+    /// Opens the folder `tokenizer`.
+    TokenizerFacts open(const std::filesystem::path& tokenizer);
+
+    /// The token ids of each text, as the files of the folder `tokenizer` say.
+    EncodedTexts encode(const std::filesystem::path& tokenizer, std::span<const std::string> texts,
+                        const EncodeOptions& options = {});
 
     /// The text that token ids spell, special tokens included.
     std::string decode(const std::filesystem::path& tokenizer, std::span<const std::int32_t> ids);

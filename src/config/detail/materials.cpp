@@ -46,8 +46,9 @@ std::filesystem::path read_path(MapReader& map, std::string_view key, Expected e
 }
 
 Names corpus_keys(CorpusKind kind) {
-    return kind == CorpusKind::random_words ? Names{"kind", "vocabulary", "samples"}
-                                            : Names{"kind", "path", "part", "sentences", "samples"};
+    return kind == CorpusKind::random_words
+               ? Names{"kind", "vocabulary", "samples"}
+               : Names{"kind", "path", "part", "sentences", "joined", "opened", "samples"};
 }
 
 /// The kind alone, read before the keys that it allows are known.
@@ -91,6 +92,15 @@ void read_texts(MapReader& map, const PathRules& rules, Corpus& corpus) {
         corpus.sentences =
             read_choice(*sentences, "sentences", {Sentences::rule, Sentences::punkt}, map.diagnostics())
                 .value_or(Sentences::rule);
+    }
+    if (const Node* joined = map.find("joined")) {
+        corpus.joined = read_choice(*joined, "joined", {Joined::as_written, Joined::space}, map.diagnostics())
+                            .value_or(Joined::as_written);
+    }
+    if (const Node* opened = map.find("opened")) {
+        corpus.opened =
+            read_choice(*opened, "opened", {Opened::always, Opened::without_prefix}, map.diagnostics())
+                .value_or(Opened::always);
     }
     if (const Node* samples = map.find("samples"))
         corpus.samples = read_samples(*samples, true, map.diagnostics());

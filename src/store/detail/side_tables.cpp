@@ -109,6 +109,10 @@ void corpus_columns(Table& table) {
     table.flag({"drawn_lengths", "1: each sample has a drawn length of its own", ""},
                field(&Row::drawn_lengths));
     table.name({"sha256", "SHA-256 of its files", ""}, field(&Row::sha256));
+    table.newer_text({"joined", "what stands between the sentences of a text: as_written or space", ""},
+                     field(&Row::joined));
+    table.newer_text({"opened", "which inputs begin with what the tokenizer puts before a text", ""},
+                     field(&Row::opened));
 }
 
 template <class Table>

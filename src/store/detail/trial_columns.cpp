@@ -4,6 +4,7 @@
 #include <hdf5_hl.h>
 
 #include <functional>
+#include <map>
 #include <numeric>
 
 #include "memcap/metrics/derived_columns.hpp"
@@ -86,8 +87,18 @@ std::vector<std::string> failure_texts(const std::vector<ContentRow>& rows) {
     return texts;
 }
 
+/// Where each sample of a corpus came from.
+using Sources = std::map<std::pair<std::string_view, std::int32_t>, std::string_view>;
+
+Sources sources_of(const record::RunTables& tables) {
+    Sources sources;
+    for (const auto& row : tables.samples)
+        sources.emplace(std::pair(std::string_view(row.corpus), row.sample), row.source);
+    return sources;
+}
+
 void write_axes(TrialTable& table, const std::vector<ContentRow>& rows,
-                const std::unordered_map<std::string, std::string>& families) {
+                const std::unordered_map<std::string, std::string>& families, const Sources& sources) {
     std::vector<std::string> ids;
     for (const ContentRow& row : rows) ids.push_back(row.planned->trial_id.hex());
     table.names({"trial_id", "content hash of all that decides the result", ""},
@@ -101,6 +112,12 @@ void write_axes(TrialTable& table, const std::vector<ContentRow>& rows,
     });
     table.axis_name({"corpus", "corpus", ""}, &Axes::corpus);
     table.axis({"sample", "number of the sample in its corpus, from 0", ""}, &Axes::sample);
+    table.free_texts({"text_source", "file that the sample came from, of a table with the line", ""},
+                     [&sources](const ContentRow& row) {
+                         const Axes& axes = row.planned->axes;
+                         const auto source = sources.find({axes.corpus, axes.sample});
+                         return source == sources.end() ? std::string_view() : source->second;
+                     });
     table.axis({"seed", "seed of the initial memory", ""}, &Axes::seed);
     table.axis({"memory_vectors", "memory vectors, K", ""}, &Axes::memory_vectors);
     table.axis({"length", "tokens in the text, N", "tokens"}, &Axes::length);
@@ -172,7 +189,7 @@ void write_trials(const Handle& file, const ResultContent& content) {
     std::unordered_map<std::string, std::string> families;
     for (const auto& model : content.tables->models) families.emplace(model.name, model.family);
     TrialTable table(file, content.rows);
-    write_axes(table, content.rows, families);
+    write_axes(table, content.rows, families, sources_of(*content.tables));
     write_outcome(table, content.rows);
     write_derived(table);
     write_circumstances(table);

@@ -45,6 +45,15 @@ void keep_earlier_rows(record::RunTables& tables, const record::RunTables& earli
     }
 }
 
+/// Adds where the samples came from that only the earlier plan has.
+void keep_earlier_samples(record::RunTables& tables, const record::RunTables& earlier) {
+    std::set<std::pair<std::string, std::int32_t>> known;
+    for (const auto& row : tables.samples) known.emplace(row.corpus, row.sample);
+    for (const auto& row : earlier.samples) {
+        if (known.emplace(row.corpus, row.sample).second) tables.samples.push_back(row);
+    }
+}
+
 /// Of all that a plan says, launches and date aside.
 Id128 plan_hash(record::RunTables tables) {
     tables.launches.clear();
@@ -63,8 +72,8 @@ bool same_meaning(const record::ModelRow& a, const record::ModelRow& b) {
     return a.config_sha256 == b.config_sha256 && a.weights_sha256 == b.weights_sha256;
 }
 bool same_meaning(const record::CorpusRow& a, const record::CorpusRow& b) {
-    return a.kind == b.kind && a.part == b.part && a.sentences == b.sentences && a.sha256 == b.sha256 &&
-           a.drawn_lengths == b.drawn_lengths;
+    return a.kind == b.kind && a.part == b.part && a.sentences == b.sentences && a.joined == b.joined &&
+           a.opened == b.opened && a.sha256 == b.sha256 && a.drawn_lengths == b.drawn_lengths;
 }
 bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b) {
     return a.values == b.values;
@@ -84,6 +93,7 @@ void RunState::add_tables(std::uint32_t segment, record::RunTables tables) {
         if (!tables_.created_utc.empty()) tables.created_utc = tables_.created_utc;
         planned_rows_ = tables.rows.size();
         keep_earlier_rows(tables, tables_);
+        keep_earlier_samples(tables, tables_);
         tables_ = std::move(tables);
         plan_hash_ = hash;
     }

@@ -13,7 +13,9 @@ namespace memcap::store {
 
 namespace {
 
-constexpr std::uint64_t kMagic = 0x314B4F5450434D4DuLL;
+constexpr std::uint64_t kMagic = 0x324B4F5450434D4DuLL;
+/// Of files that know nothing but tokens.
+constexpr std::uint64_t kFirstMagic = 0x314B4F5450434D4DuLL;
 constexpr std::size_t kChecksumBytes = sizeof(std::uint64_t);
 
 std::vector<TokenSample> decode(std::span<const std::byte> bytes) {
@@ -21,13 +23,19 @@ std::vector<TokenSample> decode(std::span<const std::byte> bytes) {
     const auto content = bytes.first(bytes.size() - kChecksumBytes);
     ByteReader tail(bytes.last(kChecksumBytes));
     ByteReader reader(content);
-    if (tail.number<std::uint64_t>() != hash64(content) || reader.number<std::uint64_t>() != kMagic) {
+    const auto magic = reader.number<std::uint64_t>();
+    if (tail.number<std::uint64_t>() != hash64(content) || (magic != kMagic && magic != kFirstMagic)) {
         throw TransportError({.what = "the checksum is wrong", .where = {}, .why = {}, .advice = {}});
     }
     std::vector<TokenSample> samples(reader.number<std::uint64_t>());
     for (TokenSample& sample : samples) {
         sample.text = reader.array<std::int32_t>();
         sample.prefix = reader.array<std::int32_t>();
+        if (magic == kFirstMagic) continue;
+        sample.opening = reader.number<std::int32_t>();
+        sample.lead = reader.array<std::int32_t>();
+        sample.source = reader.text();
+        sample.problem = reader.text();
     }
     reader.expect_end();
     return samples;
@@ -59,6 +67,10 @@ void TokenCache::save(const Id128& key, const std::vector<TokenSample>& samples)
     for (const TokenSample& sample : samples) {
         writer.array(sample.text);
         writer.array(sample.prefix);
+        writer.number(sample.opening);
+        writer.array(sample.lead);
+        writer.text(sample.source);
+        writer.text(sample.problem);
     }
     writer.number(hash64(writer.bytes()));
     const Bytes& bytes = writer.bytes();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "memcap/base/ids.hpp"
@@ -12,8 +13,13 @@ namespace memcap::store {
 
 /// The token ids of one sample: all that any trial of the run may need of it.
 struct TokenSample {
-    std::vector<std::int32_t> text;    ///< a trial of length N has the first N
-    std::vector<std::int32_t> prefix;  ///< a trial with prefix n has the last n
+    std::vector<std::int32_t> text;    ///< a trial of length N has the first N, behind a prefix those after
+                                       ///< `opening`
+    std::vector<std::int32_t> prefix;  ///< a trial with prefix n has the last n, behind `lead`
+    std::int32_t opening = 0;          ///< tokens of `text` that open it and leave it where a prefix stands
+    std::vector<std::int32_t> lead = {};  ///< what opens a prefix
+    std::string source = {};              ///< the file it came from
+    std::string problem = {};             ///< why it has no tokens
     bool operator==(const TokenSample&) const = default;
 };
 
