@@ -17,6 +17,7 @@
 #include "memcap/config/load.hpp"
 #include "memcap/hub/model_config.hpp"
 #include "memcap/hub/safetensors.hpp"
+#include "memcap/hub/tokenizer_files.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/text/corpus.hpp"
 #include "memcap/text/helper_paths.hpp"
@@ -51,8 +52,9 @@ void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& 
             files.push_back(model.path / "config.json");
             // On the meta device every tensor is read and checked, and none is kept.
             if (!hashes.knew(files)) models::load(model.path, Precision::float32, at::kMeta);
-            facts.config_sha256 = hashes.sha256(files.back());
-            facts.weights_sha256 = hub::weights_sha256(model.path, hashes);
+            const auto& identity = preparation.identities.emplace_back(hub::identify(model.path, hashes));
+            facts.config_sha256 = identity.config_sha256;
+            facts.weights_sha256 = identity.weights_sha256;
         }
         preparation.model_rows.push_back({.name = model.name,
                                           .family = facts.family,
@@ -176,6 +178,7 @@ class Tokenisation {
                 return table;
             }
         }
+        hub::check_tokenizer_files(model.path);
         const auto read = text::read_corpus(source_of(corpus, request), [this](auto texts, auto rule) {
             return client().split(texts, rule);
         });

@@ -12,6 +12,7 @@
 #include "app/corpus_texts.hpp"
 #include "memcap/config/experiment.hpp"
 #include "memcap/hub/hash_cache.hpp"
+#include "memcap/hub/model_identity.hpp"
 #include "memcap/models/description.hpp"
 #include "memcap/plan/expand.hpp"
 #include "memcap/plan/tokens.hpp"
@@ -30,7 +31,8 @@ enum class ModelCheck : std::uint8_t {
 
 struct Preparation {
     config::Experiment experiment;
-    std::vector<plan::ModelFacts> models;  ///< of the experiment, in its order
+    std::vector<plan::ModelFacts> models;        ///< of the experiment, in its order
+    std::vector<hub::ModelIdentity> identities;  ///< of models; empty with config_only
     std::vector<record::ModelRow> model_rows;
     std::vector<record::CorpusRow> corpus_rows;
     std::vector<plan::TokenTable> tokens;

@@ -121,9 +121,7 @@ Rank join_ranks() {
         self.hosts = self.session->gather(self.host);
         self.ranks_of_host = static_cast<std::int32_t>(std::ranges::count(self.hosts, self.host));
         self.threads = share_of_host(*self.session, self.hosts);
-        // One machine may stand for several nodes.
-        const std::string given = environment("MEMCAP_NODE");
-        const std::string node = given.empty() ? self.host : given;
+        const std::string node = node_name();
         const auto nodes = self.session->gather(node);
         self.nodes = static_cast<std::int32_t>(std::set(nodes.begin(), nodes.end()).size());
         if (self.ranks > 1) self.transport = self.session->make_transport();
@@ -201,7 +199,8 @@ Remaining remaining_tasks(const Preparation& preparation, const store::RunStore&
 
 WorkerSetup worker_setup(const Preparation& preparation) {
     WorkerSetup setup;
-    for (const auto& model : preparation.models) setup.model_folders.push_back(model.path);
+    for (std::size_t i = 0; i < preparation.models.size(); ++i)
+        setup.models.push_back({preparation.models[i].path, preparation.identities[i]});
     setup.keep_vectors = preparation.experiment.store.vectors;
     setup.curve_every = preparation.experiment.store.curve_every;
     setup.device = device_kind(preparation.experiment.run.device);

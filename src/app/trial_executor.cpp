@@ -157,35 +157,39 @@ void TrialExecutor::fetch(sched::WorkPort& port) {
 }
 
 bool TrialExecutor::matches_loaded(const plan::Trial& trial) const {
-    return model_ && trial.model == model_index_ && trial.precision == precision_;
+    return loaded_.model && trial.model == model_index_ && trial.precision == precision_;
+}
+
+void TrialExecutor::forget_model() {
+    engine_.reset();
+    loaded_ = {};
+    release_cached_memory(place_.device);
 }
 
 bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPort& port,
                                   std::string& problem) {
-    engine_.reset();
-    model_.reset();
-    release_cached_memory(place_.device);
-    const std::string& folder = setup_.model_folders.at(static_cast<std::size_t>(trial.model));
+    forget_model();
+    const ModelSource& source = setup_.models.at(static_cast<std::size_t>(trial.model));
     try {
-        model_ =
-            loader_.load(folder, trial.precision, place_.device, [&port] { return port.stop_requested(); });
+        loaded_ =
+            loader_.load(source, trial.precision, place_.device, [&port] { return port.stop_requested(); });
         choose_float32_products(trial.precision);
     } catch (const DataError& error) {
         problem = error.what();
         return false;
     } catch (const std::exception& error) {
         if (!memory::is_out_of_memory(error)) throw;
-        model_.reset();
-        problem = fmt::format("out of memory while {} was loaded", folder);
+        forget_model();
+        problem = fmt::format("out of memory while {} was loaded", source.folder);
         return false;
     }
     model_index_ = trial.model;
     precision_ = trial.precision;
     if (!setup_.slots && !budgets_.contains({model_index_, precision_})) {
         budgets_[{model_index_, precision_}] =
-            measured_slots_options(setup_, *model_, trial.positions(), place_.sharers).position_budget;
+            measured_slots_options(setup_, *loaded_.model, trial.positions(), place_.sharers).position_budget;
     }
-    engine_ = std::make_unique<memory::SlotsEngine>(*model_, options_of_loaded());
+    engine_ = std::make_unique<memory::SlotsEngine>(*loaded_.model, options_of_loaded());
     return true;
 }
 
@@ -233,8 +237,28 @@ bool TrialExecutor::enter(sched::WorkPort& port, Pending& pending) {
     return true;
 }
 
+/// Whether the weights still are those that were loaded. If not, nothing that was computed with them counts:
+/// all running trials fail, and the next one loads the model anew.
+bool TrialExecutor::model_is_unchanged(sched::WorkPort& port) {
+    try {
+        loaded_.require_unchanged();
+        return true;
+    } catch (const DataError& problem) {
+        for (auto& [id, running] : running_) {
+            fail(port, running.leased, id, record::FailureCategory::retryable, problem.what());
+        }
+    }
+    running_.clear();
+    short_of_memory_ = false;
+    for (auto& pending : pending_) pending.state.reset();
+    forget_model();
+    return false;
+}
+
 void TrialExecutor::advance(sched::WorkPort& port) {
-    for (auto& record : engine_->step()) {
+    auto records = engine_->step();
+    if (!records.empty() && !model_is_unchanged(port)) return;
+    for (auto& record : records) {
         const auto found = running_.find(record.trial_id);
         const Running running = std::move(found->second);
         running_.erase(found);

@@ -64,6 +64,8 @@ class TrialExecutor : public sched::Executor {
     bool enter(sched::WorkPort& port, Pending& pending);
     void advance(sched::WorkPort& port);
     bool load_model_of(const plan::Trial& trial, const sched::WorkPort& port, std::string& problem);
+    void forget_model();
+    bool model_is_unchanged(sched::WorkPort& port);
     bool matches_loaded(const plan::Trial& trial) const;
     std::size_t wanted() const;
     memory::SlotsOptions options_of_loaded() const;
@@ -76,7 +78,7 @@ class TrialExecutor : public sched::Executor {
     WeightLoader loader_;
     std::deque<Pending> pending_;
     std::unordered_map<Id128, Running> running_;
-    std::unique_ptr<models::CausalLM> model_;
+    LoadedModel loaded_;
     std::int32_t model_index_ = -1;
     Precision precision_ = Precision::float32;
     std::unique_ptr<memory::SlotsEngine> engine_;

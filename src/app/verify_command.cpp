@@ -1,7 +1,10 @@
 // memcap verify and memcap decode: stored vectors put back before their models.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -12,6 +15,7 @@
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/hub/model_config.hpp"
+#include "memcap/hub/model_identity.hpp"
 #include "memcap/hub/safetensors.hpp"
 #include "memcap/memory/evaluation.hpp"
 #include "memcap/models/registry.hpp"
@@ -24,26 +28,48 @@ namespace memcap::app {
 
 namespace {
 
+namespace fs = std::filesystem;
 namespace po = boost::program_options;
 
 /// Largest difference of a recomputed loss that rounding explains: relative, and absolute in nats.
 constexpr double kLossTolerance = 1e-4;
 
+/// Where models lie now, by name.
+using ModelFolders = std::map<std::string, std::string>;
+
 /// Loads each model of a result file when first needed, and keeps the last one.
 class ModelsOfFile {
   public:
-    explicit ModelsOfFile(const store::ResultFile& file) : file_(file) {}
+    /// Of models that `moved` names, the folder there counts instead of that on record. Throws UsageError for
+    /// a name that the file does not have.
+    ModelsOfFile(const store::ResultFile& file, ModelFolders moved) : file_(file), moved_(std::move(moved)) {
+        std::vector<std::string> names;
+        for (const auto& row : file_.tables().models) names.push_back(row.name);
+        for (const auto& [name, folder] : moved_) {
+            if (std::ranges::find(names, name) != names.end()) continue;
+            throw UsageError({.what = fmt::format("the results have no model '{}'", name),
+                              .where = "--model",
+                              .why = {},
+                              .advice = fmt::format("They have: {}", fmt::join(names, ", "))});
+        }
+    }
 
     const models::CausalLM& model(const std::string& name, Precision precision) {
         if (!model_ || name != name_ || precision != precision_) {
-            check_unchanged(row(name));
-            model_ = models::load(row(name).path, precision, at::kCPU);
+            model_ = load(row(name), precision);
             name_ = name;
             precision_ = precision;
         }
         return *model_;
     }
 
+    /// Where a model lies now.
+    std::string folder(const std::string& name) const {
+        const auto found = moved_.find(name);
+        return found == moved_.end() ? row(name).path : found->second;
+    }
+
+  private:
     const record::ModelRow& row(const std::string& name) const {
         for (const auto& row : file_.tables().models) {
             if (row.name == name) return row;
@@ -54,23 +80,96 @@ class ModelsOfFile {
                                        .advice = {}});
     }
 
-  private:
-    /// A vector means something to the very model that it was optimised for, and to no other.
-    static void check_unchanged(const record::ModelRow& row) {
-        if (hub::config_sha256(row.path) == row.config_sha256 &&
-            hub::weights_sha256(row.path) == row.weights_sha256)
-            return;
-        throw DataError(row.path, {.what = fmt::format("model '{}' is not the one of the record", row.name),
-                                   .where = {},
-                                   .why = "the SHA-256 of its config.json or weights differs from /models",
-                                   .advice = "Put the model of the run back in place"});
+    /// A vector means something to the very model that it was optimised for, and to no other: what is loaded
+    /// has the hashes on record.
+    std::unique_ptr<models::CausalLM> load(const record::ModelRow& row, Precision precision) {
+        const fs::path path = folder(row.name);
+        const hub::ModelIdentity identity{
+            .config_sha256 = row.config_sha256, .weights_sha256 = row.weights_sha256, .files = {}};
+        try {
+            const auto config = hub::load_config(path, identity);
+            const auto files = std::make_shared<const hub::WeightFiles>(hub::WeightFiles::open(path));
+            hub::require_identity(*files, identity, hashes_);
+            auto model = models::load(config, files, precision, at::kCPU);
+            files->require_unchanged();
+            return model;
+        } catch (const DataError& problem) {
+            ErrorText text = problem.text();
+            text.where.clear();
+            text.advice = fmt::format(
+                "Put the model '{}' of the run back in place or, if it lies elsewhere now, give "
+                "its folder: --model {}=FOLDER",
+                row.name, row.name);
+            throw DataError(problem.path(), text);
+        }
     }
 
     const store::ResultFile& file_;
+    ModelFolders moved_;
+    hub::NodeHashes hashes_;
     std::unique_ptr<models::CausalLM> model_;
     std::string name_;
     Precision precision_ = Precision::float32;
 };
+
+constexpr const char* kModelOption = "model";
+
+void add_model_option(CommandSyntax& syntax) {
+    syntax.options.add_options()(kModelOption, po::value<std::vector<std::string>>()->composing(),
+                                 "NAME=FOLDER: where a model of the run lies now (its hashes are compared)");
+}
+
+ModelFolders moved_models(const ParsedCommand& parsed) {
+    ModelFolders folders;
+    if (!parsed.has(kModelOption)) return folders;
+    for (const auto& given : parsed.values[kModelOption].as<std::vector<std::string>>()) {
+        const auto equals = given.find('=');
+        if (equals == std::string::npos || equals == 0 || equals + 1 == given.size()) {
+            throw UsageError({.what = fmt::format("'{}' is not NAME=FOLDER", given),
+                              .where = "--model",
+                              .why = {},
+                              .advice = "Write the model's name in the experiment, '=' and its folder"});
+        }
+        folders[given.substr(0, equals)] = given.substr(equals + 1);
+    }
+    return folders;
+}
+
+bool has_vectors(const store::ResultFile& file) {
+    for (std::size_t row = 0; row < file.rows(); ++row) {
+        if (file.has_vector(row)) return true;
+    }
+    return false;
+}
+
+/// The row of the trial whose id begins so; where several tuples of axes lead to it, the first.
+std::size_t row_of_trial(const store::ResultFile& file, const std::string& folder,
+                         const std::string& beginning) {
+    constexpr std::size_t kMostShown = 8;
+    std::string wanted = beginning;
+    std::ranges::transform(wanted, wanted.begin(), [](unsigned char letter) { return std::tolower(letter); });
+    std::map<std::string, std::size_t> found;
+    for (std::size_t row = 0; row < file.rows(); ++row) {
+        const std::string id = file.numbers(row).trial_id.hex();
+        if (id.starts_with(wanted)) found.emplace(id, row);
+    }
+    if (found.size() == 1) return found.begin()->second;
+    if (found.empty()) {
+        throw DataError(folder, {.what = fmt::format("no trial's id begins with '{}'", beginning),
+                                 .where = {},
+                                 .why = {},
+                                 .advice = "Copy one from the column trial_id of results.h5"});
+    }
+    std::vector<std::string> ids;
+    for (const auto& [id, row] : found) {
+        if (ids.size() < kMostShown) ids.push_back(id);
+    }
+    throw UsageError(
+        {.what = fmt::format("{} trials' ids begin with '{}'", found.size(), beginning),
+         .where = "--trial",
+         .why = fmt::format("{}{}", fmt::join(ids, ", "), found.size() > ids.size() ? ", ..." : ""),
+         .advice = "Give more digits"});
+}
 
 const Protocol& protocol_of(const store::ResultFile& file, const std::string& name) {
     for (const auto& row : file.tables().protocols) {
@@ -125,7 +224,7 @@ Verdict verify_row(const store::StoredTrial& stored, const Protocol& protocol,
 
 int verify_results(const Arguments& arguments) {
     CommandSyntax syntax{
-        .usage = "memcap verify DIR [--limit N]",
+        .usage = "memcap verify DIR [--limit N] [--model NAME=FOLDER]...",
         .purpose =
             "Evaluates each stored vector again, from results.h5 and the model folders alone, compares "
             "with the record, and decodes greedily.",
@@ -133,12 +232,21 @@ int verify_results(const Arguments& arguments) {
         .fewest_files = 1,
         .most_files = 1};
     syntax.options.add_options()("limit", po::value<std::size_t>(), "verify so many vectors");
+    add_model_option(syntax);
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
     const auto file = store::ResultFile::open(parsed->files.front());
     const std::size_t limit = parsed->has("limit") ? parsed->values["limit"].as<std::size_t>() : file.rows();
+    if (!has_vectors(file)) {
+        throw DataError(parsed->files.front(),
+                        {.what = "there is no vector to verify",
+                         .where = {},
+                         .why = "no trial is done yet, or the run keeps none (store: {vectors: false})",
+                         .advice = "For vectors of finished trials, run them with `--set store.vectors=true` "
+                                   "into another folder (--out)"});
+    }
     at::set_num_threads(usable_cores());
-    ModelsOfFile models(file);
+    ModelsOfFile models(file, moved_models(*parsed));
     std::size_t verified = 0;
     std::size_t different = 0;
     std::size_t exact = 0;
@@ -161,31 +269,33 @@ int verify_results(const Arguments& arguments) {
 }
 
 int decode_trial_text(const Arguments& arguments) {
-    CommandSyntax syntax{.usage = "memcap decode DIR --trial ID",
+    CommandSyntax syntax{.usage = "memcap decode DIR --trial ID [--model NAME=FOLDER]",
                          .purpose = "Prints the text that a stored vector gives back by greedy decoding.",
                          .options = po::options_description(),
                          .fewest_files = 1,
                          .most_files = 1};
-    syntax.options.add_options()("trial", po::value<std::string>()->required(), "trial_id of results.h5");
+    syntax.options.add_options()("trial", po::value<std::string>()->required(),
+                                 "trial_id of results.h5, or so many digits of it that no other begins so");
+    add_model_option(syntax);
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
     const auto file = store::ResultFile::open(parsed->files.front());
-    const auto rows = file.rows_of(Id128::from_hex(parsed->text("trial")));
-    if (rows.empty() || !file.has_vector(rows.front())) {
+    const std::size_t row = row_of_trial(file, parsed->files.front(), parsed->text("trial"));
+    if (!file.has_vector(row)) {
         throw DataError(parsed->files.front(),
-                        {.what = fmt::format("no vector of trial {}", parsed->text("trial")),
+                        {.what = fmt::format("no vector of trial {}", file.numbers(row).trial_id.hex()),
                          .where = {},
-                         .why = rows.empty() ? "there is no such trial" : "the run kept no vectors",
-                         .advice = "Choose a trial_id of results.h5"});
+                         .why = "it failed, or the run keeps none (store: {vectors: false})",
+                         .advice = "Choose a trial that has one"});
     }
-    const auto stored = file.read(rows.front());
-    ModelsOfFile models(file);
+    const auto stored = file.read(row);
+    ModelsOfFile models(file, moved_models(*parsed));
     const auto tokens = decode(models.model(stored.axes.model, stored.axes.precision), stored,
                                protocol_of(file, stored.axes.protocol));
     const std::string executable = executable_path();
     text::TokenizerClient client(
         {.python = text::find_python({}, executable), .script = text::find_helper_script(executable)});
-    fmt::print("{}\n", client.decode(models.row(stored.axes.model).path, tokens));
+    fmt::print("{}\n", client.decode(models.folder(stored.axes.model), tokens));
     return kDone;
 }
 

@@ -39,49 +39,72 @@ WeightsChoice settled(WeightsChoice choice, std::int32_t nodes, std::uint64_t si
     return nodes > 1 && size_bytes >= kBroadcastBytes ? WeightsChoice::broadcast : WeightsChoice::per_rank;
 }
 
-std::unique_ptr<models::CausalLM> WeightLoader::load(const std::string& folder, Precision precision,
-                                                     at::Device device,
-                                                     const std::function<bool()>& cancelled) {
+void LoadedModel::require_unchanged() const {
+    if (const auto still_used = files.lock()) still_used->require_unchanged();
+}
+
+LoadedModel WeightLoader::load(const ModelSource& source, Precision precision, at::Device device,
+                               const std::function<bool()>& cancelled) {
     const double start_s = monotonic_s();
+    const auto config = hub::load_config(source.folder, source.identity);
+    const Request request{source, config, precision, device};
     mpi::WeightTimes times;
-    times.model = folder;
-    times.size_bytes = total_bytes(hub::weight_files(folder));
-    std::unique_ptr<models::CausalLM> model;
+    times.model = source.folder;
+    times.size_bytes = total_bytes(hub::weight_files(source.folder));
+    LoadedModel loaded;
     switch (settled(choice_, nodes_, times.size_bytes)) {
         case WeightsChoice::broadcast:
-            model = load_sent(folder, precision, device, cancelled, times);
+            loaded = load_sent(request, cancelled, times);
             break;
         case WeightsChoice::per_node:
-            model = load_once_a_node(folder, precision, device, times);
+            loaded = load_once_a_node(request, times);
             break;
         case WeightsChoice::automatic:
         case WeightsChoice::per_rank:
-            model = models::load(folder, precision, device);
+            loaded = load_read(request);
             times.upload_s = monotonic_s() - start_s;
             break;
     }
     log::info(fmt::format("loaded {} as {} in {:.2f} s ({} bytes {}, {:.2f} s reading, {:.2f} s onto {})",
-                          folder, to_string(precision), monotonic_s() - start_s, times.size_bytes,
+                          source.folder, to_string(precision), monotonic_s() - start_s, times.size_bytes,
                           mpi::to_string(times.way), times.read_s, times.upload_s, device.str()));
     exchange_.report(std::move(times));
-    return model;
+    return loaded;
 }
 
-std::unique_ptr<models::CausalLM> WeightLoader::load_sent(const std::string& folder, Precision precision,
-                                                          at::Device device,
-                                                          const std::function<bool()>& cancelled,
-                                                          mpi::WeightTimes& times) {
+LoadedModel WeightLoader::load_read(const Request& request) {
+    return load_checked(request, hub::WeightFiles::open(request.source.folder));
+}
+
+LoadedModel WeightLoader::load_checked(const Request& request, hub::WeightFiles files) {
+    hub::require_identity(files, request.source.identity, hashes_);
+    return build(request, std::make_shared<const hub::WeightFiles>(std::move(files)));
+}
+
+LoadedModel WeightLoader::build(const Request& request, std::shared_ptr<const hub::WeightFiles> files) {
+    LoadedModel loaded{.model = models::load(request.config, files, request.precision, request.device),
+                       .files = files};
+    files->require_unchanged();
+    return loaded;
+}
+
+LoadedModel WeightLoader::load_sent(const Request& request, const std::function<bool()>& cancelled,
+                                    mpi::WeightTimes& times) {
+    const std::string& folder = request.source.folder;
     const mpi::Obtained obtained =
         exchange_.obtain({.model = folder,
                           .files = hub::weight_files(folder),
-                          .device = device.is_cuda() ? static_cast<int>(device.index()) : -1},
+                          .known = request.source.identity.files,
+                          .device = request.device.is_cuda() ? static_cast<int>(request.device.index()) : -1},
                          cancelled);
     times.way = obtained.way;
     double start_s = monotonic_s();
-    std::unique_ptr<models::CausalLM> model;
+    LoadedModel loaded;
     if (obtained.memory) {
         try {
-            model = models::load(folder, hub::WeightFiles::over(folder, obtained.memory), precision, device);
+            // Whoever sent them has checked them; see mpi::ChunkReader.
+            loaded = build(request, std::make_shared<const hub::WeightFiles>(
+                                        hub::WeightFiles::over(folder, obtained.memory)));
         } catch (const TransportError&) {
             // The exchange has said why.
             times.way = mpi::WeightWay::fallen_back;
@@ -90,23 +113,22 @@ std::unique_ptr<models::CausalLM> WeightLoader::load_sent(const std::string& fol
     } else {
         log::info(fmt::format("{} is read here: {}", folder, obtained.reason));
     }
-    if (!model) model = models::load(folder, precision, device);
+    if (!loaded.model) loaded = load_read(request);
     times.upload_s = monotonic_s() - start_s;
     exchange_.settle(cancelled);
-    return model;
+    return loaded;
 }
 
-std::unique_ptr<models::CausalLM> WeightLoader::load_once_a_node(const std::string& folder,
-                                                                 Precision precision, at::Device device,
-                                                                 mpi::WeightTimes& times) {
+LoadedModel WeightLoader::load_once_a_node(const Request& request, mpi::WeightTimes& times) {
+    const std::string& folder = request.source.folder;
     const double start_s = monotonic_s();
     auto memory = hub::read_once_a_node(folder);
     const double read_s = monotonic_s();
-    auto model = models::load(folder, hub::WeightFiles::over(folder, std::move(memory)), precision, device);
+    auto loaded = load_checked(request, hub::WeightFiles::over(folder, std::move(memory)));
     times.way = mpi::WeightWay::shared;
     times.read_s = read_s - start_s;
     times.upload_s = monotonic_s() - read_s;
-    return model;
+    return loaded;
 }
 
 std::string weights_json(const std::vector<mpi::WeightTimes>& reports) {

@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "app/worker_setup.hpp"
 #include "memcap/base/protocol.hpp"
 #include "memcap/config/experiment.hpp"
+#include "memcap/hub/model_identity.hpp"
+#include "memcap/hub/safetensors.hpp"
 #include "memcap/models/causal_lm.hpp"
 #include "memcap/mpi/weight_exchange.hpp"
 
@@ -20,6 +23,15 @@ inline constexpr std::uint64_t kBroadcastBytes = std::uint64_t{1} << 30U;
 /// What `auto` means for a model: broadcast where several nodes would each read a large one, else per_rank.
 config::WeightsChoice settled(config::WeightsChoice choice, std::int32_t nodes, std::uint64_t size_bytes);
 
+/// A model, and the files that tensors of it may lie in.
+struct LoadedModel {
+    std::unique_ptr<models::CausalLM> model;
+    std::weak_ptr<const hub::WeightFiles> files;  ///< gone where no tensor lies in them
+
+    /// Throws DataError if a file that tensors lie in has been changed since it was loaded.
+    void require_unchanged() const;
+};
+
 class WeightLoader {
   public:
     /// `exchange` must outlive this; `nodes` are those of the run.
@@ -27,20 +39,31 @@ class WeightLoader {
         : choice_(choice), nodes_(nodes), exchange_(exchange) {}
 
     /// Loads a model; `cancelled` ends waiting for other ranks, not the loading. Says in the log and to rank
-    /// 0 how long it took. Throws DataError as models::load does.
-    std::unique_ptr<models::CausalLM> load(const std::string& folder, Precision precision, at::Device device,
-                                           const std::function<bool()>& cancelled);
+    /// 0 how long it took. What is loaded is what the source says, byte for byte: throws DataError for other
+    /// bytes, for files that change meanwhile, and as models::load does.
+    LoadedModel load(const ModelSource& source, Precision precision, at::Device device,
+                     const std::function<bool()>& cancelled);
 
   private:
-    std::unique_ptr<models::CausalLM> load_sent(const std::string& folder, Precision precision,
-                                                at::Device device, const std::function<bool()>& cancelled,
-                                                mpi::WeightTimes& times);
-    std::unique_ptr<models::CausalLM> load_once_a_node(const std::string& folder, Precision precision,
-                                                       at::Device device, mpi::WeightTimes& times);
+    /// What all ways of loading need.
+    struct Request {
+        const ModelSource& source;
+        const hub::ModelConfig& config;
+        Precision precision;
+        at::Device device;
+    };
+
+    LoadedModel load_read(const Request& request);
+    LoadedModel load_sent(const Request& request, const std::function<bool()>& cancelled,
+                          mpi::WeightTimes& times);
+    LoadedModel load_once_a_node(const Request& request, mpi::WeightTimes& times);
+    LoadedModel load_checked(const Request& request, hub::WeightFiles files);
+    static LoadedModel build(const Request& request, std::shared_ptr<const hub::WeightFiles> files);
 
     config::WeightsChoice choice_;
     std::int32_t nodes_;
     mpi::WeightExchange& exchange_;
+    hub::NodeHashes hashes_;
 };
 
 /// What all ranks have reported, a line a model and way: ranks, bytes and the longest times, as JSON.

@@ -1,6 +1,8 @@
 // Codec of WorkerSetup.
 #include "app/worker_setup.hpp"
 
+#include <utility>
+
 namespace memcap::app {
 
 namespace {
@@ -9,12 +11,51 @@ constexpr std::int32_t kAutomatic = 0;
 std::optional<std::int32_t> chosen(std::int32_t value) {
     return value == kAutomatic ? std::nullopt : std::optional(value);
 }
+
+void write(ByteWriter& writer, const hub::ModelIdentity& identity) {
+    writer.text(identity.config_sha256);
+    writer.text(identity.weights_sha256);
+    writer.number(static_cast<std::uint32_t>(identity.files.size()));
+    for (const auto& file : identity.files) {
+        writer.text(file.name);
+        writer.text(file.sha256);
+        writer.number(file.facts.device);
+        writer.number(file.facts.inode);
+        writer.number(file.facts.size_bytes);
+        writer.number(file.facts.modified_ns);
+        writer.number(file.facts.changed_ns);
+        writer.text(file.place);
+    }
+}
+
+hub::ModelIdentity read_identity(ByteReader& reader) {
+    hub::ModelIdentity identity;
+    identity.config_sha256 = reader.text();
+    identity.weights_sha256 = reader.text();
+    const auto files = reader.number<std::uint32_t>();
+    for (std::uint32_t i = 0; i < files; ++i) {
+        KnownFile file;
+        file.name = reader.text();
+        file.sha256 = reader.text();
+        file.facts.device = reader.number<std::uint64_t>();
+        file.facts.inode = reader.number<std::uint64_t>();
+        file.facts.size_bytes = reader.number<std::uint64_t>();
+        file.facts.modified_ns = reader.number<std::int64_t>();
+        file.facts.changed_ns = reader.number<std::int64_t>();
+        file.place = reader.text();
+        identity.files.push_back(std::move(file));
+    }
+    return identity;
+}
 }  // namespace
 
 Bytes encode(const WorkerSetup& setup) {
     ByteWriter writer;
-    writer.number(static_cast<std::uint32_t>(setup.model_folders.size()));
-    for (const auto& folder : setup.model_folders) writer.text(folder);
+    writer.number(static_cast<std::uint32_t>(setup.models.size()));
+    for (const auto& model : setup.models) {
+        writer.text(model.folder);
+        write(writer, model.identity);
+    }
     writer.number(setup.keep_vectors);
     writer.number(setup.curve_every);
     writer.number(setup.device);
@@ -28,7 +69,10 @@ WorkerSetup decode_setup(std::span<const std::byte> bytes) {
     ByteReader reader(bytes);
     WorkerSetup setup;
     const auto models = reader.number<std::uint32_t>();
-    for (std::uint32_t i = 0; i < models; ++i) setup.model_folders.push_back(reader.text());
+    for (std::uint32_t i = 0; i < models; ++i) {
+        std::string folder = reader.text();
+        setup.models.push_back({std::move(folder), read_identity(reader)});
+    }
     setup.keep_vectors = reader.number<bool>();
     setup.curve_every = reader.number<std::int32_t>();
     setup.device = reader.number<DeviceKind>();

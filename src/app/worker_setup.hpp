@@ -10,11 +10,18 @@
 #include "app/machine.hpp"
 #include "memcap/base/bytes.hpp"
 #include "memcap/config/experiment.hpp"
+#include "memcap/hub/model_identity.hpp"
 
 namespace memcap::app {
 
+/// A model's folder and what it held when the plan was made.
+struct ModelSource {
+    std::string folder;
+    hub::ModelIdentity identity;
+};
+
 struct WorkerSetup {
-    std::vector<std::string> model_folders;  ///< by plan::Trial::model
+    std::vector<ModelSource> models;  ///< by plan::Trial::model
     bool keep_vectors = true;
     std::int32_t curve_every = 10;
     DeviceKind device = DeviceKind::automatic;

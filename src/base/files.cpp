@@ -87,6 +87,21 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
     }
 }
 
+std::optional<std::filesystem::path> end_of_dangling_link(const std::filesystem::path& path) {
+    std::error_code problem;
+    if (!std::filesystem::is_symlink(path, problem) || std::filesystem::exists(path, problem))
+        return std::nullopt;
+    const auto end = std::filesystem::read_symlink(path, problem);
+    if (problem) return std::nullopt;
+    return (path.parent_path() / end).lexically_normal();
+}
+
+std::string why_not_opened(const std::filesystem::path& path, int error) {
+    const auto end = end_of_dangling_link(path);
+    if (!end) return std::strerror(error);
+    return "it is a link to " + end->string() + ", which is not there";
+}
+
 std::span<const std::byte> as_bytes(std::string_view text) {
     return std::as_bytes(std::span(text));
 }

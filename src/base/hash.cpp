@@ -5,39 +5,43 @@
 #include <openssl/evp.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <array>
-#include <fstream>
 #include <memory>
-#include <vector>
 
 #include "memcap/base/contracts.hpp"
+#include "memcap/base/input_file.hpp"
 
 namespace memcap {
 
 namespace {
 
-class Sha256 {
-  public:
-    Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-        MEMCAP_ENSURE(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
-    }
-    void add(const void* data, std::size_t size_bytes) {
-        MEMCAP_ENSURE(EVP_DigestUpdate(context_.get(), data, size_bytes) == 1);
-    }
-    std::string finish_hex() {
-        std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-        unsigned int size = 0;
-        MEMCAP_ENSURE(EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1);
-        std::string hex;
-        for (unsigned int i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-        return hex;
-    }
-
-  private:
-    std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
+EVP_MD_CTX* digest(void* context) {
+    return static_cast<EVP_MD_CTX*>(context);
+}
 
 }  // namespace
+
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+    MEMCAP_ENSURE(context_ && EVP_DigestInit_ex(digest(context_.get()), EVP_sha256(), nullptr) == 1);
+}
+
+void Sha256::Free::operator()(void* context) const {
+    EVP_MD_CTX_free(digest(context));
+}
+
+void Sha256::add(std::span<const std::byte> bytes) {
+    MEMCAP_ENSURE(EVP_DigestUpdate(digest(context_.get()), bytes.data(), bytes.size()) == 1);
+}
+
+std::string Sha256::finish_hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> sum{};
+    unsigned int size = 0;
+    MEMCAP_ENSURE(EVP_DigestFinal_ex(digest(context_.get()), sum.data(), &size) == 1);
+    std::string hex;
+    for (unsigned int i = 0; i < size; ++i) hex += fmt::format("{:02x}", sum[i]);
+    return hex;
+}
 
 Id128 hash128(std::span<const std::byte> bytes) {
     const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
@@ -50,23 +54,22 @@ std::uint64_t hash64(std::span<const std::byte> bytes) {
 
 std::string sha256_hex(std::span<const std::byte> bytes) {
     Sha256 sha;
-    sha.add(bytes.data(), bytes.size());
+    sha.add(bytes);
     return sha.finish_hex();
 }
 
 std::string sha256_file_hex(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
+    return sha256_file_hex(InputFile(path));
+}
+
+std::string sha256_file_hex(const InputFile& file) {
+    constexpr std::size_t kBlockBytes = std::size_t{1} << 20U;
+    Bytes block(std::min(kBlockBytes, file.size_bytes()));
     Sha256 sha;
-    std::vector<char> block(1 << 20);
-    while (file) {
-        file.read(block.data(), static_cast<std::streamsize>(block.size()));
-        sha.add(block.data(), static_cast<std::size_t>(file.gcount()));
-    }
-    if (!file.eof()) {
-        throw DataError(path, {.what = "cannot read the file",
-                               .where = {},
-                               .why = {},
-                               .advice = "Check that it exists and that you may read it"});
+    for (std::size_t at = 0; at < file.size_bytes(); at += block.size()) {
+        const auto part = std::span(block).first(std::min(block.size(), file.size_bytes() - at));
+        file.read(at, part);
+        sha.add(part);
     }
     return sha.finish_hex();
 }

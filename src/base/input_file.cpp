@@ -2,7 +2,6 @@
 #include "memcap/base/input_file.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "memcap/base/errors.hpp"
+#include "memcap/base/files.hpp"
 
 namespace memcap {
 
@@ -27,25 +27,27 @@ namespace {
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
     descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor_ < 0) fail(path_, std::strerror(errno));
+    if (descriptor_ < 0) fail(path_, why_not_opened(path_, errno));
     struct stat facts {};
-    if (::fstat(descriptor_, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+    const auto described = facts_of_descriptor(descriptor_);
+    if (!described || ::fstat(descriptor_, &facts) != 0 || !S_ISREG(facts.st_mode)) {
         ::close(descriptor_);
         fail(path_, "it is no regular file");
     }
-    size_bytes_ = static_cast<std::size_t>(facts.st_size);
-    version_ = fmt::format("{}:{}:{}:{}.{:09}", facts.st_dev, facts.st_ino, facts.st_size,
-                           facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec);
+    facts_ = *described;
 }
 
 InputFile::InputFile(InputFile&& other) noexcept
     : path_(std::move(other.path_)),
-      version_(std::move(other.version_)),
-      descriptor_(std::exchange(other.descriptor_, -1)),
-      size_bytes_(other.size_bytes_) {}
+      facts_(other.facts_),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 InputFile::~InputFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void InputFile::require_unchanged() const {
+    require_facts(path_, descriptor_, facts_);
 }
 
 void InputFile::read(std::size_t offset, std::span<std::byte> target) const {

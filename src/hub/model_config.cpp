@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hub/detail/json_text.hpp"
+#include "hub/detail/stand_ins.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/hash.hpp"
 
@@ -154,14 +155,19 @@ struct ModelConfig::Content {
 ModelConfig::ModelConfig(std::shared_ptr<const Content> content) : content_(std::move(content)) {}
 
 ModelConfig ModelConfig::load(const std::filesystem::path& folder) {
+    return parse(folder / "config.json", read(folder));
+}
+
+std::string ModelConfig::read(const std::filesystem::path& folder) {
     const auto file = folder / "config.json";
+    detail::refuse_dangling_link(file);
     if (!std::filesystem::exists(file)) {
         throw DataError(folder, {.what = "no config.json in the model folder",
                                  .where = {},
                                  .why = std::filesystem::exists(folder) ? "" : "the folder does not exist",
                                  .advice = "Give the folder of a Hugging Face model"});
     }
-    return parse(file, detail::read_json_file(file));
+    return detail::read_json_file(file);
 }
 
 ModelConfig ModelConfig::parse(const std::filesystem::path& file, std::string_view text) {
@@ -169,6 +175,7 @@ ModelConfig ModelConfig::parse(const std::filesystem::path& file, std::string_vi
     content->file = file;
     content->values = detail::parse_json(file, with_written_infinity(text)).value;
     if (!content->values.is_object()) {
+        detail::refuse_stand_in(file, text);
         throw DataError(file, {.what = "not a JSON object",
                                .where = {},
                                .why = {},

@@ -22,7 +22,7 @@ class NodeMemory final : public FileMemory {
         for (const auto& path : paths) {
             const InputFile& input = inputs.emplace_back(path);
             most_bytes += input.size_bytes() + kAlignment;
-            identity_ += " " + input.version();
+            identity_ += " " + input.facts().text();
         }
         arena_ = SharedArena::open(identity_, most_bytes);
         for (std::size_t i = 0; i < paths.size(); ++i) {
@@ -31,8 +31,10 @@ class NodeMemory final : public FileMemory {
             if (!bytes) {
                 bytes = arena_->add(name, inputs[i].size_bytes());
                 read_all(inputs[i], *bytes);
+                // Under this key the others take it for the file as it was opened.
+                inputs[i].require_unchanged();
             }
-            files_.push_back({name, *bytes});
+            files_.push_back({name, *bytes, inputs[i].facts()});
         }
         arena_->publish();
     }

@@ -10,7 +10,9 @@
 
 #include "hub/detail/json_text.hpp"
 #include "hub/detail/mapped_file.hpp"
+#include "hub/detail/stand_ins.hpp"
 #include "hub/detail/weight_formats.hpp"
+#include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
 #include "memcap/base/hash.hpp"
@@ -24,6 +26,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
+constexpr const char* kPickleFile = "pytorch_model.bin";
+constexpr const char* kPickleIndexFile = "pytorch_model.bin.index.json";
 
 std::vector<fs::path> indexed_files(const fs::path& folder) {
     const fs::path index = folder / kIndexFile;
@@ -52,11 +56,13 @@ void wait_for_header(const FileMemory& memory, std::span<const std::byte> bytes)
 }
 
 [[noreturn]] void fail_without_weights(const fs::path& folder) {
+    for (const char* name : {kSingleFile, kIndexFile, kPickleFile, kPickleIndexFile})
+        detail::refuse_dangling_link(folder / name);
     ErrorText text{.what = "no safetensors file in the model folder",
                    .where = {},
                    .why = {},
                    .advice = "Give the folder that holds config.json and model.safetensors"};
-    if (fs::exists(folder / "pytorch_model.bin") || fs::exists(folder / "pytorch_model.bin.index.json")) {
+    if (fs::exists(folder / kPickleFile) || fs::exists(folder / kPickleIndexFile)) {
         text.why = "it has only pytorch_model.bin, whose pickles memcap does not run";
         text.advice =
             "Convert it once, where torch and transformers are installed: python -c \"import sys; from "
@@ -97,8 +103,8 @@ WeightFiles& WeightFiles::operator=(WeightFiles&&) noexcept = default;
 WeightFiles::~WeightFiles() = default;
 
 std::vector<fs::path> weight_files(const fs::path& folder) {
-    if (fs::exists(folder / kIndexFile)) return indexed_files(folder);
     if (fs::exists(folder / kSingleFile)) return {folder / kSingleFile};
+    if (fs::exists(folder / kIndexFile)) return indexed_files(folder);
     return {};
 }
 
@@ -173,8 +179,28 @@ std::int64_t WeightFiles::size_bytes() const noexcept {
 std::string WeightFiles::fingerprint() const {
     if (content_->memory) return content_->memory->identity();
     std::string all;
-    for (const auto& file : content_->mapped) all += file.fingerprint() + " ";
+    for (const auto& file : content_->mapped) all += file.facts().text() + " ";
     return all;
+}
+
+std::vector<WeightFiles::FileContent> WeightFiles::contents() const {
+    std::vector<FileContent> contents;
+    for (std::size_t i = 0; i < content_->mapped.size(); ++i) {
+        const auto& file = content_->mapped[i];
+        contents.push_back({content_->files[i], file.bytes(), file.facts(), file.facts().text()});
+    }
+    if (!content_->memory) return contents;
+    for (const auto& file : content_->memory->files()) {
+        contents.push_back({content_->folder / file.name, file.bytes, file.facts,
+                            content_->memory->identity() + " / " + file.name});
+    }
+    return contents;
+}
+
+void WeightFiles::require_unchanged() const {
+    for (const auto& file : content_->mapped) file.require_unchanged();
+    if (!content_->memory) return;
+    for (const auto& file : content_->memory->files()) content_->memory->wait_for(file.bytes);
 }
 
 void WeightFiles::forget(const TensorView& tensor) const {
@@ -182,13 +208,20 @@ void WeightFiles::forget(const TensorView& tensor) const {
     if (!content_->memory) detail::MappedFile::forget(tensor.data);
 }
 
+std::string weights_sha256(std::span<const NamedHash> files) {
+    MEMCAP_EXPECT(!files.empty());
+    if (files.size() == 1) return files.front().sha256;
+    std::string lines;
+    for (const auto& file : files) lines += file.name + " " + file.sha256 + "\n";
+    return sha256_hex(as_bytes(lines));
+}
+
 std::string weights_sha256(const fs::path& folder, HashCache& hashes) {
     const auto files = weight_files(folder);
     if (files.empty()) fail_without_weights(folder);
-    if (files.size() == 1) return hashes.sha256(files.front());
-    std::string lines;
-    for (const auto& file : files) lines += file.filename().string() + " " + hashes.sha256(file) + "\n";
-    return sha256_hex(as_bytes(lines));
+    std::vector<NamedHash> named;
+    for (const auto& file : files) named.push_back({file.filename().string(), hashes.sha256(file)});
+    return weights_sha256(named);
 }
 
 std::string weights_sha256(const fs::path& folder) {

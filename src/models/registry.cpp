@@ -4,13 +4,16 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
+#include <string_view>
 #include <utility>
 
 #include "memcap/base/errors.hpp"
 #include "memcap/hub/safetensors.hpp"
 #include "memcap/nn/random_weights.hpp"
 #include "models/families/family.hpp"
+#include "models/published_names.hpp"
 
 namespace memcap::models {
 
@@ -23,11 +26,35 @@ const std::array kFamilies{&families::kGemma2, &families::kGemma3,  &families::k
                            &families::kPhi3,   &families::kQwen2,   &families::kQwen3,
                            &families::kSmolLM3};
 
+const families::Family* family_named(std::string_view architecture) {
+    const auto found = std::ranges::find(kFamilies, architecture, [](const families::Family* family) {
+        return std::string_view(family->architecture);
+    });
+    return found == kFamilies.end() ? nullptr : *found;
+}
+
+/// The architecture that transformers' AutoModelForCausalLM would build where config.json names none, or that
+/// of a body alone, as AutoModel saves it; empty if there is no telling.
+std::string_view architecture_by_type(const hub::ModelConfig& config) {
+    if (!config.is_text("model_type")) return {};
+    if (config.has("architectures") && !config.architecture().ends_with("Model")) return {};
+    return architecture_of_model_type(config.text("model_type"));
+}
+
 const families::Family& family_of(const hub::ModelConfig& config) {
-    const std::string architecture = config.architecture();
-    for (const auto* family : kFamilies) {
-        if (family->architecture == architecture) return *family;
+    if (!config.has("architectures") && config.has("d_model") && config.has("ssm_cfg")) {
+        throw DataError(
+            config.file(),
+            {.what = "this is a model of the package mamba_ssm",
+             .where = {},
+             .why = "its config.json and pytorch_model.bin have a layout of their own",
+             .advice = "Get the same model in transformers' layout: the repository whose name ends "
+                       "in -hf, such as state-spaces/mamba-130m-hf"});
     }
+    const bool named = config.has("architectures");
+    if (const auto* family = named ? family_named(config.architecture()) : nullptr) return *family;
+    if (const auto* family = family_named(architecture_by_type(config))) return *family;
+    const std::string architecture = config.architecture();
     throw DataError(config.file(),
                     {.what = fmt::format("architecture '{}' is not supported", architecture),
                      .where = {},
@@ -47,15 +74,17 @@ Description describe(const std::filesystem::path& folder) {
 
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device) {
     // An unknown model is to be named before missing weights.
-    family_of(hub::ModelConfig::load(folder));
-    return load(folder, hub::WeightFiles::open(folder), precision, device);
+    const auto config = hub::ModelConfig::load(folder);
+    family_of(config);
+    return load(config, std::make_shared<const hub::WeightFiles>(hub::WeightFiles::open(folder)), precision,
+                device);
 }
 
-std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, hub::WeightFiles files,
+std::unique_ptr<CausalLM> load(const hub::ModelConfig& config, std::shared_ptr<const hub::WeightFiles> files,
                                Precision precision, at::Device device) {
-    const auto config = hub::ModelConfig::load(folder);
     const auto& family = family_of(config);
-    nn::WeightReader weights(std::move(files), nn::product_mode(precision, device), device);
+    nn::WeightReader weights(std::move(files), nn::product_mode(precision, device), device,
+                             base_prefix_of(family.architecture));
     auto model = family.build(config, weights);
     weights.share();
     return model;

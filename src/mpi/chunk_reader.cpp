@@ -1,10 +1,13 @@
 // The reading thread and its queue.
 #include "mpi/chunk_reader.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "memcap/base/clock.hpp"
+#include "memcap/base/errors.hpp"
+#include "memcap/base/hash.hpp"
 #include "memcap/base/input_file.hpp"
 
 namespace memcap::mpi {
@@ -15,6 +18,44 @@ ChunkReader::~ChunkReader() {
     stop();
     thread_.join();
 }
+
+namespace {
+
+/// A file that is read from its first byte to its last, and checked at the end.
+class CheckedFile {
+  public:
+    CheckedFile(const std::filesystem::path& path, const std::vector<KnownFile>& known)
+        : path_(path), input_(path) {
+        const auto found = std::ranges::find(known, path.filename().string(), &KnownFile::name);
+        if (found == known.end()) return;
+        expected_sha256_ = found->sha256;
+        if (!found->vouches_for(input_.facts())) hash_.emplace();
+    }
+
+    std::size_t size_bytes() const { return input_.size_bytes(); }
+    /// Reads the next bytes; throws DataError if they are the last of another file than the one that was
+    /// meant.
+    void read(std::size_t offset, std::span<std::byte> target) {
+        input_.read(offset, target);
+        if (hash_) hash_->add(target);
+        if (offset + target.size() < size_bytes()) return;
+        input_.require_unchanged();
+        if (hash_ && hash_->finish_hex() != expected_sha256_) {
+            throw DataError(path_, {.what = "not the file whose SHA-256 the plan has",
+                                    .where = {},
+                                    .why = "it was replaced, or this host has another copy",
+                                    .advice = {}});
+        }
+    }
+
+  private:
+    std::filesystem::path path_;
+    InputFile input_;
+    std::string expected_sha256_;
+    std::optional<Sha256> hash_;  ///< none where the file need not be hashed
+};
+
+}  // namespace
 
 void ChunkReader::run() {
     try {
@@ -28,10 +69,11 @@ void ChunkReader::run() {
 
 void ChunkReader::read_all() {
     const double start_s = monotonic_s();
-    std::vector<InputFile> inputs;
+    std::vector<CheckedFile> inputs;
     exchange::Announce announcement{setup_.group, {}, setup_.chunk_bytes, {}};
     for (const auto& path : setup_.files) {
-        announcement.files.push_back({path.filename().string(), inputs.emplace_back(path).size_bytes()});
+        announcement.files.push_back(
+            {path.filename().string(), inputs.emplace_back(path, setup_.known).size_bytes()});
     }
     double reading_s = monotonic_s() - start_s;
     if (setup_.make_nccl_id) announcement.nccl_id = setup_.make_nccl_id();

@@ -12,17 +12,22 @@
 #include <thread>
 #include <vector>
 
+#include "memcap/base/file_facts.hpp"
 #include "mpi/chunk_plan.hpp"
 #include "mpi/exchange_message.hpp"
 
 namespace memcap::mpi {
 
-/// What a leader sends: first the announcement, then the chunks in the plan's order.
+/// What a leader sends: first the announcement, then the chunks in the plan's order. The last chunk of a file
+/// is there only once the file is known to be the one that was meant: by its facts, or by the hash of what
+/// was read. Receivers have no need to hash what they get, then: each chunk has a checksum, and all of them
+/// make the file.
 class ChunkReader {
   public:
     struct Setup {
         std::uint64_t group = 0;
         std::vector<std::filesystem::path> files;
+        std::vector<KnownFile> known;  ///< what files of these names must hold
         std::size_t chunk_bytes = 0;
         std::size_t ahead = 1;                      ///< chunks that are read before anybody takes them
         std::function<std::string()> make_nccl_id;  ///< empty: none; called on the reading thread

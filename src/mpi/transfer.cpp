@@ -57,6 +57,7 @@ void Transfer::start_leading() {
     reader_ = std::make_unique<ChunkReader>(ChunkReader::Setup{
         .group = group_,
         .files = setup_.request.files,
+        .known = setup_.request.known,
         .chunk_bytes = place_.by_device ? setup_.options.device_chunk_bytes : setup_.options.chunk_bytes,
         .ahead = setup_.options.window,
         .make_nccl_id = place_.by_device ? access_.make_id : nullptr});

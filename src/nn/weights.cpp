@@ -23,12 +23,15 @@ constexpr std::int64_t kPieceElements = 1 << 16;
 // From this size on, products with several matrices take no longer than one with their stack.
 constexpr std::size_t kLargeBytes = std::size_t{1} << 20U;
 
-[[noreturn]] void fail_type(const std::string& name, const std::filesystem::path& folder) {
-    throw DataError(folder,
-                    {.what = fmt::format("tensor '{}' has a type that memcap does not compute with", name),
-                     .where = {},
-                     .why = "weights may be float32, bfloat16 or float16",
-                     .advice = "Save the model in one of these with transformers"});
+[[noreturn]] void fail_type(const std::string& name, const hub::TensorView& view,
+                            const std::filesystem::path& folder) {
+    throw DataError(
+        folder,
+        {.what = fmt::format("tensor '{}' has type {}, with which memcap does not compute", name, view.type),
+         .where = {},
+         .why = "weights may be float32, bfloat16 or float16; a quantised model has others",
+         .advice = "Use the model as it was before it was quantised, or save it in one of "
+                   "these with transformers"});
 }
 
 [[noreturn]] void fail_value(const std::string& name, const std::filesystem::path& folder,
@@ -130,8 +133,9 @@ bool convert(const hub::TensorView& view, const at::Tensor& target, at::ScalarTy
 
 }  // namespace
 
-WeightReader::WeightReader(hub::WeightFiles files, ProductMode mode, at::Device device)
-    : files_(std::make_shared<const hub::WeightFiles>(std::move(files))), mode_(mode), device_(device) {
+WeightReader::WeightReader(std::shared_ptr<const hub::WeightFiles> files, ProductMode mode, at::Device device,
+                           std::string base_prefix)
+    : files_(std::move(files)), base_prefix_(std::move(base_prefix)), mode_(mode), device_(device) {
     if (!device.is_cpu()) return;
     // 16-bit values may become 32-bit ones, and a family may read a tensor in two ways.
     const auto most_bytes = 4 * static_cast<std::size_t>(files_->size_bytes());
@@ -140,12 +144,40 @@ WeightReader::WeightReader(hub::WeightFiles files, ProductMode mode, at::Device 
                                most_bytes);
 }
 
+bool WeightReader::contains(const std::string& name) const {
+    return files_->contains(name_in_file(name));
+}
+
+/// Models are saved with and without a head, so that the names of the body begin with its name or do not;
+/// transformers reads either (modeling_utils.py, base_model_prefix).
+std::string WeightReader::name_in_file(const std::string& name) const {
+    if (base_prefix_.empty() || files_->contains(name)) return name;
+    const std::string other =
+        name.starts_with(base_prefix_) ? name.substr(base_prefix_.size()) : base_prefix_ + name;
+    return files_->contains(other) ? other : name;
+}
+
+const hub::TensorView& WeightReader::find(const std::string& name,
+                                          const std::vector<std::int64_t>& shape) const {
+    const bool is_head = name.ends_with("lm_head.weight") || name.ends_with("embed_out.weight");
+    if (is_head && !contains(name)) {
+        throw DataError(
+            files_->folder(),
+            {.what = fmt::format("the model has no head: tensor '{}' is missing", name),
+             .where = {},
+             .why = "config.json does not tie it to the embedding, and no weight file has it; "
+                    "transformers' AutoModel saves a model without its head",
+             .advice = "Save the model with AutoModelForCausalLM, from a folder that has the head"});
+    }
+    return files_->require(name_in_file(name), shape);
+}
+
 void WeightReader::share() {
     if (arena_) arena_->publish();
 }
 
 at::Tensor WeightReader::matrix(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    const hub::TensorView& view = files_->require(name, shape);
+    const hub::TensorView& view = find(name, shape);
     if (!device_.is_cpu()) return mode_.factor(on_device(name, view));
     return lies_ready(view) ? mapped(name, view) : made({name}, {view}, shape);
 }
@@ -159,7 +191,7 @@ std::vector<at::Tensor> WeightReader::stacked_matrix(const std::vector<std::stri
     std::int64_t all_rows = 0;
     bool stays = device_.is_cpu();
     for (std::size_t i = 0; i < names.size(); ++i) {
-        views.push_back(files_->require(names[i], std::vector<std::int64_t>{rows[i], columns}));
+        views.push_back(find(names[i], std::vector<std::int64_t>{rows[i], columns}));
         stays = stays && lies_ready(views[i]) && views[i].data.size() >= kLargeBytes;
         all_rows += rows[i];
     }
@@ -170,9 +202,9 @@ std::vector<at::Tensor> WeightReader::stacked_matrix(const std::vector<std::stri
 }
 
 at::Tensor WeightReader::values(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    const hub::TensorView& view = files_->require(name, shape);
+    const hub::TensorView& view = find(name, shape);
     if (!device_.is_cpu()) return on_device(name, view);
-    if (scalar_type(view.dtype) == at::ScalarType::Undefined) fail_type(name, files_->folder());
+    if (scalar_type(view.dtype) == at::ScalarType::Undefined) fail_type(name, view, files_->folder());
     at::Tensor values = at::empty(shape, at::kFloat);
     if (!convert(view, values.view(-1), at::kFloat)) fail_value(name, files_->folder(), at::kFloat);
     files_->forget(view);
@@ -193,7 +225,7 @@ at::Tensor WeightReader::stacked_vector(const std::vector<std::string>& names,
 
 /// Float32 values on another device, checked on this one.
 at::Tensor WeightReader::on_device(const std::string& name, const hub::TensorView& view) const {
-    if (scalar_type(view.dtype) == at::ScalarType::Undefined) fail_type(name, files_->folder());
+    if (scalar_type(view.dtype) == at::ScalarType::Undefined) fail_type(name, view, files_->folder());
     const bool good = for_pieces(view, [&](const at::Tensor& piece, std::int64_t) {
         return is_finite(piece) && is_finite(piece.to(mode_.rounded));
     });
@@ -246,7 +278,8 @@ at::Tensor WeightReader::made(const std::vector<std::string>& names,
     }
     std::int64_t begin = 0;
     for (std::size_t i = 0; i < names.size(); ++i) {
-        if (scalar_type(views[i].dtype) == at::ScalarType::Undefined) fail_type(names[i], files_->folder());
+        if (scalar_type(views[i].dtype) == at::ScalarType::Undefined)
+            fail_type(names[i], views[i], files_->folder());
         const auto count =
             static_cast<std::int64_t>(views[i].data.size() / at::elementSize(scalar_type(views[i].dtype)));
         if (!convert(views[i], whole.view(-1).narrow(0, begin, count), mode_.rounded))

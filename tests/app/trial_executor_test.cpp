@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 
+#include "memcap/hub/hash_cache.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/plan/codec.hpp"
 #include "support/golden_case.hpp"
@@ -72,10 +73,16 @@ std::vector<plan::Trial> trials_of_two_models(std::uint64_t each) {
     return trials;
 }
 
+ModelSource source_of(const std::filesystem::path& folder) {
+    hub::HashCache hashes;
+    return {folder.string(), hub::identify(folder, hashes)};
+}
+
 void run(Port& port) {
     const auto folder = test::source_folder() / "tests/golden";
     WorkerSetup setup;
-    setup.model_folders = {(folder / "llama-plain/model").string(), (folder / "llama-biases/model").string()};
+    for (const char* name : {"llama-plain/model", "llama-biases/model"})
+        setup.models.push_back(source_of(folder / name));
     setup.slots = 12;
     const auto exchange = mpi::make_local_exchange();
     TrialExecutor executor(setup, {.host = "here", .exchange = exchange.get()});

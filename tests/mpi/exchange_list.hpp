@@ -156,7 +156,7 @@ inline Id128 hash_of(const std::string& text) {
 inline Obtained expect_bytes(ExchangeEnd& end, const std::string& model,
                              const std::vector<std::size_t>& sizes, int whose) {
     const RankFiles& files = end.keep_files(sizes);
-    const WeightRequest request{model, files.paths(), end.device()};
+    const WeightRequest request{model, files.paths(), {}, end.device()};
     Obtained obtained = end.exchange.obtain(request, never);
     EXPECT_EQ(hash_of(bytes_of(obtained, request)), hash_of(RankFiles::all_of(whose, sizes)))
         << "rank " << end.rank << ", " << to_string(obtained.way) << ": " << obtained.reason;
@@ -222,7 +222,7 @@ inline void check_never_comes(ExchangeEnd& end) {
 inline void check_silent_member(ExchangeEnd& end) {
     const std::vector<std::size_t> sizes{64'000'000};
     const RankFiles& files = end.keep_files(sizes);
-    const WeightRequest request{"model", files.paths(), end.device()};
+    const WeightRequest request{"model", files.paths(), {}, end.device()};
     const double start_s = monotonic_s();
     const Obtained obtained = end.exchange.obtain(request, never);
     if (end.rank == 1) {
@@ -245,7 +245,7 @@ inline void check_unreadable(ExchangeEnd& end) {
         return;
     }
     const test::TemporaryFolder empty;
-    const WeightRequest request{"model", {empty / "missing"}, end.device()};
+    const WeightRequest request{"model", {empty / "missing"}, {}, end.device()};
     const Obtained obtained = end.exchange.obtain(request, never);
     EXPECT_EQ(obtained.memory, nullptr);
     EXPECT_THROW(bytes_of(obtained, request), DataError);
@@ -257,7 +257,7 @@ inline void check_unreadable_later(ExchangeEnd& end) {
     if (end.size == 1) return;
     const std::vector<std::size_t> sizes{400'000};
     const RankFiles& files = end.keep_files(sizes);
-    WeightRequest request{"model", files.paths(), end.device()};
+    WeightRequest request{"model", files.paths(), {}, end.device()};
     // The system reports a whole page, and gives a line.
     if (end.rank == 0) request.files.emplace_back("/sys/kernel/mm/transparent_hugepage/enabled");
     const Obtained obtained = end.exchange.obtain(request, never);

@@ -25,7 +25,7 @@ class LoadingExecutor final : public sched::Executor {
         : exchange_(exchange), files_(files), rank_(rank) {}
 
     void run(sched::WorkPort& port) override {
-        const WeightRequest request{"model", files_.paths()};
+        const WeightRequest request{"model", files_.paths(), {}};
         const Obtained obtained = exchange_.obtain(request, [&port] { return port.stop_requested(); });
         if (rank_ == 1 && obtained.memory) {
             obtained.memory->wait_for(obtained.memory->files().front().bytes.first(1));

@@ -79,7 +79,8 @@ class WeightReaderTest : public ::testing::Test {
         folder_.write("model.safetensors", safetensors(text, data));
     }
     WeightReader reader(ProductMode mode = {}, at::Device device = at::kCPU) const {
-        return {hub::WeightFiles::open(folder_.path()), mode, device};
+        return {std::make_shared<const hub::WeightFiles>(hub::WeightFiles::open(folder_.path())), mode,
+                device};
     }
     std::string problem(ProductMode mode, const std::function<void(const WeightReader&)>& read) const {
         try {

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "memcap/base/file_facts.hpp"
 
 namespace memcap {
 
@@ -14,6 +17,7 @@ class FileMemory {
     struct File {
         std::string name;  ///< without its folder
         std::span<const std::byte> bytes;
+        std::optional<FileFacts> facts;  ///< of the file on this node whose bytes these are; none for others
     };
 
     virtual ~FileMemory() = default;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,12 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 
 /// Makes a closed temporary file the file at `path`: fsync, rename, fsync of the folder. Throws StoreError.
 void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& path);
+
+/// Why a file could not be opened with this value of errno: for a link that leads nowhere, where it leads.
+std::string why_not_opened(const std::filesystem::path& path, int error);
+
+/// Where a link leads whose end is not there; nothing for anything else.
+std::optional<std::filesystem::path> end_of_dangling_link(const std::filesystem::path& path);
 
 /// The bytes of a text.
 std::span<const std::byte> as_bytes(std::string_view text);

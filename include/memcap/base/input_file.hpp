@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
-#include <string>
+
+#include "memcap/base/file_facts.hpp"
 
 namespace memcap {
 
@@ -19,17 +20,19 @@ class InputFile {
     ~InputFile();
 
     /// Its size when it was opened.
-    std::size_t size_bytes() const noexcept { return size_bytes_; }
-    /// Device, inode, size and time of last change: tells it from other files and from later versions.
-    const std::string& version() const noexcept { return version_; }
+    std::size_t size_bytes() const noexcept { return static_cast<std::size_t>(facts_.size_bytes); }
+    /// What the system said of it when it was opened.
+    const FileFacts& facts() const noexcept { return facts_; }
+    /// Throws DataError if it has been changed since it was opened: then what was read may be of two
+    /// versions.
+    void require_unchanged() const;
     /// Fills `target` from this place on; throws DataError if the bytes cannot be read or are not there.
     void read(std::size_t offset, std::span<std::byte> target) const;
 
   private:
     std::filesystem::path path_;
-    std::string version_;
+    FileFacts facts_;
     int descriptor_ = -1;
-    std::size_t size_bytes_ = 0;
 };
 
 }  // namespace memcap

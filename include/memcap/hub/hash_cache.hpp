@@ -3,23 +3,33 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
 
+#include "memcap/base/file_facts.hpp"
+
 namespace memcap::hub {
 
-/// Hashes by path, size and time of last change: a file with all three as before is not read again. As with
-/// any such cache, a file that is changed and given its old size and time goes unnoticed.
+/// Now in nanoseconds since 1970, by the clock that times of files are taken from.
+std::int64_t file_clock_ns();
+
+/// Hashes by real path and FileFacts: a file with all of them as before is not read again. What cannot be
+/// told from its next version so is not saved: a file that was changed in the last two seconds, and one whose
+/// times are whole seconds and equal, as in an image of a file system, where versions are built with chosen
+/// times.
 class HashCache {
   public:
     /// Remembers nothing from before and cannot be saved.
     HashCache() = default;
     /// Starts with what `file` holds; nothing if it is missing, damaged or of another version of memcap.
-    explicit HashCache(std::filesystem::path file);
+    explicit HashCache(std::filesystem::path file, std::function<std::int64_t()> clock_ns = &file_clock_ns);
 
-    /// The hash of a file's content; throws DataError if it has to be read and cannot be.
-    std::string sha256(const std::filesystem::path& path);
+    /// What a file holds; throws DataError if it has to be read and cannot be, or changes meanwhile.
+    KnownFile known(const std::filesystem::path& path);
+    /// Its hash alone.
+    std::string sha256(const std::filesystem::path& path) { return known(path).sha256; }
     /// Whether all of these were in the cache when it was made, and are unchanged.
     bool knew(std::span<const std::filesystem::path> paths) const;
     /// Replaces the cache's file by all that is known. Throws StoreError.
@@ -27,9 +37,9 @@ class HashCache {
 
   private:
     struct Entry {
-        std::uintmax_t size_bytes = 0;
-        std::int64_t changed_ns = 0;
+        FileFacts facts;
         std::string sha256;
+        bool can_be_trusted_later = true;
         bool from_before = false;
     };
 
@@ -37,7 +47,8 @@ class HashCache {
     const Entry* find(const std::filesystem::path& path) const;
 
     std::filesystem::path file_;
-    std::map<std::string, Entry> entries_;  ///< by absolute path
+    std::function<std::int64_t()> clock_ns_ = &file_clock_ns;
+    std::map<std::string, Entry> entries_;  ///< by real path
 };
 
 }  // namespace memcap::hub

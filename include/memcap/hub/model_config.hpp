@@ -16,6 +16,8 @@ class ModelConfig {
   public:
     /// Reads folder/config.json; throws DataError if it is missing or not a JSON object.
     static ModelConfig load(const std::filesystem::path& folder);
+    /// The text of folder/config.json; throws DataError if it cannot be read.
+    static std::string read(const std::filesystem::path& folder);
     /// Reads the text of a config.json; `file` is the name that errors give. Throws DataError as load does.
     static ModelConfig parse(const std::filesystem::path& file, std::string_view text);
 

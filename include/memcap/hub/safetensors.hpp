@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +26,7 @@ std::string_view to_string(Dtype value);
 /// WeightFiles lives.
 struct TensorView {
     Dtype dtype = Dtype::other;
+    std::string type;  ///< as the file names it, e.g. F8_E4M3
     std::vector<std::int64_t> shape;
     std::span<const std::byte> data;
 };
@@ -32,7 +34,8 @@ struct TensorView {
 /// All tensors of a model folder (format: https://github.com/huggingface/safetensors, README "Format").
 class WeightFiles {
   public:
-    /// Maps model.safetensors, or the shards that model.safetensors.index.json names. Headers are checked
+    /// Maps model.safetensors, or where there is none the shards that model.safetensors.index.json names, as
+    /// transformers does (modeling_utils.py, _get_resolved_checkpoint_files). Headers are checked
     /// against the files' sizes: truncated, overlapping or overflowing entries are DataErrors, as is a folder
     /// that has only pytorch_model.bin.
     static WeightFiles open(const std::filesystem::path& folder);
@@ -52,8 +55,20 @@ class WeightFiles {
     /// The files in name order.
     const std::vector<std::filesystem::path>& files() const noexcept;
     std::int64_t size_bytes() const noexcept;
-    /// What tells these files from others and from later versions of themselves: device, inode, size and
-    /// time, or the identity of the memory.
+    /// A file of the folder as it was opened or lies in memory.
+    struct FileContent {
+        std::filesystem::path path;
+        std::span<const std::byte> bytes;
+        std::optional<FileFacts> facts;  ///< none for bytes that came from elsewhere
+        std::string identity;            ///< equal for processes of one node that see the same bytes
+    };
+    /// In the order of files().
+    std::vector<FileContent> contents() const;
+    /// Throws DataError if a mapped file has been changed since it was opened. Of memory that is still
+    /// arriving it waits for the rest; throws TransportError if it will not come.
+    void require_unchanged() const;
+    /// What tells these files from others and from later versions of themselves: their facts, or the
+    /// identity of the memory.
     std::string fingerprint() const;
     /// Gives the mapped memory of a tensor back after its values were copied; reading it again is allowed.
     void forget(const TensorView& tensor) const;
@@ -71,7 +86,16 @@ std::vector<std::filesystem::path> weight_files(const std::filesystem::path& fol
 /// for it. Throws DataError if they cannot be read.
 std::shared_ptr<const FileMemory> read_once_a_node(const std::filesystem::path& folder);
 
-/// SHA-256 of a model's weights: the file's own for one file, else of the lines "<file name> <sha256>\n".
+/// A weight file's name and SHA-256.
+struct NamedHash {
+    std::string name;
+    std::string sha256;
+};
+
+/// SHA-256 of a model's weights, given those of its files, of which there is at least one: the file's own for
+/// one file, else of the lines "<file name> <sha256>\n".
+std::string weights_sha256(std::span<const NamedHash> files);
+/// The same of the weight files of a folder.
 std::string weights_sha256(const std::filesystem::path& folder, HashCache& hashes);
 /// The same with every file read.
 std::string weights_sha256(const std::filesystem::path& folder);

@@ -23,8 +23,9 @@ Description describe(const hub::ModelConfig& config);
 /// Loads a model; throws DataError for weights that are missing, misshapen, damaged or not finite. On the
 /// meta device every tensor is checked so, and none is kept.
 std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision precision, at::Device device);
-/// The same with weights that are open already.
-std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, hub::WeightFiles files,
+/// The same with a config.json that is read and weights that are open already; the model keeps them as long
+/// as tensors of it lie in them.
+std::unique_ptr<CausalLM> load(const hub::ModelConfig& config, std::shared_ptr<const hub::WeightFiles> files,
                                Precision precision, at::Device device);
 
 /// The model of a config.json with random weights, made in memory: the same each time, and good for measuring

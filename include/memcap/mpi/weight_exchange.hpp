@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "memcap/base/file_facts.hpp"
 #include "memcap/base/file_memory.hpp"
 
 namespace memcap::mpi {
@@ -27,6 +28,7 @@ struct ExchangeOptions {
 struct WeightRequest {
     std::string model;                         ///< equal on all ranks that mean the same files
     std::vector<std::filesystem::path> files;  ///< as this rank would read them
+    std::vector<KnownFile> known;  ///< what they must hold, by name: others are not sent; empty: anything
     int device = -1;  ///< number of the CUDA device that will hold the model; negative: none, so no NCCL
 };
 

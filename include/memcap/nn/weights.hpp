@@ -22,7 +22,10 @@ namespace memcap::nn {
 /// mapped by the rest, which wait for it. Tensors keep the memory they lie in.
 class WeightReader {
   public:
-    WeightReader(hub::WeightFiles files, ProductMode mode, at::Device device);
+    /// `base_prefix`: what names of the body begin with in a model with a head, e.g. "model."; they are found
+    /// with and without it.
+    WeightReader(std::shared_ptr<const hub::WeightFiles> files, ProductMode mode, at::Device device,
+                 std::string base_prefix = {});
     virtual ~WeightReader() = default;
 
     /// A factor of products: rounded and stored as the mode says.
@@ -41,7 +44,7 @@ class WeightReader {
     /// Lets the other processes of the node have what was read; to be called when the model is built.
     void share();
 
-    virtual bool contains(const std::string& name) const { return files_->contains(name); }
+    virtual bool contains(const std::string& name) const;
     const ProductMode& mode() const noexcept { return mode_; }
     at::Device device() const noexcept { return device_; }
 
@@ -54,9 +57,12 @@ class WeightReader {
     at::Tensor mapped(const std::string& name, const hub::TensorView& view) const;
     at::Tensor made(const std::vector<std::string>& names, const std::vector<hub::TensorView>& views,
                     const std::vector<std::int64_t>& shape) const;
+    std::string name_in_file(const std::string& name) const;
+    const hub::TensorView& find(const std::string& name, const std::vector<std::int64_t>& shape) const;
     bool lies_ready(const hub::TensorView& view) const;
 
     std::shared_ptr<const hub::WeightFiles> files_;
+    std::string base_prefix_;
     ProductMode mode_;
     at::Device device_;
     std::shared_ptr<SharedArena> arena_;  ///< null unless the device is a CPU

@@ -2,48 +2,48 @@
 #include "hub/detail/mapped_file.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <utility>
 
 #include "memcap/base/errors.hpp"
+#include "memcap/base/files.hpp"
 
 namespace memcap::hub::detail {
 
-MappedFile::MappedFile(const std::filesystem::path& path) {
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
     const auto fail = [&path] {
-        const std::string why = std::strerror(errno);
+        const std::string why = why_not_opened(path, errno);
         throw DataError(path, {.what = "cannot read the weight file",
                                .where = {},
                                .why = why,
                                .advice = "Check that it exists and that you may read it"});
     };
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) fail();
-    struct stat facts {};
-    if (::fstat(descriptor, &facts) != 0) {
-        ::close(descriptor);
+    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail();
+    const auto facts = facts_of_descriptor(descriptor_);
+    void* address = facts ? nullptr : MAP_FAILED;
+    // An empty file cannot be mapped; it stays an empty span and fails the format check.
+    if (facts && facts->size_bytes > 0)
+        address = ::mmap(nullptr, facts->size_bytes, PROT_READ, MAP_SHARED, descriptor_, 0);
+    if (address == MAP_FAILED) {
+        const int error = errno;
+        ::close(descriptor_);
+        errno = error;
         fail();
     }
-    const auto size_bytes = static_cast<std::size_t>(facts.st_size);
-    void* address = nullptr;
-    // An empty file cannot be mapped; it stays an empty span and fails the format check.
-    if (size_bytes > 0) address = ::mmap(nullptr, size_bytes, PROT_READ, MAP_SHARED, descriptor, 0);
-    ::close(descriptor);
-    if (address == MAP_FAILED) fail();
-    bytes_ = {static_cast<const std::byte*>(address), size_bytes};
-    fingerprint_ = fmt::format("{}:{}:{}:{}.{:09}", facts.st_dev, facts.st_ino, facts.st_size,
-                               facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec);
+    facts_ = *facts;
+    bytes_ = {static_cast<const std::byte*>(address), static_cast<std::size_t>(facts_.size_bytes)};
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : bytes_(std::exchange(other.bytes_, {})), fingerprint_(std::move(other.fingerprint_)) {}
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      bytes_(std::exchange(other.bytes_, {})),
+      facts_(other.facts_) {}
 
 void MappedFile::forget(std::span<const std::byte> part) {
     const auto page_bytes = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -56,6 +56,7 @@ void MappedFile::forget(std::span<const std::byte> part) {
 
 MappedFile::~MappedFile() {
     if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+    if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 }  // namespace memcap::hub::detail

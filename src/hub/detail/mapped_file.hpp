@@ -3,9 +3,9 @@
 
 #include <filesystem>
 #include <span>
-#include <string>
 
 #include "memcap/base/bytes.hpp"
+#include "memcap/base/file_facts.hpp"
 
 namespace memcap::hub::detail {
 
@@ -19,14 +19,18 @@ class MappedFile {
     MappedFile& operator=(MappedFile&&) = delete;
     ~MappedFile();
     std::span<const std::byte> bytes() const noexcept { return bytes_; }
-    /// Device, inode, size and time of last change of the file that is mapped.
-    const std::string& fingerprint() const noexcept { return fingerprint_; }
+    /// What the system said of the file when it was mapped.
+    const FileFacts& facts() const noexcept { return facts_; }
+    /// Throws DataError if the file has been changed since: its bytes here are the new ones then.
+    void require_unchanged() const { require_facts(path_, descriptor_, facts_); }
     /// Gives the memory of the whole pages in `part` back; they are read again when they are next used.
     static void forget(std::span<const std::byte> part);
 
   private:
+    std::filesystem::path path_;
+    int descriptor_ = -1;
     std::span<const std::byte> bytes_;
-    std::string fingerprint_;
+    FileFacts facts_;
 };
 
 }  // namespace memcap::hub::detail

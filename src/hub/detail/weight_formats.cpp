@@ -12,7 +12,9 @@
 #include <utility>
 
 #include "hub/detail/json_text.hpp"
+#include "hub/detail/stand_ins.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/base/git_lfs.hpp"
 
 namespace memcap::hub::detail {
 
@@ -35,12 +37,13 @@ Dtype parse_dtype(const std::string& name) {
     return Dtype::other;
 }
 
-/// Bytes of an element, 0 for an unknown type name.
-std::uint64_t element_bytes(const std::string& dtype) {
+/// Bits of an element, 0 for an unknown type name: the types of safetensors 0.8.
+std::uint64_t element_bits(const std::string& dtype) {
     static const std::map<std::string, std::uint64_t> sizes{
-        {"F64", 8},     {"I64", 8},     {"U64", 8}, {"F32", 4}, {"I32", 4},
-        {"U32", 4},     {"BF16", 2},    {"F16", 2}, {"I16", 2}, {"U16", 2},
-        {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I8", 1},  {"U8", 1},  {"BOOL", 1}};
+        {"F64", 64},    {"I64", 64},    {"U64", 64},        {"C64", 64},        {"F32", 32}, {"I32", 32},
+        {"U32", 32},    {"BF16", 16},   {"F16", 16},        {"I16", 16},        {"U16", 16}, {"F8_E4M3", 8},
+        {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I8", 8},   {"U8", 8},
+        {"BOOL", 8},    {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"F4", 4}};
     const auto found = sizes.find(dtype);
     return found == sizes.end() ? 0 : found->second;
 }
@@ -63,17 +66,18 @@ std::pair<TensorView, Entry> parse_entry(const fs::path& file, const std::string
         bad("its header entry lacks dtype, shape or data_offsets");
     }
     const auto dtype = fields["dtype"].get<std::string>();
-    TensorView tensor{.dtype = parse_dtype(dtype), .shape = {}, .data = {}};
-    const std::uint64_t unit = element_bytes(dtype);
-    if (unit == 0) bad(fmt::format("its type '{}' is unknown", dtype));
-    std::uint64_t size_bytes = unit;
+    TensorView tensor{.dtype = parse_dtype(dtype), .type = dtype, .shape = {}, .data = {}};
+    std::uint64_t size_bits = element_bits(dtype);
+    if (size_bits == 0) bad(fmt::format("its type '{}' is unknown", dtype));
     for (const auto& extent : fields["shape"]) {
         if (!extent.is_number_unsigned()) bad("its shape has an entry that is not a count");
         const auto value = extent.get<std::uint64_t>();
-        if (__builtin_mul_overflow(size_bytes, value, &size_bytes) || value > INT64_MAX)
+        if (__builtin_mul_overflow(size_bits, value, &size_bits) || value > INT64_MAX)
             bad("its shape overflows 64 bits");
         tensor.shape.push_back(static_cast<std::int64_t>(value));
     }
+    if (size_bits % 8 != 0) bad(fmt::format("its {} bits are no whole bytes", size_bits));
+    const std::uint64_t size_bytes = size_bits / 8;
     const auto& offsets = fields["data_offsets"];
     if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
         bad("its data_offsets are not counts");
@@ -90,16 +94,37 @@ std::pair<TensorView, Entry> parse_entry(const fs::path& file, const std::string
     return {std::move(tensor), entry};
 }
 
-void check_no_overlap(const fs::path& file, std::vector<Entry> entries) {
+/// The data section belongs to the tensors alone, from its first byte to its last, as the reference
+/// implementation demands (tensor.rs, Metadata::validate): what else lies there is of another file.
+void check_cover(const fs::path& file, std::vector<Entry> entries, std::uint64_t data_bytes) {
     std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
         return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
     });
-    for (std::size_t i = 1; i < entries.size(); ++i) {
-        if (entries[i].begin < entries[i - 1].end) {
-            fail(file, fmt::format("tensors '{}' and '{}' overlap", entries[i - 1].name, entries[i].name),
+    std::uint64_t covered = 0;
+    const Entry* before = nullptr;
+    for (const auto& entry : entries) {
+        if (entry.begin < covered) {
+            fail(file, fmt::format("tensors '{}' and '{}' overlap", before->name, entry.name),
                  "their data_offsets share bytes");
         }
+        if (entry.begin > covered) {
+            fail(file, "not a whole safetensors file",
+                 fmt::format("the {} bytes before tensor '{}' belong to none", entry.begin - covered,
+                             entry.name));
+        }
+        covered = entry.end;
+        before = &entry;
     }
+    if (covered < data_bytes) {
+        fail(file, "not a whole safetensors file",
+             fmt::format("the last {} bytes of it belong to no tensor", data_bytes - covered));
+    }
+}
+
+bool is_text_map(const json& value) {
+    return value.is_null() || (value.is_object() && std::ranges::all_of(value, [](const json& entry) {
+                                   return entry.is_string();
+                               }));
 }
 
 /// The header's JSON object. A name may stand in it once: of two entries the parser would keep the last in
@@ -107,8 +132,15 @@ void check_no_overlap(const fs::path& file, std::vector<Entry> entries) {
 json parse_header(const fs::path& file, std::string_view text) {
     auto [header, repeated_name] = parse_json(file, text);
     if (!header.is_object()) fail(file, "not a safetensors file", "its header is not a JSON object");
+    if (const auto notes = header.find("__metadata__"); notes != header.end() && !is_text_map(*notes))
+        fail(file, "not a safetensors file", "its '__metadata__' is not an object of texts");
     if (repeated_name) fail(file, fmt::format("tensor '{}' is in the header twice", *repeated_name));
     return std::move(header);
+}
+
+/// Enough of a file to tell what it is if it holds no tensors.
+std::string_view beginning_of(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), kLongestGitLfsPointerBytes)};
 }
 
 bool is_plain_name(const std::string& text) {
@@ -128,6 +160,7 @@ void add_tensors(const fs::path& file, std::span<const std::byte> bytes,
     std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
     const auto rest = bytes.subspan(sizeof(header_bytes));
     if (header_bytes > rest.size() || header_bytes > kMaxJsonBytes) {
+        refuse_stand_in(file, beginning_of(bytes));
         fail(file, "not a whole safetensors file",
              fmt::format("its header should have {} bytes, the file has {}", header_bytes, bytes.size()));
     }
@@ -141,12 +174,13 @@ void add_tensors(const fs::path& file, std::span<const std::byte> bytes,
             fail(file, fmt::format("tensor '{}' is in two files", name));
         }
     }
-    check_no_overlap(file, std::move(entries));
+    check_cover(file, std::move(entries), rest.size() - header_bytes);
 }
 
 std::vector<std::string> shards_of_index(const fs::path& file, std::string_view text) {
     const json index = parse_json(file, text).value;
     if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
+        refuse_stand_in(file, text);
         fail(file, "not an index of weight files", "it has no object 'weight_map'");
     }
     std::set<std::string> shards;

@@ -16,7 +16,7 @@ namespace memcap::hub::detail {
 
 /// Adds the tensors of one safetensors file, whose whole content is `bytes`; the views point into it. Throws
 /// DataError if a header entry is unusable, lies outside of the file or on another one, or has a name that
-/// `tensors` holds.
+/// `tensors` holds, if bytes belong to no tensor, or if the file is a pointer of Git LFS or a web page.
 void add_tensors(const std::filesystem::path& file, std::span<const std::byte> bytes,
                  std::map<std::string, TensorView>& tensors);
 
