@@ -139,10 +139,10 @@ void print_costs(const models::Description& d) {
     fmt::print("in memory         {}\n", memory_text(facts));
     fmt::print("example trial     K = {}, N = {}: {} positions, protocol paper\n", trial.memory_vectors,
                trial.text.size(), trial.positions());
-    fmt::print("  a step          {}\n", scaled(plan::flops_per_step(facts, trial), "FLOP"));
+    fmt::print("  a step          {}\n", scaled(plan::flops_per_step(facts, plan::shape_of(trial)), "FLOP"));
     fmt::print("  the trial       at most {}: {} steps, fewer once it is solved or out of patience\n",
-               scaled(plan::max_flops(facts, trial), "FLOP"), trial.protocol.max_steps);
-    fmt::print("  its slot        at most {}\n", bytes_text(plan::slot_bytes(facts, trial)));
+               scaled(plan::max_flops(facts, plan::shape_of(trial)), "FLOP"), trial.protocol.max_steps);
+    fmt::print("  its slot        at most {}\n", bytes_text(plan::slot_bytes(facts, plan::shape_of(trial))));
 }
 
 }  // namespace

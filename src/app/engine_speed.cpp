@@ -123,7 +123,7 @@ plan::EngineSpeed described(const models::Description& description, const Worklo
     speed.precision = workload.precision;
     speed.length = workload.length;
     speed.memory_vectors = workload.memory_vectors;
-    speed.flops_per_step = plan::flops_per_step(facts_of(description), trial);
+    speed.flops_per_step = plan::flops_per_step(facts_of(description), plan::shape_of(trial));
     return speed;
 }
 
@@ -161,7 +161,7 @@ std::int64_t needed_bytes(const models::Description& description, const Workload
     if (description.tied_head) facts.head_parameters = 0;
     const plan::Trial trial = random_trials(description, workload)(0);
     return plan::weight_bytes(facts, widths.bytes(workload.precision)) +
-           plan::slot_bytes(facts, trial) * slots;
+           plan::slot_bytes(facts, plan::shape_of(trial)) * slots;
 }
 
 plan::EngineSpeed measure_engine(const models::CausalLM& model, const Workload& workload,

@@ -1,14 +1,12 @@
-// Terminal and log forms of the live line.
+// What the live line says.
 #include "app/live_line.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
 
-#include "memcap/base/clock.hpp"
-#include "memcap/base/log.hpp"
+#include "app/amounts.hpp"
 
 namespace memcap::app {
 
@@ -29,35 +27,19 @@ std::string line_of(const sched::Progress& progress, std::int64_t steps) {
 
 std::string duration_text(double seconds) {
     if (!std::isfinite(seconds) || seconds < 0) return "unknown";
-    const auto whole = static_cast<std::int64_t>(std::llround(seconds));
-    if (whole >= 3600) return fmt::format("{}h {:02}m", whole / 3600, whole % 3600 / 60);
+    // Beyond that a year more or less says nothing, and the number would not fit.
+    constexpr double kLongest_s = 1e15;
+    const auto whole = static_cast<std::int64_t>(std::llround(std::min(seconds, kLongest_s)));
+    constexpr std::int64_t kHour_s = 3600;
+    const std::int64_t hours = whole / kHour_s;
+    if (hours >= 48) return fmt::format("{}d {:02}h", grouped(hours / 24), hours % 24);
+    if (whole >= kHour_s) return fmt::format("{}h {:02}m", hours, whole % kHour_s / 60);
     if (whole >= 60) return fmt::format("{}m {:02}s", whole / 60, whole % 60);
     return fmt::format("{}s", whole);
 }
 
-LiveLine::LiveLine() : terminal_(isatty(STDERR_FILENO) == 1) {}
-
 void LiveLine::show(const sched::Progress& progress, std::int64_t steps) {
-    const double now_s = monotonic_s();
-    const double interval_s = terminal_ ? 0.2 : 30.0;
-    if (last_s_ == 0.0 && !terminal_) last_s_ = now_s;
-    if (now_s - last_s_ < interval_s) return;
-    last_s_ = now_s;
-    const std::string line = line_of(progress, steps);
-    if (!terminal_) {
-        log::info(line);
-        return;
-    }
-    fmt::print(stderr, "\r\033[K{}", line);
-    std::fflush(stderr);
-    shown_ = true;
-}
-
-void LiveLine::finish() {
-    if (!shown_) return;
-    fmt::print(stderr, "\r\033[K");
-    std::fflush(stderr);
-    shown_ = false;
+    if (line_.due()) line_.show(line_of(progress, steps));
 }
 
 }  // namespace memcap::app

@@ -8,10 +8,14 @@
 #include <utility>
 #include <vector>
 
+#include "app/amounts.hpp"
+#include "app/disk_space.hpp"
 #include "app/live_line.hpp"
 #include "app/options.hpp"
 #include "app/plan_speed.hpp"
 #include "app/preparation.hpp"
+#include "app/preparation_watch.hpp"
+#include "app/signals.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/log.hpp"
 #include "memcap/plan/summary.hpp"
@@ -35,6 +39,17 @@ json as_json(std::span<const CorpusTexts> corpora) {
         list.push_back({{"corpus", texts.corpus}, {"sources", texts.sources}, {"left_out", left_out}});
     }
     return list;
+}
+
+json as_json(const plan::DiskUse& disk, const std::string& folder) {
+    const auto available = free_bytes(folder);
+    return {{"folder", folder},
+            {"bytes", disk.total_bytes()},
+            {"vectors_bytes", disk.vectors_bytes},
+            {"curves_bytes", disk.curves_bytes},
+            {"records_bytes", disk.records_bytes},
+            {"tokens_bytes", disk.tokens_bytes},
+            {"free_bytes", available ? json(*available) : json()}};
 }
 
 json as_json(const plan::Summary& summary, const std::string& device, std::span<const CorpusTexts> corpora) {
@@ -101,36 +116,78 @@ void print_texts(std::span<const CorpusTexts> corpora) {
     constexpr std::size_t kNamed = 6;
     if (!corpora.empty()) fmt::print("\ntexts:\n");
     for (const auto& texts : corpora) {
-        fmt::print("  {}: {} samples: {}\n", texts.corpus, texts.sources.size(),
+        fmt::print("  {}: {}: {}\n", texts.corpus, count_text(texts.sources.size(), "sample"),
                    listed(texts.sources, kNamed));
         if (!texts.left_out.empty()) fmt::print("    left out: {}\n", left_out_text(texts));
     }
 }
 
-void print_summary(const plan::Summary& summary, const std::string& device) {
-    fmt::print("{} trials for {} rows, {} skipped\n\n", summary.trials, summary.rows, summary.skipped);
-    fmt::print("{:<20} {:<20} {:>8} {:>10} {:>14}\n", "model", "corpus", "trials", "positions", "max TFLOP");
+void print_pairs(const plan::Summary& summary) {
+    fmt::print("{} for {}, {} skipped\n\n", count_text(summary.trials, "trial"),
+               count_text(summary.rows, "row"), grouped(summary.skipped));
+    fmt::print("{:<20} {:<20} {:>12} {:>10} {:>12}\n", "model", "corpus", "trials", "positions", "at most");
     for (const auto& pair : summary.pairs) {
-        fmt::print("{:<20} {:<20} {:>8} {:>10} {:>14.3f}\n", pair.model, pair.corpus, pair.trials,
-                   pair.longest_positions, pair.max_flops / 1e12);
+        fmt::print("{:<20} {:<20} {:>12} {:>10} {:>12}\n", pair.model, pair.corpus, grouped(pair.trials),
+                   grouped(pair.longest_positions), scaled(pair.max_flops, "FLOP"));
     }
     if (!summary.skips.empty()) fmt::print("\nskipped:\n");
     for (const auto& skip : summary.skips) {
-        fmt::print("  {} x {} on {}: {} (first: {})\n", skip.count, skip.model, skip.corpus,
+        fmt::print("  {} x {} on {}: {} (first: {})\n", grouped(skip.count), skip.model, skip.corpus,
                    to_string(skip.reason), skip.first);
     }
-    fmt::print("\n{:<20} {:<10} {:>12} {:>12} {:>6} {:>12}\n", "model", "precision", "weights MB", "slot MB",
+}
+
+void print_footprints(const plan::Summary& summary) {
+    fmt::print("\n{:<20} {:<10} {:>10} {:>10} {:>7} {:>12}\n", "model", "precision", "weights", "a slot",
                "slots", "at most");
     for (const auto& footprint : summary.footprints) {
-        fmt::print("{:<20} {:<10} {:>12.1f} {:>12.2f} {:>6} {:>12}\n", footprint.model,
-                   to_string(footprint.precision), static_cast<double>(footprint.weights_bytes) / 1e6,
-                   static_cast<double>(footprint.slot_bytes) / 1e6, footprint.slots,
+        fmt::print("{:<20} {:<10} {:>10} {:>10} {:>7} {:>12}\n", footprint.model,
+                   to_string(footprint.precision), bytes_text(footprint.weights_bytes),
+                   bytes_text(footprint.slot_bytes), grouped(footprint.slots),
                    hours_text(footprint.max_hours));
     }
+}
+
+void print_disk(const plan::DiskUse& disk, const std::string& folder) {
+    const auto available = free_bytes(folder);
+    fmt::print("disk: at most {} in {} (vectors {}, curves {}, records {}, tokens {}); {} free\n",
+               bytes_text(disk.total_bytes()), folder, bytes_text(disk.vectors_bytes),
+               bytes_text(disk.curves_bytes), bytes_text(disk.records_bytes), bytes_text(disk.tokens_bytes),
+               available ? bytes_text(*available) : "unknown");
+}
+
+void print_summary(const plan::Summary& summary, const std::string& device) {
+    print_pairs(summary);
+    print_footprints(summary);
     print_bases(summary);
-    fmt::print(
-        "\nat most {} steps, {:.1f} TFLOP, {} on one worker with {}; trials that are solved stop earlier\n",
-        summary.max_steps, summary.max_flops / 1e12, hours_text(summary.max_hours), device);
+    fmt::print("\nat most {}, {}, {} on one worker with {}; trials that are solved stop earlier\n",
+               count_text(summary.max_steps, "step"), scaled(summary.max_flops, "FLOP"),
+               hours_text(summary.max_hours), device);
+}
+
+/// Prints the plan of an experiment; throws PreparationStopped.
+void print_plan(const ParsedCommand& parsed, PreparationWatch& watch) {
+    const auto overrides =
+        parsed.has("set") ? parsed.values["set"].as<std::vector<std::string>>() : std::vector<std::string>{};
+    hub::HashCache hashes;
+    const auto preparation =
+        prepare(parsed.files.front(), overrides, ModelCheck::config_only, {}, hashes, watch);
+    const PlannedDevice device = planned_device(preparation, parsed.text("bench"), watch);
+    const auto summary = plan::summarise(preparation.plan, preparation.models, device.machine);
+    const plan::DiskUse disk = disk_use(preparation);
+    const std::string folder = default_folder(preparation.experiment).string();
+    watch.finish();
+    for (const auto& assumption : preparation.assumptions) log::warning(assumption);
+    if (parsed.has("json")) {
+        json all = as_json(summary, device.name, preparation.corpus_texts);
+        all["disk"] = as_json(disk, folder);
+        fmt::print("{}\n", all.dump(2));
+    } else {
+        print_summary(summary, device.name);
+        print_texts(preparation.corpus_texts);
+        print_disk(disk, folder);
+    }
+    warn_of_full_disk(folder, disk.total_bytes());
 }
 
 }  // namespace
@@ -153,20 +210,14 @@ int plan_experiment(const Arguments& arguments) {
         "json", "print JSON");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
-    const auto overrides = parsed->has("set") ? parsed->values["set"].as<std::vector<std::string>>()
-                                              : std::vector<std::string>{};
-    hub::HashCache hashes;
-    const auto preparation = prepare(parsed->files.front(), overrides, ModelCheck::config_only, {}, hashes);
-    const PlannedDevice device = planned_device(preparation, parsed->text("bench"));
-    const auto summary = plan::summarise(preparation.plan, preparation.models, device.machine);
-    for (const auto& assumption : preparation.assumptions) log::warning(assumption);
-    if (parsed->has("json")) {
-        fmt::print("{}\n", as_json(summary, device.name, preparation.corpus_texts).dump(2));
-    } else {
-        print_summary(summary, device.name);
-        print_texts(preparation.corpus_texts);
+    PreparationWatch watch(install_stop_signals(), "stopped by a signal before the plan was made");
+    try {
+        print_plan(*parsed, watch);
+        return kDone;
+    } catch (const PreparationStopped& stopped) {
+        log::warning(stopped.what());
+        return kWorkRemains;
     }
-    return kDone;
 }
 
 }  // namespace memcap::app

@@ -105,15 +105,18 @@ bool has_near(const Speeds& speeds, const plan::SpeedQuestion& question) {
 plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& model, Precision precision,
                         at::Device device) {
     constexpr double kMeasured_s = 1.0;
-    std::vector<plan::Trial> trials;
-    for (const auto& trial : preparation.plan.trials) {
-        const auto& own = preparation.models[static_cast<std::size_t>(trial.model)];
-        if (own.name == model.name && trial.precision == precision) trials.push_back(trial);
+    const plan::Plan& plan = preparation.plan;
+    std::vector<const plan::PlannedTrial*> trials;
+    for (const auto& trial : plan.trials) {
+        const auto& own = preparation.models[plan.model_of(trial)];
+        if (own.name == model.name && trial.precision == precision) trials.push_back(&trial);
     }
     if (trials.empty()) return {};
     const auto middle = trials.begin() + static_cast<std::ptrdiff_t>(trials.size() / 2);
-    std::nth_element(trials.begin(), middle, trials.end(),
-                     [](const auto& a, const auto& b) { return a.positions() < b.positions(); });
+    std::nth_element(trials.begin(), middle, trials.end(), [&plan](const auto* a, const auto* b) {
+        return plan.shape_of(*a).positions() < plan.shape_of(*b).positions();
+    });
+    const plan::Trial trial = plan.whole(**middle, preparation.tokens);
     WorkerSetup setup;
     setup.slots = preparation.experiment.run.slots;
     setup.curve_every = 0;
@@ -122,13 +125,14 @@ plan::Speed timed_speed(const Preparation& preparation, const plan::ModelFacts& 
     TimedSteps steps;
     try {
         const auto loaded = models::load(model.path, precision, device);
-        steps = time_trial(*loaded, *middle, setup, kMeasured_s);
+        steps = time_trial(*loaded, trial, setup, kMeasured_s);
     } catch (const std::exception& problem) {
         if (!memory::is_out_of_memory(problem)) throw;
         return {.seconds_per_flop = 0.0,
                 .basis = "nothing: memory is too short for a trial of median size in so many slots"};
     }
-    return {.seconds_per_flop = steps.elapsed_s / (steps.trial_steps * plan::flops_per_step(model, *middle)),
+    const double flops = steps.trial_steps * plan::flops_per_step(model, plan::shape_of(trial));
+    return {.seconds_per_flop = steps.elapsed_s / flops,
             .basis = fmt::format("timed now: a second of its trial of median size, {} slots", steps.slots)};
 }
 
@@ -165,7 +169,8 @@ PlannedDevice assumed_device(std::optional<std::int32_t> slots) {
 
 }  // namespace
 
-PlannedDevice planned_device(const Preparation& preparation, const std::string& bench_file) {
+PlannedDevice planned_device(const Preparation& preparation, const std::string& bench_file,
+                             PreparationWatch& watch) {
     const auto& run = preparation.experiment.run;
     const bool use_stored = bench_file.empty();
     if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots);
@@ -181,8 +186,10 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     PlannedDevice planned{
         .name = kind,
         .machine = machine_of(device, device_memory_bytes(device), value_widths(device), run.slots)};
-    planned.machine.speed = [&preparation, device, weights_are_here, slots, stored = std::move(stored)](
-                                const plan::ModelFacts& model, Precision precision, double flops_per_step) {
+    planned.machine.speed = [&preparation, &watch, device, weights_are_here, slots,
+                             stored = std::move(stored)](const plan::ModelFacts& model, Precision precision,
+                                                         double flops_per_step) {
+        watch.at(fmt::format("timing steps of model '{}'", model.name));
         const auto question = question_of(model, precision, flops_per_step, slots);
         if (weights_are_here && !has_near(stored, question))
             return timed_speed(preparation, model, precision, device);

@@ -10,7 +10,7 @@ namespace memcap::app {
 
 struct PlannedDevice {
     std::string name;
-    plan::Machine machine;  ///< its speed() refers to the preparation
+    plan::Machine machine;  ///< its speed() refers to the preparation and the watch
 };
 
 /// Chooses from what is known:
@@ -19,7 +19,8 @@ struct PlannedDevice {
 /// * this device was measured before: its nearest measurement, however far;
 /// * else an assumed GPU.
 /// An empty `bench_file` stands for the stored results, "none" for no results. Throws DataError for a file
-/// that is not usable. `preparation` must outlive the result.
-PlannedDevice planned_device(const Preparation& preparation, const std::string& bench_file);
+/// that is not usable. `preparation` and `watch`, which timed steps are shown by, must outlive the result.
+PlannedDevice planned_device(const Preparation& preparation, const std::string& bench_file,
+                             PreparationWatch& watch);
 
 }  // namespace memcap::app

@@ -35,13 +35,15 @@ std::set<std::string> used_models(const config::Experiment& experiment) {
     return names;
 }
 
-void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& hashes) {
+void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& hashes,
+                    PreparationWatch& watch) {
     const auto used = used_models(preparation.experiment);
     for (const auto& model : preparation.experiment.models) {
         if (!used.contains(model.name)) {
             log::warning(fmt::format("{}: model '{}' is in no sweep", model.where.text(), model.name));
             continue;
         }
+        watch.at(fmt::format("checking model '{}'", model.name));
         const models::Description description = models::describe(model.path);
         plan::ModelFacts facts = facts_of(description);
         facts.name = model.name;
@@ -52,6 +54,7 @@ void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& 
             files.push_back(model.path / "config.json");
             // On the meta device every tensor is read and checked, and none is kept.
             if (!hashes.knew(files)) models::load(model.path, Precision::float32, at::kMeta);
+            watch.at(fmt::format("hashing the weights of model '{}'", model.name));
             const auto& identity = preparation.identities.emplace_back(hub::identify(model.path, hashes));
             facts.config_sha256 = identity.config_sha256;
             facts.weights_sha256 = identity.weights_sha256;
@@ -86,8 +89,9 @@ std::string corpus_sha256(const fs::path& path) {
     return sha256_hex(as_bytes(lines));
 }
 
-void prepare_corpora(Preparation& preparation) {
+void prepare_corpora(Preparation& preparation, ModelCheck check, PreparationWatch& watch) {
     for (const auto& corpus : preparation.experiment.corpora) {
+        watch.at(fmt::format("reading corpus '{}'", corpus.name));
         bool drawn = false;
         for (const auto& sweep : preparation.experiment.sweeps) {
             const bool uses = std::ranges::find(sweep.corpora, corpus.name) != sweep.corpora.end();
@@ -103,7 +107,7 @@ void prepare_corpora(Preparation& preparation) {
              .sentences = std::string(to_string(corpus.sentences)),
              .samples = corpus.samples,
              .drawn_lengths = drawn,
-             .sha256 = fs::exists(corpus.path) ? corpus_sha256(corpus.path) : "",
+             .sha256 = check == ModelCheck::weights ? corpus_sha256(corpus.path) : "",
              .joined = is_whole ? "" : std::string(to_string(corpus.joined)),
              .opened = std::string(to_string(corpus.opened))});
     }
@@ -163,7 +167,7 @@ class Tokenisation {
         plan::TokenTable table{.model = request.model,
                                .corpus = request.corpus,
                                .seed = request.seed,
-                               .id = key(request, model, corpus),
+                               .id = check_ == ModelCheck::weights ? key(request, model, corpus) : Id128{},
                                .samples = {}};
         if (cache_) {
             if (auto saved = cache_->load(table.id)) {
@@ -256,8 +260,9 @@ class Tokenisation {
         constexpr std::int32_t kVersion = 2;
         ByteWriter writer;
         writer.number(kVersion);
-        writer.id(tokenizer_hash(model.path));
-        writer.text(corpus_sha256(corpus.path));
+        writer.id(tokenizer_of(model));
+        writer.text(
+            std::ranges::find(preparation_.corpus_rows, corpus.name, &record::CorpusRow::name)->sha256);
         writer.number(corpus.kind);
         writer.number(corpus.part);
         writer.number(corpus.sentences);
@@ -269,6 +274,13 @@ class Tokenisation {
         writer.number(request.text_tokens);
         writer.number(request.prefix_tokens);
         return hash128(writer.bytes());
+    }
+
+    /// tokenizer_hash(), once a model: random words ask for each seed, and the files may be large.
+    Id128 tokenizer_of(const config::Model& model) {
+        const auto [known, is_new] = tokenizers_.try_emplace(model.name);
+        if (is_new) known->second = tokenizer_hash(model.path);
+        return known->second;
     }
 
     text::TokenizerClient& client() {
@@ -286,7 +298,21 @@ class Tokenisation {
     ModelCheck check_;
     const std::optional<store::TokenCache>& cache_;
     std::optional<text::TokenizerClient> client_;
+    std::map<std::string, Id128> tokenizers_;
 };
+
+void prepare_tokens(Preparation& preparation, ModelCheck check, const std::optional<store::TokenCache>& cache,
+                    PreparationWatch& watch) {
+    Tokenisation tokenisation(preparation, check, cache);
+    const auto requests = plan::token_requests(preparation.experiment);
+    for (const auto& request : requests) {
+        watch.at(fmt::format("texts of '{}' as tokens of '{}', list", request.corpus, request.model),
+                 preparation.tokens.size() + 1, requests.size());
+        preparation.tokens.push_back(tokenisation.answer(request));
+        drop_foreign_tokens(preparation.tokens.back(),
+                            *std::ranges::find(preparation.models, request.model, &plan::ModelFacts::name));
+    }
+}
 
 }  // namespace
 
@@ -308,21 +334,26 @@ plan::ModelFacts facts_of(const models::Description& description) {
 }
 
 Preparation prepare(const fs::path& file, const std::vector<std::string>& overrides, ModelCheck check,
-                    const std::optional<store::TokenCache>& cache, hub::HashCache& hashes) {
-    Preparation preparation;
-    preparation.experiment = config::load(
-        file, overrides,
-        check == ModelCheck::config_only ? config::Paths::may_be_absent : config::Paths::must_exist);
-    prepare_models(preparation, check, hashes);
-    prepare_corpora(preparation);
-    Tokenisation tokenisation(preparation, check, cache);
-    for (const auto& request : plan::token_requests(preparation.experiment)) {
-        preparation.tokens.push_back(tokenisation.answer(request));
-        drop_foreign_tokens(preparation.tokens.back(),
-                            *std::ranges::find(preparation.models, request.model, &plan::ModelFacts::name));
+                    const std::optional<store::TokenCache>& cache, hub::HashCache& hashes,
+                    PreparationWatch& watch) {
+    try {
+        Preparation preparation;
+        preparation.experiment = config::load(
+            file, overrides,
+            check == ModelCheck::config_only ? config::Paths::may_be_absent : config::Paths::must_exist);
+        prepare_models(preparation, check, hashes, watch);
+        prepare_corpora(preparation, check, watch);
+        prepare_tokens(preparation, check, cache, watch);
+        preparation.plan = plan::expand(preparation.experiment, preparation.tokens, preparation.models,
+                                        [&watch](std::uint64_t done, std::uint64_t total) {
+                                            watch.at("listing the trials", done, total);
+                                        });
+        return preparation;
+    } catch (const Error&) {
+        // A batch system may end the tokenizer helper too: that is then not what the user has to know.
+        watch.check();
+        throw;
     }
-    preparation.plan = plan::expand(preparation.experiment, preparation.tokens, preparation.models);
-    return preparation;
 }
 
 void save_tokens(const Preparation& preparation, const store::TokenCache& cache) {
@@ -346,15 +377,18 @@ record::RunTables run_tables(const Preparation& preparation, record::LaunchRow l
     tables.experiment = preparation.experiment.name;
     tables.experiment_yaml = config::resolved_yaml(preparation.experiment);
     tables.created_utc = utc_now();
-    for (const auto& row : preparation.plan.rows) {
-        tables.rows.push_back({.axes = row.axes,
-                               .trial_id = row.trial_id,
-                               .scored_tokens = row.scored_tokens,
-                               .token_table = row.token_table,
-                               .token_sample = row.token_sample});
+    const plan::Plan& plan = preparation.plan;
+    tables.rows.reserve(plan.rows.size());
+    for (const auto& row : plan.rows) {
+        const plan::PlannedTrial& trial = plan.trials[row.trial];
+        tables.rows.push_back({.axes = plan.axes_of(row),
+                               .trial_id = trial.id,
+                               .scored_tokens = scored_tokens(plan.protocol_of(trial).target, trial.length),
+                               .token_table = plan.tables[row.table].id,
+                               .token_sample = row.sample});
     }
-    for (const auto& skipped : preparation.plan.skipped)
-        tables.skipped.push_back({skipped.axes, skipped.text()});
+    for (const auto& skipped : plan.skipped)
+        tables.skipped.push_back({plan.axes_of(skipped), plan.reason_of(skipped)});
     tables.models = preparation.model_rows;
     tables.corpora = preparation.corpus_rows;
     tables.samples = sample_rows(preparation.tokens);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/corpus_texts.hpp"
+#include "app/preparation_watch.hpp"
 #include "memcap/config/experiment.hpp"
 #include "memcap/hub/hash_cache.hpp"
 #include "memcap/hub/model_identity.hpp"
@@ -24,8 +25,9 @@ namespace memcap::app {
 
 /// How much of the models is looked at.
 enum class ModelCheck : std::uint8_t {
-    config_only,  ///< shapes from config.json: enough for a plan; trial ids are not those of a run. Texts
-                  ///< stand in for corpora and tokenizers that are not here
+    config_only,  ///< shapes from config.json: enough for a plan; nothing is hashed, and ids of trials and
+                  ///< token tables are not those of a run. Texts stand in for corpora and tokenizers that
+                  ///< are not here
     weights,      ///< every tensor is read and checked, and the weights are hashed
 };
 
@@ -50,9 +52,10 @@ plan::ModelFacts facts_of(const models::Description& description);
 
 /// Loads and checks an experiment. Tokens come from `cache` where it has them, else from the tokenizer
 /// helper. Weights that `hashes` knew from an earlier launch were checked then, and are not read again.
-/// Throws ConfigError, DataError or ToolError for anything that a run could not use.
+/// Throws ConfigError, DataError or ToolError for anything that a run could not use, and PreparationStopped.
 Preparation prepare(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                    ModelCheck check, const std::optional<store::TokenCache>& cache, hub::HashCache& hashes);
+                    ModelCheck check, const std::optional<store::TokenCache>& cache, hub::HashCache& hashes,
+                    PreparationWatch& watch);
 
 /// Saves the token tables that `cache` lacks. Throws StoreError.
 void save_tokens(const Preparation& preparation, const store::TokenCache& cache);

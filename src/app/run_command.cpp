@@ -11,11 +11,13 @@
 #include <unordered_map>
 
 #include "app/capacity_table.hpp"
+#include "app/disk_space.hpp"
 #include "app/journal_sink.hpp"
 #include "app/live_line.hpp"
 #include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/preparation.hpp"
+#include "app/preparation_watch.hpp"
 #include "app/signals.hpp"
 #include "app/trial_executor.hpp"
 #include "memcap/app/command_line.hpp"
@@ -166,17 +168,19 @@ record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const 
 /// What remains of a plan, and what the journal already says.
 struct Remaining {
     std::vector<sched::Task> tasks;
+    std::vector<std::uint32_t> trials;  ///< of the plan, beside the tasks
     std::unordered_map<Id128, std::int32_t> former_attempts;
     std::uint64_t done = 0;
     std::uint64_t failed = 0;  ///< for good, and not to be retried
 };
 
+/// Tasks without payloads, which are made when they are leased: all together they may be larger than memory.
 Remaining remaining_tasks(const Preparation& preparation, const store::RunStore& store, bool retry_failed) {
     Remaining remaining;
-    const auto& trials = preparation.plan.trials;
-    for (const std::size_t index : plan::lease_order(trials, preparation.models)) {
-        const plan::Trial& trial = trials[index];
-        const auto& model = preparation.models[static_cast<std::size_t>(trial.model)];
+    const plan::Plan& plan = preparation.plan;
+    for (const std::uint32_t place : plan::lease_order(plan, preparation.models)) {
+        const plan::PlannedTrial& trial = plan.trials[place];
+        const auto& model = preparation.models[plan.model_of(trial)];
         if (const auto known = store.known(trial.id)) {
             if (known->status == record::TrialStatus::done) {
                 ++remaining.done;
@@ -188,11 +192,12 @@ Remaining remaining_tasks(const Preparation& preparation, const store::RunStore&
             }
             remaining.former_attempts[trial.id] = known->attempts;
         }
+        remaining.trials.push_back(place);
         remaining.tasks.push_back({.id = {},
                                    .key = trial.id,
                                    .affinity = plan::affinity_key(model, trial.precision),
-                                   .cost = plan::max_flops(model, trial),
-                                   .payload = plan::encode(trial)});
+                                   .cost = plan::max_flops(model, plan.shape_of(trial)),
+                                   .payload = {}});
     }
     return remaining;
 }
@@ -261,7 +266,8 @@ void send_workers_home(Rank& self) {
 }
 
 /// The end of a launch that finds everything done and shown.
-int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before) {
+int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before, PreparationWatch& watch) {
+    watch.finish();
     send_workers_home(self);
     log::info(
         fmt::format("nothing to do: {} trials done before, {} failed for good; the run folder stays as it is",
@@ -272,11 +278,15 @@ int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before) 
 }
 
 /// Runs the tasks to the end of this launch; a sink that outlives the call takes their results.
-sched::RunOutcome run_tasks(std::vector<sched::Task> tasks, JournalSink& sink, const RunRequest& request,
-                            Rank& self, const Preparation& preparation, const std::atomic<bool>& stop) {
+sched::RunOutcome run_tasks(Remaining remaining, JournalSink& sink, const RunRequest& request, Rank& self,
+                            const Preparation& preparation, const std::atomic<bool>& stop) {
     LiveLine line;
     sched::ManagerSetup setup;
-    setup.tasks = std::move(tasks);
+    setup.tasks = std::move(remaining.tasks);
+    setup.payload_of = [&preparation, trials = std::move(remaining.trials)](const sched::Task& task) {
+        const plan::Plan& plan = preparation.plan;
+        return plan::encode(plan.whole(plan.trials[trials[task.id.value]], preparation.tokens));
+    };
     setup.sink = &sink;
     setup.options.limit = request.limit;
     setup.worker_setup = encode(worker_setup(preparation));
@@ -312,33 +322,40 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
     device_of_rank(device_kind(experiment.run.device), self.local_rank);
-    const store::RunFolder folder(request.folder.value_or(fs::path("runs") / experiment.name));
+    const store::RunFolder folder(request.folder.value_or(default_folder(experiment)));
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
     hub::HashCache hashes(folder.hashes());
+    PreparationWatch watch(
+        stop, "stopped by a signal before the first trial; nothing is lost: the same command goes on");
     const Preparation preparation =
-        prepare(request.file, request.overrides, ModelCheck::weights, cache, hashes);
+        prepare(request.file, request.overrides, ModelCheck::weights, cache, hashes, watch);
     require_trials(preparation, request.file);
 
+    watch.writes_files();
+    watch.at("reading the journal");
     auto store = store::RunStore::open(
         folder.root(), {.job_id = environment("SLURM_JOB_ID"), .restart_count = restart_count()});
     record::LaunchRow launch = launch_row(request, self, preparation);
     const record::RunTables tables = run_tables(preparation, launch);
     Remaining remaining = remaining_tasks(preparation, store, request.retry_failed);
-    if (remaining.tasks.empty() && store.is_shown(tables)) return leave_as_it_is(store, self, remaining);
+    if (remaining.tasks.empty() && store.is_shown(tables))
+        return leave_as_it_is(store, self, remaining, watch);
     log::open_file(folder.log_file(self.rank));
     save_tokens(preparation, store.tokens());
     hashes.save();
+    watch.at("recording the plan");
     store.begin_launch(tables);
+    watch.finish();
     const Remaining before{
-        .tasks = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};
+        .tasks = {}, .trials = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};
+    warn_of_full_disk(folder.root(), disk_bytes(preparation, remaining.tasks.size()));
     log::info(fmt::format("{}: {} trials, {} done before, {} to run, {} skipped, {} rank{}", experiment.name,
                           preparation.plan.trials.size(), remaining.done, remaining.tasks.size(),
                           preparation.plan.skipped.size(), self.ranks, self.ranks == 1 ? "" : "s"));
 
     JournalSink sink(store, std::move(remaining.former_attempts));
-    const sched::RunOutcome outcome =
-        run_tasks(std::move(remaining.tasks), sink, request, self, preparation, stop);
+    const sched::RunOutcome outcome = run_tasks(std::move(remaining), sink, request, self, preparation, stop);
 
     launch.ended_utc = utc_now();
     launch.weights = weights_json(self.exchange->reports());
@@ -353,6 +370,10 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
 int run_rank_0(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
     try {
         return manage(request, self, stop);
+    } catch (const PreparationStopped& stopped) {
+        send_workers_home(self);
+        log::warning(stopped.what());
+        return kWorkRemains;
     } catch (...) {
         // The others wait for work: send them home, then let the error go its way.
         send_workers_home(self);

@@ -51,7 +51,7 @@ std::int64_t rows_that_fit(const models::CausalLM& model, std::int32_t positions
     const std::int64_t logits = device.is_cpu() ? 0 : nn::kMostDeviceLogits;
     const std::int64_t slots =
         plan::slots_that_fit(free_memory_bytes(device) / sharers, plan::head_bytes(logits, sizeof(float)),
-                             plan::slot_bytes(facts_of(model.description()), trial));
+                             plan::slot_bytes(facts_of(model.description()), plan::shape_of(trial)));
     return std::max<std::int64_t>(slots, 1) * positions;
 }
 

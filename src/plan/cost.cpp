@@ -7,11 +7,19 @@
 
 namespace memcap::plan {
 
-double flops_per_step(const ModelFacts& model, const Trial& trial) {
+TrialShape shape_of(const Trial& trial) {
+    return {.memory_vectors = trial.memory_vectors,
+            .prefix_tokens = static_cast<std::int32_t>(trial.prefix.size()),
+            .text_tokens = static_cast<std::int32_t>(trial.text.size()),
+            .target = trial.protocol.target,
+            .max_steps = trial.protocol.max_steps};
+}
+
+double flops_per_step(const ModelFacts& model, const TrialShape& trial) {
     // Forward 6 (decay, drive, read-out), and the backward with the states recomputed twice.
     constexpr double kScanFlops = 40.0;
     const double positions = trial.positions();
-    const auto scored = scored_tokens(trial.protocol.target, static_cast<std::int32_t>(trial.text.size()));
+    const auto scored = scored_tokens(trial.target, trial.text_tokens);
     const double products = 4.0 * static_cast<double>(model.block_parameters) * positions;
     const double attention = 7.0 * positions * positions * model.attention_width * model.layers;
     const double scan = kScanFlops * positions * static_cast<double>(model.scan_states) * model.layers;
@@ -19,8 +27,8 @@ double flops_per_step(const ModelFacts& model, const Trial& trial) {
     return products + attention + scan + head;
 }
 
-double max_flops(const ModelFacts& model, const Trial& trial) {
-    return flops_per_step(model, trial) * trial.protocol.max_steps;
+double max_flops(const ModelFacts& model, const TrialShape& trial) {
+    return flops_per_step(model, trial) * trial.max_steps;
 }
 
 std::int64_t ValueWidths::bytes(Precision precision) const {
@@ -40,7 +48,7 @@ std::int64_t weight_bytes(const ModelFacts& model, std::int64_t value_bytes) {
     return (model.embedding_parameters + model.block_parameters + model.head_parameters) * value_bytes;
 }
 
-std::int64_t slot_bytes(const ModelFacts& model, const Trial& trial) {
+std::int64_t slot_bytes(const ModelFacts& model, const TrialShape& trial) {
     constexpr std::int64_t kLayersInHand = 2;
     constexpr std::int64_t kMemoryCopies = 6;
     constexpr std::int64_t kFloatBytes = 4;

@@ -4,59 +4,143 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
-#include <set>
 #include <tuple>
-#include <unordered_map>
 
 #include "memcap/base/contracts.hpp"
+#include "memcap/base/hash.hpp"
 #include "memcap/plan/identity.hpp"
+#include "plan/detail/distinct_list.hpp"
 
 namespace memcap::plan {
 
 namespace {
 
-using TableKey = std::tuple<std::string, std::string, std::optional<std::uint64_t>>;
+template <std::size_t kCount>
+std::uint64_t hash_of(const std::array<std::uint64_t, kCount>& values) {
+    return hash64(std::as_bytes(std::span(values)));
+}
+
+constexpr std::uint64_t both(std::uint32_t high, std::uint32_t low) {
+    return std::uint64_t{high} << 32U | low;
+}
+
+struct TrialRules {
+    static std::uint64_t hash(const PlannedTrial& trial) { return trial.id.low; }
+    static bool same(const PlannedTrial& a, const PlannedTrial& b) { return a.id == b.id; }
+};
+
+struct RowRules {
+    static std::uint64_t hash(const Row& row) {
+        return hash_of(std::array{both(row.trial, row.table),
+                                  both(static_cast<std::uint32_t>(row.sample), row.protocol)});
+    }
+    static bool same(const Row& a, const Row& b) { return a == b; }
+};
+
+struct SkippedRules {
+    static std::uint64_t hash(const Skipped& skipped) {
+        const auto number = [](std::int32_t value) { return static_cast<std::uint32_t>(value); };
+        return hash_of(std::array{skipped.seed, both(skipped.table, number(skipped.sample)),
+                                  both(number(skipped.length), number(skipped.prefix)),
+                                  both(number(skipped.memory_vectors), skipped.protocol),
+                                  static_cast<std::uint64_t>(skipped.precision)});
+    }
+    static bool same(const Skipped& a, const Skipped& b) { return a == b; }
+};
 
 class Expander {
   public:
     Expander(const config::Experiment& experiment, std::span<const TokenTable> tables,
-             std::span<const ModelFacts> models)
-        : experiment_(experiment), models_(models) {
-        for (const TokenTable& table : tables) tables_[{table.model, table.corpus, table.seed}] = &table;
+             std::span<const ModelFacts> models, const ExpandProgress& on_progress)
+        : experiment_(experiment), token_tables_(tables), models_(models), on_progress_(on_progress) {
+        plan_.protocols = experiment.protocols;
+        for (const TokenTable& table : tables) {
+            places_[{table.model, table.corpus, table.seed}] =
+                static_cast<std::uint32_t>(plan_.tables.size());
+            const auto model = std::ranges::find(models, table.model, &ModelFacts::name);
+            const auto index = static_cast<std::int32_t>(model - models.begin());
+            plan_.tables.push_back({.model = table.model,
+                                    .corpus = table.corpus,
+                                    .id = table.id,
+                                    .model_index = model == models.end() ? -1 : index,
+                                    .problems = problems_of(table)});
+        }
     }
 
     Plan expand() {
-        for (const config::Sweep& sweep : experiment_.sweeps) {
-            for (const std::string& model : sweep.models) {
-                for (const std::string& corpus : sweep.corpora) expand_pair(sweep, model, corpus);
-            }
-        }
+        for_each_pair([this](const auto& sweep, const auto& model, const auto& corpus) {
+            total_ += tuples_of(sweep, model, corpus);
+        });
+        reserve();
+        for_each_pair([this](const auto& sweep, const auto& model, const auto& corpus) {
+            expand_pair(sweep, model, corpus);
+        });
         return std::move(plan_);
     }
 
   private:
+    static std::map<std::int32_t, std::string> problems_of(const TokenTable& table) {
+        std::map<std::int32_t, std::string> problems;
+        for (std::size_t i = 0; i < table.samples.size(); ++i) {
+            if (const std::string& problem = table.samples[i].problem; !problem.empty())
+                problems.emplace(static_cast<std::int32_t>(i), problem);
+        }
+        return problems;
+    }
+
+    template <class Action>
+    void for_each_pair(Action action) {
+        for (const config::Sweep& sweep : experiment_.sweeps) {
+            for (const std::string& model : sweep.models) {
+                for (const std::string& name : sweep.corpora)
+                    action(sweep, model, config::corpus_named(experiment_, name));
+            }
+        }
+    }
+
+    /// A sweep with drawn lengths has one pass, and each sample its own length in it.
+    static std::vector<std::int32_t> lengths_of(const config::Sweep& sweep) {
+        return sweep.drawn_lengths ? std::vector<std::int32_t>{0} : sweep.lengths;
+    }
+
+    std::uint64_t tuples_of(const config::Sweep& sweep, const std::string& model,
+                            const config::Corpus& corpus) const {
+        std::uint64_t samples = 0;
+        for (const std::uint64_t seed : sweep.seeds)
+            samples += samples_of(corpus, table_of(model, corpus, seed));
+        return samples * sweep.protocols.size() * sweep.precisions.size() * sweep.memory_vectors.size() *
+               sweep.prefixes.size() * lengths_of(sweep).size();
+    }
+
+    /// Room for what there may be at most: pages that nothing is written to take no memory, while a list that
+    /// grows is in memory twice.
+    void reserve() {
+        constexpr std::uint64_t kMostReserved = 1U << 22U;
+        plan_.trials.reserve(std::min(total_, kMostReserved));
+        plan_.rows.reserve(std::min(total_, kMostReserved));
+    }
+
     /// The trials of one sweep on one model and corpus. Samples vary fastest: the trials of one cell of a
     /// result table stand together.
-    void expand_pair(const config::Sweep& sweep, const std::string& model, const std::string& corpus) {
-        Axes axes{.model = model, .corpus = corpus, .protocol = {}};
-        // A sweep with drawn lengths has one pass, and each sample its own length in it.
-        const std::vector<std::int32_t> lengths =
-            sweep.drawn_lengths ? std::vector<std::int32_t>{0} : sweep.lengths;
+    void expand_pair(const config::Sweep& sweep, const std::string& model, const config::Corpus& corpus) {
+        PlannedTrial cell;
         for (const std::string& protocol : sweep.protocols) {
-            axes.protocol = protocol;
+            cell.protocol = protocol_index(protocol);
             for (const Precision precision : sweep.precisions) {
-                axes.precision = precision;
+                cell.precision = precision;
                 for (const std::int32_t memory_vectors : sweep.memory_vectors) {
-                    axes.memory_vectors = memory_vectors;
+                    cell.memory_vectors = memory_vectors;
                     for (const std::int32_t prefix : sweep.prefixes) {
-                        axes.prefix = prefix;
-                        for (const std::int32_t length : lengths) {
-                            axes.length = length;
+                        cell.prefix = prefix;
+                        for (const std::int32_t length : lengths_of(sweep)) {
+                            cell.length = length;
                             for (const std::uint64_t seed : sweep.seeds) {
-                                axes.seed = seed;
-                                expand_cell(sweep, axes);
+                                cell.seed = seed;
+                                cell.table = table_of(model, corpus, seed);
+                                expand_cell(sweep, samples_of(corpus, cell.table), cell);
                             }
                         }
                     }
@@ -66,95 +150,96 @@ class Expander {
     }
 
     /// All samples of one combination of the other axes.
-    void expand_cell(const config::Sweep& sweep, Axes axes) {
-        const config::Corpus& corpus = config::corpus_named(experiment_, axes.corpus);
-        const TokenTable& table = table_of(corpus, axes);
-        std::size_t samples = table.samples.size();
-        if (corpus.samples > 0) samples = std::min(samples, static_cast<std::size_t>(corpus.samples));
+    void expand_cell(const config::Sweep& sweep, std::size_t samples, PlannedTrial trial) {
+        const std::int32_t index = plan_.tables[trial.table].model_index;
+        MEMCAP_EXPECT(index >= 0);
+        const ModelFacts& model = models_[static_cast<std::size_t>(index)];
+        TrialIds ids(model, trial.memory_vectors, trial.seed, trial.precision, plan_.protocol_of(trial));
         for (std::size_t i = 0; i < samples; ++i) {
-            axes.sample = static_cast<std::int32_t>(i);
+            trial.sample = static_cast<std::int32_t>(i);
             if (sweep.drawn_lengths) {
-                axes.length = drawn_length(axes.seed, axes.sample, sweep.drawn_lengths->lowest,
-                                           sweep.drawn_lengths->highest);
+                trial.length = drawn_length(trial.seed, trial.sample, sweep.drawn_lengths->lowest,
+                                            sweep.drawn_lengths->highest);
             }
-            if (seen_.insert(axes).second) add(axes, table, table.samples[i]);
+            add(trial, model, ids);
+            tell();
         }
     }
 
-    const TokenTable& table_of(const config::Corpus& corpus, const Axes& axes) const {
+    void tell() {
+        constexpr std::uint64_t kTuplesBetween = 4096;
+        if (on_progress_ && ++done_ % kTuplesBetween == 0) on_progress_(done_, total_);
+    }
+
+    std::uint32_t table_of(const std::string& model, const config::Corpus& corpus, std::uint64_t seed) const {
         const bool is_random = corpus.kind == config::CorpusKind::random_words;
-        const auto table =
-            tables_.find({axes.model, axes.corpus, is_random ? std::optional(axes.seed) : std::nullopt});
-        MEMCAP_EXPECT(table != tables_.end());
-        return *table->second;
+        const auto place = places_.find({model, corpus.name, is_random ? std::optional(seed) : std::nullopt});
+        MEMCAP_EXPECT(place != places_.end());
+        return place->second;
     }
 
-    std::size_t model_index(const std::string& name) const {
-        const auto model = std::find_if(models_.begin(), models_.end(),
-                                        [&](const ModelFacts& facts) { return facts.name == name; });
-        MEMCAP_EXPECT(model != models_.end());
-        return static_cast<std::size_t>(model - models_.begin());
+    std::size_t samples_of(const config::Corpus& corpus, std::uint32_t table) const {
+        const std::size_t samples = token_tables_[table].samples.size();
+        return corpus.samples > 0 ? std::min(samples, static_cast<std::size_t>(corpus.samples)) : samples;
     }
 
-    void add(const Axes& axes, const TokenTable& table, const TokenSample& sample) {
-        const std::size_t model = model_index(axes.model);
-        if (skip(axes, sample, models_[model])) return;
-        Trial trial;
-        trial.model = static_cast<std::int32_t>(model);
-        trial.prefix = prefix_of(sample, axes.prefix);
-        const auto text = text_of(sample, axes.prefix).first(static_cast<std::size_t>(axes.length));
-        trial.text.assign(text.begin(), text.end());
-        trial.memory_vectors = axes.memory_vectors;
-        trial.seed = axes.seed;
-        trial.precision = axes.precision;
-        trial.protocol = config::protocol_named(experiment_, axes.protocol);
-        trial.id = trial_id(trial, models_[model]);
-        const std::int32_t scored = scored_tokens(trial.protocol.target, axes.length);
-        const auto [place, is_new] = trial_of_id_.try_emplace(trial.id, plan_.trials.size());
-        plan_.rows.push_back({.axes = axes,
-                              .trial_id = trial.id,
-                              .trial = place->second,
-                              .scored_tokens = scored,
-                              .token_table = table.id,
-                              .token_sample = axes.sample});
-        if (is_new) plan_.trials.push_back(std::move(trial));
+    std::uint32_t protocol_index(const std::string& name) const {
+        const auto protocol = std::ranges::find(plan_.protocols, name, &config::NamedProtocol::name);
+        MEMCAP_EXPECT(protocol != plan_.protocols.end());
+        return static_cast<std::uint32_t>(protocol - plan_.protocols.begin());
+    }
+
+    void add(PlannedTrial& trial, const ModelFacts& model, TrialIds& ids) {
+        const TokenSample& sample =
+            token_tables_[trial.table].samples[static_cast<std::size_t>(trial.sample)];
+        trial.lead = trial.prefix > 0 ? static_cast<std::uint16_t>(sample.lead.size()) : std::uint16_t{0};
+        if (skip(trial, sample, model)) return;
+        const auto text = text_of(sample, trial.prefix).first(static_cast<std::size_t>(trial.length));
+        trial.id = ids.of(prefix_of(sample, trial.prefix), text);
+        const std::uint32_t place = trials_.add(trial).first;
+        rows_.add({.trial = place, .table = trial.table, .sample = trial.sample, .protocol = trial.protocol});
     }
 
     /// Lists the axes as skipped if no trial can answer them.
-    bool skip(const Axes& axes, const TokenSample& sample, const ModelFacts& model) {
-        const auto listed = [&](SkipReason reason, std::string detail) {
-            plan_.skipped.push_back({.axes = axes, .reason = reason, .detail = std::move(detail)});
+    bool skip(const PlannedTrial& trial, const TokenSample& sample, const ModelFacts& model) {
+        const auto listed = [&](SkipReason reason, std::size_t available) {
+            skipped_.add({.seed = trial.seed,
+                          .table = trial.table,
+                          .sample = trial.sample,
+                          .length = trial.length,
+                          .prefix = trial.prefix,
+                          .memory_vectors = trial.memory_vectors,
+                          .protocol = trial.protocol,
+                          .available = static_cast<std::int32_t>(available),
+                          .lead = trial.lead,
+                          .precision = trial.precision,
+                          .reason = reason});
             return true;
         };
-        if (!sample.problem.empty()) return listed(SkipReason::unusable_text, sample.problem);
-        if (axes.memory_vectors > axes.length) {
-            return listed(SkipReason::more_vectors_than_tokens,
-                          fmt::format("{} vectors for {} tokens", axes.memory_vectors, axes.length));
-        }
-        const std::size_t tokens = text_of(sample, axes.prefix).size();
-        if (tokens < static_cast<std::size_t>(axes.length)) {
-            return listed(SkipReason::text_too_short,
-                          fmt::format("has {} of {} tokens", tokens, axes.length));
-        }
-        if (sample.prefix.size() < static_cast<std::size_t>(axes.prefix)) {
-            return listed(SkipReason::prefix_too_short,
-                          fmt::format("has {} of {} tokens", sample.prefix.size(), axes.prefix));
-        }
-        const auto prefix = static_cast<std::int32_t>(prefix_of(sample, axes.prefix).size());
-        const std::int32_t positions = axes.memory_vectors + prefix + axes.length - 1;
-        if (model.context_tokens > 0 && positions > model.context_tokens) {
-            return listed(SkipReason::beyond_context,
-                          fmt::format("{} positions, the model takes {}", positions, model.context_tokens));
-        }
+        if (!sample.problem.empty()) return listed(SkipReason::unusable_text, 0);
+        if (trial.memory_vectors > trial.length) return listed(SkipReason::more_vectors_than_tokens, 0);
+        const std::size_t tokens = text_of(sample, trial.prefix).size();
+        if (tokens < static_cast<std::size_t>(trial.length))
+            return listed(SkipReason::text_too_short, tokens);
+        if (sample.prefix.size() < static_cast<std::size_t>(trial.prefix))
+            return listed(SkipReason::prefix_too_short, sample.prefix.size());
+        const std::int32_t context = model.context_tokens;
+        if (context > 0 && plan_.shape_of(trial).positions() > context)
+            return listed(SkipReason::beyond_context, static_cast<std::size_t>(context));
         return false;
     }
 
     const config::Experiment& experiment_;
+    std::span<const TokenTable> token_tables_;
     std::span<const ModelFacts> models_;
-    std::map<TableKey, const TokenTable*> tables_;
-    std::set<Axes> seen_;
-    std::unordered_map<Id128, std::size_t> trial_of_id_;
+    const ExpandProgress& on_progress_;
+    std::map<std::tuple<std::string, std::string, std::optional<std::uint64_t>>, std::uint32_t> places_;
+    std::uint64_t done_ = 0;
+    std::uint64_t total_ = 0;
     Plan plan_;
+    detail::DistinctList<PlannedTrial, TrialRules> trials_{plan_.trials};
+    detail::DistinctList<Row, RowRules> rows_{plan_.rows};
+    detail::DistinctList<Skipped, SkippedRules> skipped_{plan_.skipped};
 };
 
 }  // namespace
@@ -175,13 +260,80 @@ std::string_view to_string(SkipReason value) {
     return "unknown";
 }
 
-std::string Skipped::text() const {
-    return fmt::format("{}: {}", to_string(reason), detail);
+std::string Plan::detail_of(const Skipped& tuple) const {
+    switch (tuple.reason) {
+        case SkipReason::more_vectors_than_tokens:
+            return fmt::format("{} vectors for {} tokens", tuple.memory_vectors, tuple.length);
+        case SkipReason::text_too_short:
+            return fmt::format("has {} of {} tokens", tuple.available, tuple.length);
+        case SkipReason::prefix_too_short:
+            return fmt::format("has {} of {} tokens", tuple.available, tuple.prefix);
+        case SkipReason::unusable_text:
+            return tables[tuple.table].problems.at(tuple.sample);
+        case SkipReason::beyond_context:
+            break;
+    }
+    return fmt::format("{} positions, the model takes {}",
+                       tuple.memory_vectors + tuple.lead + tuple.prefix + tuple.length - 1, tuple.available);
+}
+
+std::string Plan::reason_of(const Skipped& tuple) const {
+    return fmt::format("{}: {}", to_string(tuple.reason), detail_of(tuple));
+}
+
+TrialShape Plan::shape_of(const PlannedTrial& trial) const {
+    const Protocol& protocol = protocol_of(trial);
+    return {.memory_vectors = trial.memory_vectors,
+            .prefix_tokens = trial.lead + trial.prefix,
+            .text_tokens = trial.length,
+            .target = protocol.target,
+            .max_steps = protocol.max_steps};
+}
+
+Axes Plan::axes_of(const Row& row) const {
+    const PlannedTrial& trial = trials[row.trial];
+    return {.model = tables[row.table].model,
+            .corpus = tables[row.table].corpus,
+            .sample = row.sample,
+            .seed = trial.seed,
+            .memory_vectors = trial.memory_vectors,
+            .length = trial.length,
+            .prefix = trial.prefix,
+            .protocol = protocols[row.protocol].name,
+            .precision = trial.precision};
+}
+
+Axes Plan::axes_of(const Skipped& tuple) const {
+    return {.model = tables[tuple.table].model,
+            .corpus = tables[tuple.table].corpus,
+            .sample = tuple.sample,
+            .seed = tuple.seed,
+            .memory_vectors = tuple.memory_vectors,
+            .length = tuple.length,
+            .prefix = tuple.prefix,
+            .protocol = protocols[tuple.protocol].name,
+            .precision = tuple.precision};
+}
+
+Trial Plan::whole(const PlannedTrial& trial, std::span<const TokenTable> token_tables) const {
+    MEMCAP_EXPECT(token_tables.size() == tables.size());
+    const TokenSample& sample = token_tables[trial.table].samples.at(static_cast<std::size_t>(trial.sample));
+    Trial whole;
+    whole.id = trial.id;
+    whole.model = tables[trial.table].model_index;
+    whole.prefix = prefix_of(sample, trial.prefix);
+    const auto text = text_of(sample, trial.prefix).first(static_cast<std::size_t>(trial.length));
+    whole.text.assign(text.begin(), text.end());
+    whole.memory_vectors = trial.memory_vectors;
+    whole.seed = trial.seed;
+    whole.precision = trial.precision;
+    whole.protocol = protocol_of(trial);
+    return whole;
 }
 
 Plan expand(const config::Experiment& experiment, std::span<const TokenTable> tables,
-            std::span<const ModelFacts> models) {
-    return Expander(experiment, tables, models).expand();
+            std::span<const ModelFacts> models, const ExpandProgress& on_progress) {
+    return Expander(experiment, tables, models, on_progress).expand();
 }
 
 }  // namespace memcap::plan

@@ -2,6 +2,10 @@
 // finished trial a stranger to its experiment, and needs a new rule version.
 #include "memcap/plan/identity.hpp"
 
+#include <algorithm>
+#include <array>
+#include <utility>
+
 #include "memcap/base/bytes.hpp"
 #include "memcap/base/hash.hpp"
 
@@ -32,18 +36,41 @@ void add_protocol(ByteWriter& writer, const Protocol& protocol) {
 
 }  // namespace
 
+TrialIds::TrialIds(const ModelFacts& model, std::int32_t memory_vectors, std::uint64_t seed,
+                   Precision precision, const Protocol& protocol) {
+    ByteWriter before;
+    before.text(kTrialRule);
+    before.text(model.config_sha256);
+    before.text(model.weights_sha256);
+    before_tokens_ = std::move(before).bytes();
+    ByteWriter behind;
+    behind.number(memory_vectors);
+    behind.number(seed);
+    behind.text(to_string(precision));
+    add_protocol(behind, protocol);
+    behind_tokens_ = std::move(behind).bytes();
+}
+
+Id128 TrialIds::of(std::span<const std::int32_t> prefix, std::span<const std::int32_t> text) {
+    const std::array<std::uint64_t, 1> prefix_count{prefix.size()};
+    const std::array<std::uint64_t, 1> text_count{text.size()};
+    const std::array<std::span<const std::byte>, 6> parts{before_tokens_,
+                                                          std::as_bytes(std::span(prefix_count)),
+                                                          std::as_bytes(prefix),
+                                                          std::as_bytes(std::span(text_count)),
+                                                          std::as_bytes(text),
+                                                          behind_tokens_};
+    std::size_t size_bytes = 0;
+    for (const auto& part : parts) size_bytes += part.size();
+    all_.resize(size_bytes);
+    auto end = all_.begin();
+    for (const auto& part : parts) end = std::copy(part.begin(), part.end(), end);
+    return hash128(all_);
+}
+
 Id128 trial_id(const Trial& trial, const ModelFacts& model) {
-    ByteWriter writer;
-    writer.text(kTrialRule);
-    writer.text(model.config_sha256);
-    writer.text(model.weights_sha256);
-    writer.array(trial.prefix);
-    writer.array(trial.text);
-    writer.number(trial.memory_vectors);
-    writer.number(trial.seed);
-    writer.text(to_string(trial.precision));
-    add_protocol(writer, trial.protocol);
-    return hash128(writer.bytes());
+    return TrialIds(model, trial.memory_vectors, trial.seed, trial.precision, trial.protocol)
+        .of(trial.prefix, trial.text);
 }
 
 Id128 initial_memory_key(const Trial& trial) {

@@ -2,9 +2,9 @@
 #include "memcap/plan/order.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <map>
 #include <tuple>
-#include <unordered_map>
+#include <utility>
 
 #include "memcap/base/bytes.hpp"
 #include "memcap/base/hash.hpp"
@@ -22,22 +22,54 @@ std::uint64_t affinity_key(const ModelFacts& model, Precision precision) {
     return std::max<std::uint64_t>(hash64(writer.bytes()), 1);
 }
 
-std::vector<std::size_t> lease_order(std::span<const Trial> trials, std::span<const ModelFacts> models) {
-    std::unordered_map<std::uint64_t, double> costliest;
-    std::vector<std::uint64_t> group(trials.size());
-    for (std::size_t i = 0; i < trials.size(); ++i) {
-        const ModelFacts& model = models[static_cast<std::size_t>(trials[i].model)];
-        group[i] = affinity_key(model, trials[i].precision);
-        double& cost = costliest[group[i]];
-        cost = std::max(cost, max_flops(model, trials[i]));
+namespace {
+
+/// The affinity groups of a plan, by model and precision.
+class Groups {
+  public:
+    Groups(const Plan& plan, std::span<const ModelFacts> models) : plan_(plan) {
+        for (const PlannedTrial& trial : plan.trials) {
+            const ModelFacts& model = models[plan.model_of(trial)];
+            const auto [known, is_new] = affinities_.try_emplace(key(trial), 0);
+            if (is_new) known->second = affinity_key(model, trial.precision);
+            double& cost = costliest_[known->second];
+            cost = std::max(cost, max_flops(model, plan.shape_of(trial)));
+        }
+        std::vector<std::pair<double, std::uint64_t>> order;
+        for (const auto& [affinity, cost] : costliest_) order.emplace_back(-cost, affinity);
+        std::sort(order.begin(), order.end());
+        for (const auto& [cost, affinity] : order)
+            ranks_.emplace(affinity, static_cast<std::int32_t>(ranks_.size()));
     }
-    std::vector<std::size_t> order(trials.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    const auto rank = [&](std::size_t i) {
-        return std::tuple(-costliest.at(group[i]), group[i], -trials[i].positions(),
-                          -trials[i].protocol.max_steps, i);
-    };
-    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return rank(a) < rank(b); });
+
+    /// The place of a trial's group among the groups.
+    std::int32_t rank(const PlannedTrial& trial) const { return ranks_.at(affinities_.at(key(trial))); }
+
+  private:
+    using Key = std::pair<std::size_t, Precision>;
+    Key key(const PlannedTrial& trial) const { return {plan_.model_of(trial), trial.precision}; }
+
+    const Plan& plan_;
+    std::map<Key, std::uint64_t> affinities_;
+    std::map<std::uint64_t, double> costliest_;
+    std::map<std::uint64_t, std::int32_t> ranks_;
+};
+
+}  // namespace
+
+std::vector<std::uint32_t> lease_order(const Plan& plan, std::span<const ModelFacts> models) {
+    const Groups groups(plan, models);
+    std::vector<std::tuple<std::int32_t, std::int32_t, std::int32_t, std::uint32_t>> ranked;
+    ranked.reserve(plan.trials.size());
+    for (const PlannedTrial& trial : plan.trials) {
+        const TrialShape shape = plan.shape_of(trial);
+        ranked.emplace_back(groups.rank(trial), -shape.positions(), -shape.max_steps,
+                            static_cast<std::uint32_t>(ranked.size()));
+    }
+    std::sort(ranked.begin(), ranked.end());
+    std::vector<std::uint32_t> order;
+    order.reserve(ranked.size());
+    for (const auto& rank : ranked) order.push_back(std::get<3>(rank));
     return order;
 }
 

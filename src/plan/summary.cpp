@@ -4,66 +4,80 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 namespace memcap::plan {
 
 namespace {
 
-/// The first entry that `is_it` accepts, made from `fresh` if there is none.
-template <class Entry, class Matches>
-Entry& entry_for(std::vector<Entry>& entries, Matches is_it, const Entry& fresh) {
+/// The first entry that `is_it` accepts, made by `make` if there is none.
+template <class Entry, class Matches, class Make>
+Entry& entry_for(std::vector<Entry>& entries, Matches is_it, Make make) {
     const auto entry = std::find_if(entries.begin(), entries.end(), is_it);
-    return entry != entries.end() ? *entry : entries.emplace_back(fresh);
+    return entry != entries.end() ? *entry : entries.emplace_back(make());
 }
 
-PairSummary& pair_for(Summary& summary, const Axes& axes) {
-    PairSummary fresh;
-    fresh.model = axes.model;
-    fresh.corpus = axes.corpus;
-    return entry_for(
+/// The place of a table's model and corpus among the pairs.
+std::size_t pair_of(Summary& summary, const PlannedTable& table) {
+    const PairSummary& pair = entry_for(
         summary.pairs,
-        [&](const PairSummary& pair) { return pair.model == axes.model && pair.corpus == axes.corpus; },
-        fresh);
+        [&](const PairSummary& other) { return other.model == table.model && other.corpus == table.corpus; },
+        [&] {
+            PairSummary fresh;
+            fresh.model = table.model;
+            fresh.corpus = table.corpus;
+            return fresh;
+        });
+    return static_cast<std::size_t>(&pair - summary.pairs.data());
 }
 
 FootprintSummary& footprint_for(Summary& summary, const ModelFacts& model, Precision precision,
                                 const ValueWidths& widths) {
-    FootprintSummary fresh;
-    fresh.model = model.name;
-    fresh.precision = precision;
-    fresh.weights_bytes = weight_bytes(model, widths.bytes(precision));
     return entry_for(
         summary.footprints,
-        [&](const FootprintSummary& f) { return f.model == model.name && f.precision == precision; }, fresh);
+        [&](const FootprintSummary& f) { return f.precision == precision && f.model == model.name; },
+        [&] {
+            FootprintSummary fresh;
+            fresh.model = model.name;
+            fresh.precision = precision;
+            fresh.weights_bytes = weight_bytes(model, widths.bytes(precision));
+            return fresh;
+        });
 }
 
-void count_skipped(Summary& summary, const Skipped& skipped) {
-    const Axes& axes = skipped.axes;
-    SkippedSummary fresh;
-    fresh.model = axes.model;
-    fresh.corpus = axes.corpus;
-    fresh.reason = skipped.reason;
-    fresh.first = fmt::format("sample {}, K = {}, N = {}, prefix {}: {}", axes.sample, axes.memory_vectors,
-                              axes.length, axes.prefix, skipped.detail);
-    const auto is_it = [&](const SkippedSummary& s) {
-        return s.model == axes.model && s.corpus == axes.corpus && s.reason == skipped.reason;
-    };
-    ++entry_for(summary.skips, is_it, fresh).count;
+void count_skipped(Summary& summary, const Plan& plan, const Skipped& skipped) {
+    const PlannedTable& table = plan.tables[skipped.table];
+    SkippedSummary& entry = entry_for(
+        summary.skips,
+        [&](const SkippedSummary& s) {
+            return s.reason == skipped.reason && s.model == table.model && s.corpus == table.corpus;
+        },
+        [&] {
+            SkippedSummary fresh;
+            fresh.model = table.model;
+            fresh.corpus = table.corpus;
+            fresh.reason = skipped.reason;
+            fresh.first =
+                fmt::format("sample {}, K = {}, N = {}, prefix {}: {}", skipped.sample,
+                            skipped.memory_vectors, skipped.length, skipped.prefix, plan.detail_of(skipped));
+            return fresh;
+        });
+    ++entry.count;
 }
 
-void count_trial(Summary& summary, PairSummary& pair, const Trial& trial, const ModelFacts& model,
-                 const ValueWidths& widths) {
-    const double flops = max_flops(model, trial);
+void count_trial(Summary& summary, PairSummary& pair, const TrialShape& shape, Precision precision,
+                 const ModelFacts& model, const ValueWidths& widths) {
+    const double flops = max_flops(model, shape);
     pair.trials += 1;
-    pair.longest_positions = std::max(pair.longest_positions, trial.positions());
+    pair.longest_positions = std::max(pair.longest_positions, shape.positions());
     pair.max_flops += flops;
-    FootprintSummary& footprint = footprint_for(summary, model, trial.precision, widths);
+    FootprintSummary& footprint = footprint_for(summary, model, precision, widths);
     footprint.trials += 1;
-    footprint.slot_bytes = std::max(footprint.slot_bytes, slot_bytes(model, trial));
-    footprint.max_steps += trial.protocol.max_steps;
+    footprint.slot_bytes = std::max(footprint.slot_bytes, slot_bytes(model, shape));
+    footprint.max_steps += shape.max_steps;
     footprint.max_flops += flops;
-    summary.max_steps += trial.protocol.max_steps;
+    summary.max_steps += shape.max_steps;
     summary.max_flops += flops;
 }
 
@@ -106,16 +120,20 @@ Summary summarise(const Plan& plan, std::span<const ModelFacts> models, const Ma
     summary.trials = static_cast<std::int64_t>(plan.trials.size());
     summary.rows = static_cast<std::int64_t>(plan.rows.size());
     summary.skipped = static_cast<std::int64_t>(plan.skipped.size());
+    constexpr std::size_t kUnknown = SIZE_MAX;
+    std::vector<std::size_t> pairs(plan.tables.size(), kUnknown);
     std::vector<bool> counted(plan.trials.size());
     for (const Row& row : plan.rows) {
-        PairSummary& pair = pair_for(summary, row.axes);
+        if (pairs[row.table] == kUnknown) pairs[row.table] = pair_of(summary, plan.tables[row.table]);
+        PairSummary& pair = summary.pairs[pairs[row.table]];
         ++pair.rows;
         if (counted[row.trial]) continue;
         counted[row.trial] = true;
-        const Trial& trial = plan.trials[row.trial];
-        count_trial(summary, pair, trial, models[static_cast<std::size_t>(trial.model)], machine.widths);
+        const PlannedTrial& trial = plan.trials[row.trial];
+        count_trial(summary, pair, plan.shape_of(trial), trial.precision, models[plan.model_of(trial)],
+                    machine.widths);
     }
-    for (const Skipped& skipped : plan.skipped) count_skipped(summary, skipped);
+    for (const Skipped& skipped : plan.skipped) count_skipped(summary, plan, skipped);
     place_on(machine, models, summary);
     return summary;
 }

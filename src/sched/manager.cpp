@@ -174,6 +174,9 @@ class Manager {
             welcome->options = setup_.options;
             welcome->setup = setup_.worker_setup;
         }
+        if (auto* lease = std::get_if<message::Lease>(&send.message); lease && setup_.payload_of) {
+            for (LeasedTask& leased : lease->tasks) leased.task.payload = setup_.payload_of(leased.task);
+        }
         Transport* transport = send.to == 0 ? local_ : setup_.transport;
         if (transport != nullptr) transport->send(send.to, std::move(send.message));
     }

@@ -124,7 +124,7 @@ TEST(NeededBytes, AreThoseOfTheWeightsAndTheSlots) {
     plan::Trial trial;
     trial.text.resize(100);
     trial.memory_vectors = 3;
-    const std::int64_t slot = plan::slot_bytes(facts_of(pythia), trial);
+    const std::int64_t slot = plan::slot_bytes(facts_of(pythia), plan::shape_of(trial));
     EXPECT_EQ(needed_bytes(pythia, workload, 1, widths) - weights, slot);
     EXPECT_EQ(needed_bytes(pythia, workload, 65'536, widths) - weights, 65'536 * slot);
     // Its head is the embedding.

@@ -1,9 +1,10 @@
-// Cost, order and summary of plans.
+// Cost, order, disk space and summary of plans.
 #include "memcap/plan/cost.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "memcap/plan/disk.hpp"
 #include "memcap/plan/order.hpp"
 #include "memcap/plan/summary.hpp"
 #include "plan/plan_fixtures.hpp"
@@ -36,9 +37,9 @@ TEST(Cost, AgreesWithTheWorkedExampleOfPythia) {
     model.layers = 24;
     model.block_parameters = 1'208'000'000;
     model.head_parameters = 103'000'000;
-    EXPECT_NEAR(flops_per_step(model, trial_of(0, 128)) / 1e12, 0.676, 0.005);
-    EXPECT_NEAR(flops_per_step(model, trial_of(0, 512)) / 1e12, 2.78, 0.02);
-    EXPECT_NEAR(flops_per_step(model, trial_of(0, 1568)) / 1e12, 9.07, 0.05);
+    EXPECT_NEAR(flops_per_step(model, shape_of(trial_of(0, 128))) / 1e12, 0.676, 0.005);
+    EXPECT_NEAR(flops_per_step(model, shape_of(trial_of(0, 512))) / 1e12, 2.78, 0.02);
+    EXPECT_NEAR(flops_per_step(model, shape_of(trial_of(0, 1568))) / 1e12, 9.07, 0.05);
 }
 
 TEST(Cost, CountsVectorsPrefixAndTargetExactly) {
@@ -52,10 +53,10 @@ TEST(Cost, CountsVectorsPrefixAndTargetExactly) {
     trial.memory_vectors = 3;
     trial.prefix = {1, 2};
     // T = 3 + 2 + 5 - 1 = 9: 4 * 1000 * 9 + 7 * 81 * 10 * 2 + 4 * 500 * 4
-    EXPECT_DOUBLE_EQ(flops_per_step(model, trial), 36'000 + 11'340 + 8'000);
+    EXPECT_DOUBLE_EQ(flops_per_step(model, shape_of(trial)), 36'000 + 11'340 + 8'000);
     trial.protocol.target = Target::all;
-    EXPECT_DOUBLE_EQ(flops_per_step(model, trial), 36'000 + 11'340 + 10'000);
-    EXPECT_DOUBLE_EQ(max_flops(model, trial), 100 * 57'340.0);
+    EXPECT_DOUBLE_EQ(flops_per_step(model, shape_of(trial)), 36'000 + 11'340 + 10'000);
+    EXPECT_DOUBLE_EQ(max_flops(model, shape_of(trial)), 100 * 57'340.0);
 }
 
 TEST(Cost, AScanCostsByItsStatesAndNothingByTheSquareOfTheLength) {
@@ -65,7 +66,7 @@ TEST(Cost, AScanCostsByItsStatesAndNothingByTheSquareOfTheLength) {
     model.block_parameters = 1000;
     model.head_parameters = 500;
     model.scan_states = 30;
-    const auto cost = [&](std::int32_t length) { return flops_per_step(model, trial_of(0, length)); };
+    const auto cost = [&](std::int32_t length) { return flops_per_step(model, shape_of(trial_of(0, length))); };
     // T = N at K = 1: 4 * 1000 T + 40 * 30 * 2 T + 4 * 500 (N - 1)
     EXPECT_DOUBLE_EQ(cost(5), 20'000 + 12'000 + 8'000);
     EXPECT_DOUBLE_EQ(cost(50), 200'000 + 120'000 + 98'000);
@@ -87,7 +88,7 @@ TEST(Cost, ASlotTakesWhatItsRowsLeaveAndAsMuchAsTwoLayersMore) {
     ModelFacts model = facts("a");  // D = E = 64, five layers
     model.kept_floats = 5000;
     // (5000 + 2 * 1000 + 4 * 64) floats a row at T = 16 positions; six copies of one vector of 64.
-    EXPECT_EQ(slot_bytes(model, trial_of(0, 16)), 4 * (7256 * 16 + 6 * 64));
+    EXPECT_EQ(slot_bytes(model, shape_of(trial_of(0, 16))), 4 * (7256 * 16 + 6 * 64));
 }
 
 TEST(Cost, SlotsFillNineTenthsOfADevice) {
@@ -110,6 +111,23 @@ TEST(Affinity, IsOfTheWeightsAndThePrecision) {
     EXPECT_NE(affinity_key(unread, Precision::float32), affinity_key(other, Precision::float32));
 }
 
+/// A plan of these trials, which need no texts: only their sizes count.
+Plan plan_of(const std::vector<Trial>& trials) {
+    Plan plan;
+    for (const Trial& trial : trials) {
+        PlannedTrial planned;
+        planned.table = static_cast<std::uint32_t>(plan.tables.size());
+        planned.protocol = static_cast<std::uint32_t>(plan.protocols.size());
+        planned.length = static_cast<std::int32_t>(trial.text.size());
+        planned.memory_vectors = trial.memory_vectors;
+        planned.precision = trial.precision;
+        plan.tables.push_back({.model = {}, .corpus = {}, .id = {}, .model_index = trial.model});
+        plan.protocols.push_back({.name = {}, .values = trial.protocol});
+        plan.trials.push_back(planned);
+    }
+    return plan;
+}
+
 TEST(LeaseOrder, KeepsGroupsTogetherAndStartsWithTheLongest) {
     std::vector<ModelFacts> models{facts("small"), facts("large")};
     models[1].block_parameters *= 100;
@@ -120,11 +138,38 @@ TEST(LeaseOrder, KeepsGroupsTogetherAndStartsWithTheLongest) {
                                     trial_of(0, 32, 500),
                                     trial_of(1, 4),
                                     trial_of(0, 8, 100, Precision::tf32)};
-    EXPECT_THAT(lease_order(trials, models), ElementsAre(3, 1, 5, 4, 0, 2, 6));
+    EXPECT_THAT(lease_order(plan_of(trials), models), ElementsAre(3, 1, 5, 4, 0, 2, 6));
+}
+
+TEST(LeaseOrder, ModelsOfEqualContentAreOneGroup) {
+    std::vector<ModelFacts> models{facts("a"), facts("a"), facts("b")};
+    models[1].name = "the same elsewhere";
+    models[2].block_parameters /= 2;
+    const std::vector<Trial> trials{trial_of(2, 8), trial_of(0, 8), trial_of(1, 16), trial_of(0, 4)};
+    EXPECT_THAT(lease_order(plan_of(trials), models), ElementsAre(2, 1, 3, 0));
 }
 
 TEST(LeaseOrder, OfNothingIsEmpty) {
     EXPECT_TRUE(lease_order({}, {}).empty());
+}
+
+TEST(DiskUse, CountsVectorsCurvesRowsAndTokens) {
+    const auto experiment = experiment_with(
+        "  - {models: a, corpora: c, memory_vectors: [1, 8], lengths: [4, 16], protocols: [hot]}\n");
+    const std::vector<ModelFacts> models{facts("a"), facts("b")};
+    const auto tokens = answer(experiment);
+    const Plan plan = expand(experiment, tokens, models);
+    ASSERT_EQ(plan.trials.size(), 9U);  // K = 8 has no N = 4
+    const DiskUse all = disk_use(plan, tokens, models, {.vectors = true, .curve_every = 10});
+    EXPECT_EQ(all.vectors_bytes, 4 * 64 * (6 * 1 + 3 * 8) + 9 * 64);
+    // Evaluations 1, 11, ..., 291 and the last one, 300.
+    EXPECT_EQ(all.curves_bytes, 9 * 31 * 12);
+    EXPECT_EQ(all.tokens_bytes, 2 * 4 * (3 * 10 + 40 + 39 + 38));
+    EXPECT_EQ(all.total_bytes(),
+              all.vectors_bytes + all.curves_bytes + all.records_bytes + all.tokens_bytes);
+    const DiskUse numbers = disk_use(plan, tokens, models, {.vectors = false, .curve_every = 0});
+    EXPECT_EQ(numbers.vectors_bytes + numbers.curves_bytes, 0);
+    EXPECT_EQ(numbers.records_bytes, all.records_bytes);
 }
 
 TEST(Summary, CountsWeightsInTheTypeThatTheMachineHoldsThemIn) {
@@ -171,8 +216,8 @@ TEST(Summary, CountsTrialsOnceAndRowsAll) {
     EXPECT_EQ(summary.skips[0].count, 3);
     EXPECT_EQ(summary.skips[0].first, "sample 0, K = 8, N = 4, prefix 0: 8 vectors for 4 tokens");
     double flops = 0.0;
-    for (const Trial& trial : plan.trials)
-        flops += max_flops(models[static_cast<std::size_t>(trial.model)], trial);
+    for (const PlannedTrial& trial : plan.trials)
+        flops += max_flops(models[plan.model_of(trial)], plan.shape_of(trial));
     EXPECT_DOUBLE_EQ(summary.max_flops, flops);
     EXPECT_LT(summary.max_hours, 0.0);
 }
@@ -194,13 +239,9 @@ TEST(Summary, AsksForTheSpeedOfEachModelInItsPrecisionAndSaysWhatItRestsOn) {
     EXPECT_EQ(summary.footprints[1].hours_basis, "as b");
     // Model b: K = 1 at N = 4 and 16 and K = 8 at N = 16, three samples and 300 steps each.
     const double expected =
-        (flops_per_step(models[1], trial_of(1, 4)) + flops_per_step(models[1], trial_of(1, 16)) +
-         flops_per_step(models[1],
-                        [] {
-                            Trial trial = trial_of(1, 16);
-                            trial.memory_vectors = 8;
-                            return trial;
-                        }())) /
+        (flops_per_step(models[1], shape_of(trial_of(1, 4))) +
+         flops_per_step(models[1], shape_of(trial_of(1, 16))) +
+         flops_per_step(models[1], {.memory_vectors = 8, .prefix_tokens = 0, .text_tokens = 16})) /
         3;
     EXPECT_DOUBLE_EQ(steps.at(1), expected);
 }

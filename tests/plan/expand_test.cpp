@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
-#include <tuple>
+#include <stdexcept>
 
 #include "memcap/base/contracts.hpp"
 #include "memcap/plan/identity.hpp"
@@ -25,6 +25,16 @@ const std::vector<ModelFacts> kModels{facts("a"), facts("b")};
 Plan plan_of(std::string_view sweeps) {
     const auto experiment = experiment_with(sweeps);
     return expand(experiment, answer(experiment), kModels);
+}
+
+/// The plan's trials as they reach the workers.
+std::vector<Trial> whole_trials(std::string_view sweeps) {
+    const auto experiment = experiment_with(sweeps);
+    const auto tables = answer(experiment);
+    const Plan plan = expand(experiment, tables, kModels);
+    std::vector<Trial> trials;
+    for (const PlannedTrial& trial : plan.trials) trials.push_back(plan.whole(trial, tables));
+    return trials;
 }
 
 TEST(TokenRequests, AskOncePerPairForTheLongest) {
@@ -85,24 +95,24 @@ TEST(Expand, MakesTheFullProductInAFixedOrder) {
     std::set<Axes> axes;
     std::set<Id128> ids;
     for (const Row& row : plan.rows) {
-        axes.insert(row.axes);
-        ids.insert(row.trial_id);
-        EXPECT_EQ(plan.trials.at(row.trial).id, row.trial_id);
+        axes.insert(plan.axes_of(row));
+        ids.insert(plan.trials.at(row.trial).id);
     }
     EXPECT_EQ(axes.size(), plan.rows.size());
     EXPECT_EQ(ids.size(), plan.trials.size());
-    EXPECT_EQ(plan.rows.at(0).axes.sample, 0);
-    EXPECT_EQ(plan.rows.at(1).axes.sample, 1);
-    EXPECT_EQ(plan.rows.at(3).axes.seed, 1U);
+    EXPECT_EQ(plan.axes_of(plan.rows.at(0)).sample, 0);
+    EXPECT_EQ(plan.axes_of(plan.rows.at(1)).sample, 1);
+    EXPECT_EQ(plan.axes_of(plan.rows.at(3)).seed, 1U);
 }
 
 TEST(Expand, CutsTextFromTheFrontAndPrefixFromTheBack) {
-    const Plan plan = plan_of(
+    constexpr std::string_view kSweep =
         "  - {models: b, corpora: c, memory_vectors: 2, lengths: 5, prefix: 3, seeds: 9, protocols: hot, "
         "precision: "
-        "float16}\n");
-    ASSERT_EQ(plan.trials.size(), 3U);
-    const Trial& trial = plan.trials.at(1);
+        "float16}\n";
+    const std::vector<Trial> trials = whole_trials(kSweep);
+    ASSERT_EQ(trials.size(), 3U);
+    const Trial& trial = trials.at(1);
     EXPECT_EQ(trial.text, tokens_from(1000, 5));
     EXPECT_EQ(trial.prefix, tokens_from(1507, 3));
     EXPECT_EQ(trial.model, 1);
@@ -112,10 +122,31 @@ TEST(Expand, CutsTextFromTheFrontAndPrefixFromTheBack) {
     EXPECT_EQ(trial.protocol.learning_rate, 0.3);
     EXPECT_EQ(trial.positions(), 2 + 3 + 5 - 1);
     EXPECT_EQ(trial.id, trial_id(trial, kModels[1]));
+    const Plan plan = plan_of(kSweep);
     const Row& row = plan.rows.at(1);
-    EXPECT_EQ(row.scored_tokens, 4);
-    EXPECT_EQ(row.token_sample, 1);
-    EXPECT_EQ(row.token_table, (Id128{.high = 1, .low = 0}));
+    EXPECT_EQ(row.sample, 1);
+    EXPECT_EQ(plan.tables.at(row.table).id, (Id128{.high = 1, .low = 0}));
+    EXPECT_EQ(plan.shape_of(plan.trials.at(1)).positions(), trial.positions());
+    const Axes axes{.model = "b",
+                    .corpus = "c",
+                    .sample = 1,
+                    .seed = 9,
+                    .memory_vectors = 2,
+                    .length = 5,
+                    .prefix = 3,
+                    .protocol = "hot",
+                    .precision = Precision::float16};
+    EXPECT_EQ(plan.axes_of(row), axes);
+}
+
+TEST(Expand, GivesEachTrialTheIdThatItHasByItself) {
+    for (const Trial& trial :
+         whole_trials("  - {models: [a, b], corpora: c, memory_vectors: [1, 3], lengths: [4, 31], seeds: "
+                      "[0, 7],\n     protocols: [paper, hot, every], precision: [float32, tf32], prefix: [0, "
+                      "9]}\n"
+                      "  - {models: a, corpora: r, memory_vectors: 1, lengths: {uniform: [2, 40]}}\n")) {
+        EXPECT_EQ(trial.id, trial_id(trial, kModels[static_cast<std::size_t>(trial.model)]));
+    }
 }
 
 TEST(Expand, EqualTrialsOfTwoSweepsAreOneTrialAndOneRow) {
@@ -133,27 +164,37 @@ TEST(Expand, ProtocolsOfEqualValuesAreOneTrialWithTwoRows) {
         plan_of("  - {models: a, corpora: c, memory_vectors: 1, lengths: 4, protocols: [paper, same]}\n");
     ASSERT_EQ(plan.trials.size(), 3U);
     ASSERT_EQ(plan.rows.size(), 6U);
-    EXPECT_EQ(plan.rows[0].axes.protocol, "paper");
-    EXPECT_EQ(plan.rows[3].axes.protocol, "same");
+    EXPECT_EQ(plan.axes_of(plan.rows[0]).protocol, "paper");
+    EXPECT_EQ(plan.axes_of(plan.rows[3]).protocol, "same");
     EXPECT_EQ(plan.rows[0].trial, plan.rows[3].trial);
-    EXPECT_EQ(plan.rows[0].trial_id, plan.rows[3].trial_id);
+}
+
+TEST(Expand, SamplesOfEqualTextAreOneTrialWithARowEach) {
+    const auto experiment = experiment_with("  - {models: a, corpora: c, memory_vectors: 1, lengths: 4}\n");
+    auto tables = answer(experiment);
+    tables.at(0).samples.at(2) = tables.at(0).samples.at(0);
+    const Plan plan = expand(experiment, tables, kModels);
+    ASSERT_EQ(plan.trials.size(), 2U);
+    ASSERT_EQ(plan.rows.size(), 3U);
+    EXPECT_EQ(plan.rows[2].trial, plan.rows[0].trial);
+    EXPECT_EQ(plan.axes_of(plan.rows[2]).sample, 2);
 }
 
 TEST(Expand, TargetAllScoresTheFirstTokenToo) {
     const Plan plan =
         plan_of("  - {models: a, corpora: c, memory_vectors: 1, lengths: 4, protocols: [paper, every]}\n");
-    EXPECT_EQ(plan.rows.at(0).scored_tokens, 3);
-    EXPECT_EQ(plan.rows.at(3).scored_tokens, 4);
-    EXPECT_NE(plan.rows.at(0).trial_id, plan.rows.at(3).trial_id);
+    EXPECT_EQ(plan.shape_of(plan.trials.at(0)).target, Target::after_first);
+    EXPECT_EQ(plan.shape_of(plan.trials.at(3)).target, Target::all);
+    EXPECT_NE(plan.trials.at(0).id, plan.trials.at(3).id);
 }
 
 TEST(Expand, ASeedChangesTheWordsOfRandomTextButNotATextOfACorpus) {
-    const Plan plan =
-        plan_of("  - {models: a, corpora: [c, r], memory_vectors: 1, lengths: 4, seeds: [0, 1]}\n");
-    ASSERT_EQ(plan.trials.size(), 6U + 4U);
-    EXPECT_EQ(plan.trials[0].text, plan.trials[3].text);
-    EXPECT_NE(plan.trials[0].id, plan.trials[3].id);
-    EXPECT_NE(plan.trials[6].text, plan.trials[8].text);
+    const auto trials =
+        whole_trials("  - {models: a, corpora: [c, r], memory_vectors: 1, lengths: 4, seeds: [0, 1]}\n");
+    ASSERT_EQ(trials.size(), 6U + 4U);
+    EXPECT_EQ(trials[0].text, trials[3].text);
+    EXPECT_NE(trials[0].id, trials[3].id);
+    EXPECT_NE(trials[6].text, trials[8].text);
 }
 
 TEST(Expand, DrawnLengthsGiveEachSampleItsOwn) {
@@ -161,9 +202,27 @@ TEST(Expand, DrawnLengthsGiveEachSampleItsOwn) {
         "  - {models: a, corpora: r, memory_vectors: 1, lengths: {uniform: [2, 12]}, seeds: [0, 3]}\n");
     ASSERT_EQ(plan.rows.size(), 4U);
     for (const Row& row : plan.rows) {
-        EXPECT_EQ(row.axes.length, drawn_length(row.axes.seed, row.axes.sample, 2, 12));
-        EXPECT_EQ(plan.trials.at(row.trial).text.size(), static_cast<std::size_t>(row.axes.length));
+        const Axes axes = plan.axes_of(row);
+        EXPECT_EQ(axes.length, drawn_length(axes.seed, axes.sample, 2, 12));
     }
+}
+
+TEST(Expand, TellsHowFarItIsAndCanBeEnded) {
+    std::string seeds = "0";
+    for (int seed = 1; seed < 100; ++seed) seeds += ", " + std::to_string(seed);
+    const auto experiment = experiment_with(
+        "  - {models: a, corpora: c, memory_vectors: [1, 2], lengths: [4, 5, 6, 7, 8, 9, 10, 11, 12, 13], "
+        "seeds: [" +
+        seeds + "]}\n");
+    const auto tables = answer(experiment);
+    std::vector<std::uint64_t> told;
+    expand(experiment, tables, kModels, [&](std::uint64_t done, std::uint64_t total) {
+        EXPECT_EQ(total, 2U * 10U * 100U * 3U);
+        told.push_back(done);
+    });
+    EXPECT_THAT(told, ElementsAre(4096U));
+    const auto end = [](std::uint64_t, std::uint64_t) { throw std::runtime_error("enough"); };
+    EXPECT_THROW(expand(experiment, tables, kModels, end), std::runtime_error);
 }
 
 TEST(Expand, NamesWhatItSkipsAndWhy) {
@@ -173,7 +232,7 @@ TEST(Expand, NamesWhatItSkipsAndWhy) {
         "  - {models: a, corpora: c, memory_vectors: [1], lengths: [4], prefix: [10, 11]}\n"
         "  - {models: a, corpora: c, memory_vectors: [27, 28], lengths: [38]}\n");
     std::vector<std::string> reasons;
-    for (const Skipped& skipped : plan.skipped) reasons.push_back(skipped.text());
+    for (const Skipped& skipped : plan.skipped) reasons.push_back(plan.reason_of(skipped));
     EXPECT_THAT(reasons,
                 ElementsAre("more memory vectors than tokens (K > N): 8 vectors for 4 tokens",
                             "more memory vectors than tokens (K > N): 8 vectors for 4 tokens",
@@ -183,7 +242,8 @@ TEST(Expand, NamesWhatItSkipsAndWhy) {
                             "beyond the model's context: 65 positions, the model takes 64",
                             "beyond the model's context: 65 positions, the model takes 64",
                             "beyond the model's context: 65 positions, the model takes 64"));
-    EXPECT_EQ(plan.skipped.at(3).axes.sample, 2);
+    EXPECT_EQ(plan.axes_of(plan.skipped.at(3)).sample, 2);
+    EXPECT_EQ(plan.axes_of(plan.skipped.at(3)).memory_vectors, 8);
     EXPECT_EQ(plan.rows.size(), 2U + 3U + 3U);
 }
 

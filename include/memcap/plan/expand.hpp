@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,20 +12,34 @@
 
 #include "memcap/base/axes.hpp"
 #include "memcap/config/experiment.hpp"
+#include "memcap/plan/cost.hpp"
 #include "memcap/plan/tokens.hpp"
 #include "memcap/plan/trial.hpp"
 
 namespace memcap::plan {
 
-/// One row of the result tables: a tuple of axes and the trial that answers it.
+/// A trial of a plan: as Trial, but its tokens and protocol by their place. Plans have millions of them.
+struct PlannedTrial {
+    Id128 id;
+    std::uint64_t seed = 0;
+    std::uint32_t table = 0;  ///< index into Plan::tables
+    std::int32_t sample = 0;  ///< of that table
+    std::int32_t length = 0;  ///< N: the first so many tokens of text_of()
+    std::int32_t prefix = 0;  ///< the last so many tokens of the sample's prefix
+    std::int32_t memory_vectors = 0;
+    std::uint32_t protocol = 0;  ///< index into Plan::protocols
+    std::uint16_t lead = 0;      ///< tokens that open the prefix
+    Precision precision = Precision::float32;
+};
+
+/// One row of the result tables: with its trial's seed, length, prefix, K and precision, a tuple of axes.
 struct Row {
-    Axes axes;
-    Id128 trial_id;
-    std::size_t trial = 0;  ///< index into Plan::trials
-    std::int32_t scored_tokens = 0;
-    Id128 token_table;  ///< names the file in tokens/
-    std::int32_t token_sample =
-        0;  ///< the sample's place in it; the trial has its first `axes.length` tokens
+    std::uint32_t trial = 0;     ///< index into Plan::trials
+    std::uint32_t table = 0;     ///< index into Plan::tables
+    std::int32_t sample = 0;     ///< of that table
+    std::uint32_t protocol = 0;  ///< index into Plan::protocols
+
+    bool operator==(const Row&) const = default;
 };
 
 enum class SkipReason : std::uint8_t {
@@ -39,24 +55,62 @@ std::string_view to_string(SkipReason value);
 
 /// A tuple of axes that has no trial.
 struct Skipped {
-    Axes axes;
+    std::uint64_t seed = 0;
+    std::uint32_t table = 0;  ///< index into Plan::tables
+    std::int32_t sample = 0;  ///< of that table
+    std::int32_t length = 0;
+    std::int32_t prefix = 0;
+    std::int32_t memory_vectors = 0;
+    std::uint32_t protocol = 0;  ///< index into Plan::protocols
+    /// What there is of that which is too short: tokens of the text or prefix, positions of the model.
+    std::int32_t available = 0;
+    std::uint16_t lead = 0;  ///< tokens that open the prefix
+    Precision precision = Precision::float32;
     SkipReason reason = SkipReason::more_vectors_than_tokens;
-    std::string detail;  ///< the numbers that decided it, e.g. "has 57 tokens"
 
-    /// "text too short: has 57 tokens".
-    std::string text() const;
+    bool operator==(const Skipped&) const = default;
+};
+
+/// What a plan says of a token table.
+struct PlannedTable {
+    std::string model;
+    std::string corpus;
+    Id128 id;                      ///< names the file in tokens/
+    std::int32_t model_index = 0;  ///< into the models of the plan; negative if they lack it
+    std::map<std::int32_t, std::string> problems = {};  ///< by sample: why it has no tokens
 };
 
 /// What a run has to do.
 struct Plan {
-    std::vector<Trial> trials;     ///< unique by id, in the order of their first row
-    std::vector<Row> rows;         ///< unique by axes, in the order of the sweeps
-    std::vector<Skipped> skipped;  ///< unique by axes, in the order of the sweeps
+    std::vector<PlannedTable> tables;  ///< as the token tables of expand()
+    std::vector<config::NamedProtocol> protocols;
+    std::vector<PlannedTrial> trials;  ///< unique by id, in the order of their first row
+    std::vector<Row> rows;             ///< unique by axes, in the order of the sweeps
+    std::vector<Skipped> skipped;      ///< unique by axes, in the order of the sweeps
+
+    /// Index into the models that the plan was made for.
+    std::size_t model_of(const PlannedTrial& trial) const {
+        return static_cast<std::size_t>(tables[trial.table].model_index);
+    }
+    const Protocol& protocol_of(const PlannedTrial& trial) const { return protocols[trial.protocol].values; }
+    TrialShape shape_of(const PlannedTrial& trial) const;
+    Axes axes_of(const Row& row) const;
+    Axes axes_of(const Skipped& tuple) const;
+    /// The numbers that decided that it has no trial, e.g. "has 57 of 64 tokens".
+    std::string detail_of(const Skipped& tuple) const;
+    /// "text too short: has 57 of 64 tokens".
+    std::string reason_of(const Skipped& tuple) const;
+    /// The trial with its tokens, which are read from the tables that the plan was made from.
+    Trial whole(const PlannedTrial& trial, std::span<const TokenTable> token_tables) const;
 };
 
+/// Told now and then of how many tuples of axes are done, and of how many there are. What it throws ends the
+/// expansion.
+using ExpandProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
 /// All trials of an experiment. `tables` must answer every token request and `models` name every model that a
-/// sweep uses; Trial::model is the index into `models`. A model whose context_tokens is 0 has no limit.
+/// sweep uses. A model whose context_tokens is 0 has no limit.
 Plan expand(const config::Experiment& experiment, std::span<const TokenTable> tables,
-            std::span<const ModelFacts> models);
+            std::span<const ModelFacts> models, const ExpandProgress& on_progress = {});
 
 }  // namespace memcap::plan

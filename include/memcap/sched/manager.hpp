@@ -22,6 +22,9 @@ namespace memcap::sched {
 /// Makes a worker's executor from the manager's setup bytes; called on the thread that then runs it.
 using ExecutorFactory = std::function<std::unique_ptr<Executor>(std::span<const std::byte> setup)>;
 
+/// Makes the payload of a task that comes without one, each time it is leased.
+using PayloadSource = std::function<Bytes(const Task&)>;
+
 /// Where a run stands.
 struct Progress {
     std::uint64_t total = 0;  ///< tasks of this run, those beyond a limit left out
@@ -50,6 +53,7 @@ struct RunOutcome {
 /// What the manager of a run needs.
 struct ManagerSetup {
     std::vector<Task> tasks;  ///< in the order of `limit`; task.id is set by the manager
+    PayloadSource payload_of;  ///< empty: the tasks have their payloads
     ResultSink* sink = nullptr;
     Options options;
     Bytes worker_setup;              ///< reaches every ExecutorFactory

@@ -48,7 +48,8 @@ using Event = std::variant<event::Received, event::PeerLost, event::Tick, event:
 /// What the scheduler wants done, in this order.
 namespace action {
 
-/// A message to a worker. Options and setup of a welcome are filled in by whoever sends it.
+/// A message to a worker. Options and setup of a welcome, and payloads that the tasks of a lease lack, are
+/// filled in by whoever sends it.
 struct Send {
     Rank to = 0;
     Message message;
