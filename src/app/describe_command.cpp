@@ -68,6 +68,10 @@ void print_model(const fs::path& folder, const hub::ModelConfig& config, const m
     fmt::print("context           {}\n",
                d.context_tokens > 0 ? fmt::format("{} tokens", d.context_tokens) : "no limit");
     fmt::print("vocabulary        {}\n", d.vocabulary_size);
+    if (!d.ignored_config_keys.empty()) {
+        fmt::print("ignored keys      {}: of no meaning to transformers either\n",
+                   fmt::join(d.ignored_config_keys, ", "));
+    }
     fmt::print("tokenizer         {}\n", tokenizer_text(folder));
 }
 

@@ -2,6 +2,7 @@
 #include "app/preparation.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -45,6 +46,12 @@ void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& 
         }
         watch.at(fmt::format("checking model '{}'", model.name));
         const models::Description description = models::describe(model.path);
+        const std::string ignored = fmt::format("{}", fmt::join(description.ignored_config_keys, ", "));
+        if (!ignored.empty()) {
+            log::warning(
+                fmt::format("model '{}': config.json has keys of no meaning to transformers or memcap: {}",
+                            model.name, ignored));
+        }
         plan::ModelFacts facts = facts_of(description);
         facts.name = model.name;
         facts.path = model.path.string();
@@ -68,7 +75,8 @@ void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& 
                                           .memory_width = facts.memory_width,
                                           .vocabulary_size = facts.vocabulary_size,
                                           .context_tokens = facts.context_tokens,
-                                          .layers = facts.layers});
+                                          .layers = facts.layers,
+                                          .ignored_config_keys = ignored});
         preparation.models.push_back(std::move(facts));
     }
 }

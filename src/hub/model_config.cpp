@@ -2,6 +2,7 @@
 #include "memcap/hub/model_config.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -10,79 +11,14 @@
 
 #include "hub/detail/json_text.hpp"
 #include "hub/detail/stand_ins.hpp"
+#include "hub/detail/transformers_keys.hpp"
+#include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/hash.hpp"
 
 namespace memcap::hub {
 
-namespace {
-
 using nlohmann::json;
-
-/// Keys that transformers writes into config.json and that do not change what a frozen decoder computes.
-constexpr std::array<std::string_view, 61> kHarmlessKeys{"_name_or_path",
-                                                         "architectures",
-                                                         "attention_dropout",
-                                                         "auto_map",
-                                                         "bad_words_ids",
-                                                         "begin_suppress_tokens",
-                                                         "bos_token_id",
-                                                         "chunk_size_feed_forward",
-                                                         "classifier_dropout",
-                                                         "cross_attention_hidden_size",
-                                                         "decoder_start_token_id",
-                                                         "diversity_penalty",
-                                                         "do_sample",
-                                                         "dtype",
-                                                         "early_stopping",
-                                                         "embd_pdrop",
-                                                         "encoder_no_repeat_ngram_size",
-                                                         "eos_token_id",
-                                                         "exponential_decay_length_penalty",
-                                                         "finetuning_task",
-                                                         "forced_bos_token_id",
-                                                         "forced_eos_token_id",
-                                                         "hidden_dropout",
-                                                         "id2label",
-                                                         "initializer_range",
-                                                         "is_decoder",
-                                                         "is_encoder_decoder",
-                                                         "label2id",
-                                                         "length_penalty",
-                                                         "max_length",
-                                                         "min_length",
-                                                         "model_type",
-                                                         "no_repeat_ngram_size",
-                                                         "num_beam_groups",
-                                                         "num_beams",
-                                                         "num_return_sequences",
-                                                         "output_attentions",
-                                                         "output_hidden_states",
-                                                         "output_scores",
-                                                         "pad_token_id",
-                                                         "prefix",
-                                                         "pretraining_tp",
-                                                         "problem_type",
-                                                         "pruned_heads",
-                                                         "remove_invalid_values",
-                                                         "repetition_penalty",
-                                                         "return_dict",
-                                                         "return_dict_in_generate",
-                                                         "sep_token_id",
-                                                         "suppress_tokens",
-                                                         "task_specific_params",
-                                                         "temperature",
-                                                         "tie_encoder_decoder",
-                                                         "tokenizer_class",
-                                                         "top_k",
-                                                         "top_p",
-                                                         "torch_dtype",
-                                                         "torchscript",
-                                                         "transformers_version",
-                                                         "typical_p",
-                                                         "use_cache"};
-
-}  // namespace
 
 namespace {
 
@@ -110,12 +46,89 @@ std::string with_written_infinity(std::string_view text) {
 
 }  // namespace
 
+struct ModelConfig::Problem {
+    Path path;  ///< of the key inside the file
+    std::string why;
+    std::string advice;
+    bool of_a_size = false;  ///< other values are judged by this one
+};
+
+namespace {
+
+constexpr const char* kFitAdvice = "Use the config.json that belongs to the weights";
+constexpr const char* kUnsupportedAdvice =
+    "If this is the config.json of the weights, memcap cannot compute the model";
+
+std::string dotted(const std::vector<std::string>& path) {
+    return fmt::format("{}", fmt::join(path, "."));
+}
+
+/// The value at the path, or nullptr where there is none.
+json* find_at(json& values, const std::vector<std::string>& path) {
+    json* at = &values;
+    for (const auto& key : path) {
+        const auto found = at->find(key);
+        if (found == at->end()) return nullptr;
+        at = &*found;
+    }
+    return at;
+}
+
+/// Whether a feature with this value is the same as one that is not named at all.
+bool is_off(std::string_view key, const json& value) {
+    // The one switch that is on by default.
+    if (key == "is_causal") return value == true;
+    return value.is_null() || value == false || (value.is_number() && value == 0) ||
+           (value.is_string() && value.get_ref<const std::string&>().empty()) ||
+           (value.is_structured() && value.empty());
+}
+
+}  // namespace
+
+/// Keys of one config.json that memcap cannot use.
+class ModelConfig::UnusableKeys : public DataError {
+  public:
+    UnusableKeys(const std::filesystem::path& file, std::vector<Problem> problems)
+        : DataError(file, text_of(problems)), problems_(std::move(problems)) {}
+
+    const std::vector<Problem>& problems() const noexcept { return problems_; }
+
+  private:
+    static ErrorText text_of(const std::vector<Problem>& problems) {
+        if (problems.size() == 1) {
+            const Problem& only = problems.front();
+            return {.what = fmt::format("key '{}' is not usable", dotted(only.path)),
+                    .where = {},
+                    .why = only.why,
+                    .advice = only.advice};
+        }
+        std::vector<std::string> whys;
+        std::vector<std::string> advices;
+        for (const Problem& problem : problems) {
+            whys.push_back(fmt::format("'{}': {}", dotted(problem.path), problem.why));
+            if (std::ranges::find(advices, problem.advice) == advices.end())
+                advices.push_back(problem.advice);
+        }
+        return {.what = fmt::format("{} keys are not usable", problems.size()),
+                .where = {},
+                .why = fmt::format("{}", fmt::join(whys, "; ")),
+                .advice = fmt::format("{}", fmt::join(advices, ". "))};
+    }
+
+    std::vector<Problem> problems_;
+};
+
 struct ModelConfig::Content {
     std::filesystem::path file;
-    std::string prefix;  ///< dotted path of this object inside the file
+    Path path;  ///< of this object inside the file
     json values;
+    std::shared_ptr<std::vector<std::string>> ignored = std::make_shared<std::vector<std::string>>();
 
-    std::string name(std::string_view key) const { return prefix + std::string(key); }
+    Path path_of(std::string_view key) const {
+        Path whole = path;
+        whole.emplace_back(key);
+        return whole;
+    }
 
     /// The value of a key, or nullptr if it is absent or null.
     const json* find(std::string_view key) const {
@@ -123,11 +136,8 @@ struct ModelConfig::Content {
         return found == values.end() || found->is_null() ? nullptr : &*found;
     }
 
-    [[noreturn]] void fail(std::string_view key, std::string why) const {
-        throw DataError(file, {.what = fmt::format("key '{}' is not usable", name(key)),
-                               .where = {},
-                               .why = std::move(why),
-                               .advice = "Use the config.json that belongs to the weights"});
+    [[noreturn]] void fail(std::string_view key, std::string why, bool of_a_size = false) const {
+        throw UnusableKeys(file, {{path_of(key), std::move(why), kFitAdvice, of_a_size}});
     }
 
     const json& require(std::string_view key) const {
@@ -144,11 +154,32 @@ struct ModelConfig::Content {
 
     /// The integer that stands under a key, or in its list.
     std::int64_t integer(std::string_view key, const json& value) const {
-        if (!value.is_number_integer()) fail(key, fmt::format("{} is not an integer", detail::shown(value)));
+        if (!value.is_number_integer())
+            fail(key, fmt::format("{} is not an integer", detail::shown(value)), true);
         // get() would wrap a number from 2^63 on to a negative one.
         if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)
-            fail(key, fmt::format("{} is too large", detail::shown(value)));
+            fail(key, fmt::format("{} is too large", detail::shown(value)), true);
         return value.get<std::int64_t>();
+    }
+
+    void ignore(std::string_view key) const {
+        std::string name = dotted(path_of(key));
+        if (std::ranges::find(*ignored, name) == ignored->end()) ignored->push_back(std::move(name));
+    }
+
+    /// What is wrong with a key that memcap does not read, if anything is.
+    std::optional<Problem> judge(const std::string& key, const std::string& model_type) const {
+        if (is_off(key, values.at(key))) return std::nullopt;
+        if (model_type.empty())
+            return Problem{path_of(key), "memcap does not know it, and it may change what the model computes",
+                           kUnsupportedAdvice};
+        const detail::KeyUse use = detail::key_use(model_type, key);
+        if (use == detail::KeyUse::unknown) ignore(key);
+        if (use != detail::KeyUse::read) return std::nullopt;
+        if (key == "quantization_config" || key == "compression_config")
+            return Problem{path_of(key), "the weights are quantised, which memcap does not read",
+                           "Use the model as it was before it was quantised"};
+        return Problem{path_of(key), "transformers computes by it, and memcap lacks it", kUnsupportedAdvice};
     }
 };
 
@@ -231,7 +262,7 @@ std::string ModelConfig::text(std::string_view key, std::string otherwise) const
 
 std::int32_t ModelConfig::size(std::string_view key) const {
     const std::int64_t value = integer(key);
-    if (value < 1 || value > INT32_MAX) content_->fail(key, fmt::format("{} is not a size", value));
+    if (value < 1 || value > INT32_MAX) content_->fail(key, fmt::format("{} is not a size", value), true);
     return static_cast<std::int32_t>(value);
 }
 
@@ -279,8 +310,9 @@ std::optional<ModelConfig> ModelConfig::object(std::string_view key) const {
     if (!value->is_object()) content_->fail(key, fmt::format("{} is not an object", detail::shown(*value)));
     auto nested = std::make_shared<Content>();
     nested->file = content_->file;
-    nested->prefix = content_->name(key) + ".";
+    nested->path = content_->path_of(key);
     nested->values = *value;
+    nested->ignored = content_->ignored;
     return ModelConfig(std::move(nested));
 }
 
@@ -300,24 +332,52 @@ std::string ModelConfig::architecture() const {
     return names.front().get<std::string>();
 }
 
-void ModelConfig::allow_only(std::vector<std::string_view> known) const {
+void ModelConfig::allow_only(const std::vector<std::string_view>& known,
+                             const std::string& model_type) const {
+    std::vector<Problem> problems;
     for (const auto& key : keys()) {
-        const bool allowed = std::ranges::find(known, key) != known.end() ||
-                             std::ranges::find(kHarmlessKeys, key) != kHarmlessKeys.end();
-        if (!allowed) {
-            throw DataError(
-                content_->file,
-                {.what = fmt::format("key '{}' is unknown to memcap", content_->name(key)),
-                 .where = {},
-                 .why = "it may change what the model computes",
-                 .advice = "If it does not, remove it from a copy of config.json; if it does, this model "
-                           "is not supported yet"});
-        }
+        if (std::ranges::find(known, key) != known.end()) continue;
+        if (auto problem = content_->judge(key, model_type)) problems.push_back(std::move(*problem));
     }
+    if (!problems.empty()) throw UnusableKeys(content_->file, std::move(problems));
 }
 
 void ModelConfig::reject(std::string_view key, std::string why) const {
-    content_->fail(key, std::move(why));
+    const json* value = content_->find(key);
+    const bool of_a_size = value != nullptr && value->is_number_integer();
+    throw UnusableKeys(content_->file,
+                       {{content_->path_of(key), std::move(why), kUnsupportedAdvice, of_a_size}});
+}
+
+void ModelConfig::read_naming_all(const std::function<void(const ModelConfig&)>& read) const {
+    MEMCAP_EXPECT(content_->path.empty());
+    std::vector<Problem> problems;
+    auto rest = std::make_shared<Content>(*content_);
+    for (bool more = true; more;) {
+        more = false;
+        try {
+            read(ModelConfig(rest));
+        } catch (const UnusableKeys& error) {
+            rest = std::make_shared<Content>(*rest);
+            for (const Problem& problem : error.problems()) {
+                json whole = content_->values;
+                const bool in_rest = find_at(rest->values, problem.path) != nullptr;
+                // A key that was taken out before is missed because of that.
+                if (in_rest || find_at(whole, problem.path) == nullptr) problems.push_back(problem);
+                more = in_rest && !problem.of_a_size;
+                if (!more) break;
+                find_at(rest->values, {problem.path.begin(), problem.path.end() - 1})
+                    ->erase(problem.path.back());
+            }
+        } catch (const DataError&) {
+            if (problems.empty()) throw;
+        }
+    }
+    if (!problems.empty()) throw UnusableKeys(content_->file, std::move(problems));
+}
+
+std::vector<std::string> ModelConfig::ignored_keys() const {
+    return *content_->ignored;
 }
 
 const std::filesystem::path& ModelConfig::file() const noexcept {

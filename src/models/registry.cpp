@@ -65,7 +65,11 @@ const families::Family& family_of(const hub::ModelConfig& config) {
 }  // namespace
 
 Description describe(const hub::ModelConfig& config) {
-    return family_of(config).describe(config);
+    const auto& family = family_of(config);
+    Description description;
+    config.read_naming_all([&](const hub::ModelConfig& part) { description = family.describe(part); });
+    description.ignored_config_keys = config.ignored_keys();
+    return description;
 }
 
 Description describe(const std::filesystem::path& folder) {

@@ -5,8 +5,8 @@ namespace memcap::record {
 
 namespace {
 
-// Since 2 a launch says what its weights cost; since 3 a corpus, how its texts were made, and samples whence
-// they came.
+// Since 2 a launch says what its weights cost; since 3 a model, which keys of its config.json were ignored, a
+// corpus, how its texts were made, and samples whence they came.
 constexpr std::uint8_t kLayout = 3;
 constexpr std::uint8_t kOldestLayout = 1;
 
@@ -83,9 +83,10 @@ void write(ByteWriter& writer, const ModelRow& row) {
     writer.number(row.vocabulary_size);
     writer.number(row.context_tokens);
     writer.number(row.layers);
+    writer.text(row.ignored_config_keys);
 }
 
-void read(ByteReader& reader, ModelRow& row) {
+void read(ByteReader& reader, ModelRow& row, std::uint8_t layout) {
     for (auto* text : {&row.name, &row.family, &row.path, &row.config_sha256, &row.weights_sha256}) {
         *text = reader.text();
     }
@@ -94,6 +95,7 @@ void read(ByteReader& reader, ModelRow& row) {
     row.vocabulary_size = reader.number<std::int64_t>();
     row.context_tokens = reader.number<std::int32_t>();
     row.layers = reader.number<std::int32_t>();
+    if (layout >= 3) row.ignored_config_keys = reader.text();
 }
 
 void write(ByteWriter& writer, const CorpusRow& row) {
@@ -233,7 +235,7 @@ RunTables decode_tables(std::span<const std::byte> bytes) {
     tables.created_utc = reader.text();
     read_rows(reader, tables.rows);
     read_rows(reader, tables.skipped);
-    read_rows(reader, tables.models);
+    read_rows(reader, tables.models, layout);
     read_rows(reader, tables.corpora, layout);
     read_rows(reader, tables.protocols);
     read_rows(reader, tables.launches, layout);

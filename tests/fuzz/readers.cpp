@@ -135,6 +135,10 @@ void check_config(const ModelConfig& config, int depth) {
     }
     check(gives([&] { config.allow_only({keys.begin(), keys.end()}); }), "a known key is unknown");
     gives([&] { config.allow_only({}); });
+    check(depth > 0 || gives([&] {
+                           config.read_naming_all([](auto& part) { part.allow_only({}, "llama"); });
+                       }) == gives([&] { config.allow_only({}, "llama"); }),
+          "a key is wrong by itself and right with the others, or the other way round");
     gives([&] { config.architecture(); });
     check(config.has("absent") || (config.integer("absent", 3) == 3 && config.text("absent", "x") == "x"),
           "an absent key has a value");

@@ -19,6 +19,8 @@ using testing::data_error;
 using testing::ModelFolder;
 
 constexpr std::string_view kAdvice = ". Use the config.json that belongs to the weights";
+constexpr std::string_view kUnsupported =
+    ". If this is the config.json of the weights, memcap cannot compute the model";
 
 /// A folder with a config.json, read.
 struct Read {
@@ -37,8 +39,8 @@ std::string error_of(const Read& read, Call call) {
     return data_error(read.folder, [&] { call(*read.config); });
 }
 
-std::string unusable(const std::string& key, const std::string& why) {
-    return "/config.json: key '" + key + "' is not usable (" + why + ")" + std::string(kAdvice);
+std::string unusable(const std::string& key, const std::string& why, std::string_view advice = kAdvice) {
+    return "/config.json: key '" + key + "' is not usable (" + why + ")" + std::string(advice);
 }
 
 TEST(ModelConfig, GivesTypedValues) {
@@ -125,25 +127,94 @@ TEST(ModelConfig, NamesKeysOfNestedObjectsByTheirPath) {
     EXPECT_EQ(data_error(config.folder, [&] { nested->object("inner")->size("depth"); }),
               unusable("rope_scaling.inner.depth", "0 is not a size"));
     EXPECT_EQ(data_error(config.folder, [&] { nested->reject("factor", "only 'linear' is known"); }),
-              unusable("rope_scaling.factor", "only 'linear' is known"));
-    EXPECT_EQ(
-        data_error(config.folder, [&] { nested->allow_only({"factor"}); }),
-        "/config.json: key 'rope_scaling.inner' is unknown to memcap (it may change what the model "
-        "computes). If it does not, remove it from a copy of config.json; if it does, this model is not "
-        "supported yet");
+              unusable("rope_scaling.factor", "only 'linear' is known", kUnsupported));
+    EXPECT_EQ(data_error(config.folder, [&] { nested->allow_only({"factor"}); }),
+              unusable("rope_scaling.inner",
+                       "memcap does not know it, and it may change what the model computes", kUnsupported));
+    nested->allow_only({"factor"}, "rope_parameters");
+    EXPECT_EQ(config->ignored_keys(), std::vector<std::string>{"rope_scaling.inner"});
 }
 
-TEST(ModelConfig, AllowsHarmlessKeysAndRefusesUnknownOnes) {
-    const Read good(R"({"hidden_size":64,"transformers_version":"5.1","use_cache":false,"bos_token_id":1,)"
-                    R"("torch_dtype":"bfloat16","strange":null})");
-    EXPECT_NO_THROW(good->allow_only({"hidden_size"}));
-    const Read bad(R"({"hidden_size":64,"logit_softcap":30.0})");
-    EXPECT_EQ(
-        error_of(bad, [](auto& c) { c.allow_only({"hidden_size"}); }),
-        "/config.json: key 'logit_softcap' is unknown to memcap (it may change what the model computes). "
-        "If it does not, remove it from a copy of config.json; if it does, this model is not supported "
-        "yet");
-    EXPECT_NO_THROW(bad->allow_only({"logit_softcap", "hidden_size"}));
+TEST(ModelConfig, AllowsWhatTransformersDoesNotReadAndNotesWhatItDoesNotKnow) {
+    const Read config(R"({"hidden_size":64,"transformers_version":"5.1","use_cache":false,"bos_token_id":1,)"
+                      R"("torch_dtype":"bfloat16","strange":null,"unsloth_fixed":true,"a.b":3})");
+    for (int repeat = 0; repeat < 2; ++repeat) {
+        EXPECT_NO_THROW(config->allow_only({"hidden_size"}, "llama"));
+        EXPECT_EQ(config->ignored_keys(), (std::vector<std::string>{"a.b", "unsloth_fixed"}));
+    }
+}
+
+TEST(ModelConfig, RefusesWhatTransformersReadsUnlessItIsOff) {
+    const char* const kOff[]{"null", "false", "0", "0.0", "-0.0", "\"\"", "[]", "{}"};
+    for (const std::string value : kOff) {
+        const Read config(R"({"pruned_heads":)" + value + "}");
+        EXPECT_NO_THROW(config->allow_only({}, "llama")) << value;
+        EXPECT_NO_THROW(config->allow_only({})) << value;
+        EXPECT_TRUE(config->ignored_keys().empty()) << value;
+    }
+    for (const std::string value : {"true", "1", "1e-9", "-1", "\"x\"", "[0]", "{\"0\":[]}"}) {
+        const Read config(R"({"pruned_heads":)" + value + "}");
+        EXPECT_EQ(error_of(config, [](auto& c) { c.allow_only({}, "llama"); }),
+                  unusable("pruned_heads", "transformers computes by it, and memcap lacks it", kUnsupported))
+            << value;
+        EXPECT_NO_THROW(config->allow_only({"pruned_heads"}, "llama")) << value;
+    }
+}
+
+TEST(ModelConfig, ACausalMaskIsOnByDefault) {
+    EXPECT_NO_THROW(Read(R"({"is_causal":true})")->allow_only({}, "llama"));
+    EXPECT_NE(error_of(Read(R"({"is_causal":false})"), [](auto& c) { c.allow_only({}, "llama"); })
+                  .find("'is_causal'"),
+              std::string::npos);
+}
+
+TEST(ModelConfig, QuantisedWeightsHaveAnAdviceOfTheirOwn) {
+    const Read config(R"({"quantization_config":{"quant_method":"gptq"}})");
+    EXPECT_EQ(error_of(config, [](auto& c) { c.allow_only({}, "llama"); }),
+              unusable("quantization_config", "the weights are quantised, which memcap does not read",
+                       ". Use the model as it was before it was quantised"));
+}
+
+/// Reads as a family does: the keys, then one value after another.
+void read_some(const ModelConfig& config) {
+    config.allow_only({"act", "tied", "size", "outer"}, "llama");
+    if (config.text("act", "silu") != "silu") config.reject("act", "it is not silu");
+    config.boolean("tied", true);
+    const auto size = config.size("size", 8);
+    if (size % 4 != 0) config.reject("size", "it is not four times a number");
+    if (const auto outer = config.object("outer")) {
+        outer->number("must");
+        if (outer->number("share", 1.0) > 1.0) outer->reject("share", "it is more than all");
+    }
+}
+
+std::string named_all(const char* json) {
+    return error_of(Read(json), [](auto& c) { c.read_naming_all(read_some); });
+}
+
+TEST(ModelConfig, NamesAllProblemsOfAFileAtOnce) {
+    EXPECT_NO_THROW(Read(R"({"size":4,"outer":{"must":1}})")->read_naming_all(read_some));
+    EXPECT_EQ(named_all(R"({"act":"relu"})"), unusable("act", "it is not silu", kUnsupported));
+    EXPECT_EQ(named_all(R"({"pruned_heads":{"0":[1]},"is_causal":false,"act":"relu","tied":3,)"
+                        R"("outer":{"must":1,"share":2.0}})"),
+              "/config.json: 5 keys are not usable ("
+              "'is_causal': transformers computes by it, and memcap lacks it; "
+              "'pruned_heads': transformers computes by it, and memcap lacks it; "
+              "'act': it is not silu; 'tied': 3 is neither true nor false; "
+              "'outer.share': it is more than all)" +
+                  std::string(kUnsupported) + std::string(kAdvice));
+}
+
+TEST(ModelConfig, WhatHangsOnAWrongValueIsNotNamedWithIt) {
+    // Without the size of the file the default would be judged, and not what the file means.
+    EXPECT_EQ(named_all(R"({"size":6,"outer":{"share":2.0}})"),
+              unusable("size", "it is not four times a number", kUnsupported));
+    EXPECT_EQ(named_all(R"({"size":"x","outer":{"share":2.0}})"),
+              unusable("size", "\"x\" is not an integer"));
+    EXPECT_EQ(named_all(R"({"outer":{"share":2.0}})"), unusable("outer.must", "it is missing"));
+    EXPECT_EQ(named_all(R"({"act":4,"outer":{"share":2.0}})"),
+              "/config.json: 2 keys are not usable ('act': 4 is not a text; 'outer.must': it is missing)" +
+                  std::string(kAdvice));
 }
 
 TEST(ModelConfig, GivesTheFirstArchitecture) {

@@ -1,6 +1,7 @@
 // Encoding of records and tables: everything comes back, and damaged bytes are refused.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "store/sample_run.hpp"
@@ -114,6 +115,7 @@ TEST(TablesCodec, GivesBackEveryTable) {
     EXPECT_EQ(copy.models.at(1).weights_sha256, tables.models.at(1).weights_sha256);
     EXPECT_EQ(copy.models.at(1).parameters, 123456);
     EXPECT_EQ(copy.models.at(1).vocabulary_size, 1024);
+    EXPECT_EQ(copy.models.at(1).ignored_config_keys, "internal_version");
     EXPECT_TRUE(copy.corpora.at(0).drawn_lengths);
     EXPECT_EQ(copy.corpora.at(0).sentences, "rule");
     EXPECT_EQ(copy.protocols.at(1).values, tables.protocols.at(1).values);
@@ -136,8 +138,27 @@ TEST(LaunchCodec, ReadsTheLayoutBefore) {
     EXPECT_EQ(copy.weights, "");
     launch.weights = "[]";
     EXPECT_EQ(decode_launch(encode(launch)).weights, "[]");
-    bytes.front() = std::byte{3};
+    bytes.front() = std::byte{4};
     EXPECT_THROW(decode_launch(bytes), TransportError);
+}
+
+TEST(TablesCodec, ReadsTheLayoutBefore) {
+    RunTables tables = sample_tables({"ink-64"});
+    tables.models.front().ignored_config_keys.clear();
+    Bytes bytes = encode(tables);
+    // Layout 2 ended a model with its layers, where an empty text of length 0 follows them now.
+    ByteWriter layers;
+    layers.number(std::int32_t{512});
+    layers.number(std::int32_t{3});
+    const Bytes end = std::move(layers).bytes();
+    const auto found = std::ranges::search(bytes, end);
+    ASSERT_FALSE(found.empty());
+    bytes.erase(found.end(), found.end() + sizeof(std::uint64_t));
+    bytes.front() = std::byte{2};
+    const RunTables copy = decode_tables(bytes);
+    EXPECT_EQ(copy.models.at(0).layers, 3);
+    EXPECT_EQ(copy.models.at(0).ignored_config_keys, "");
+    EXPECT_EQ(copy.corpora.at(0).name, tables.corpora.at(0).name);
 }
 
 TEST(TablesCodec, RefusesBytesCutAnywhere) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,15 +50,26 @@ class ModelConfig {
     std::vector<std::string> keys() const;
     /// First entry of `architectures`; throws DataError if there is none.
     std::string architecture() const;
-    /// Throws DataError for a key that is neither in `known` nor one that never changes the numbers
-    /// (transformers_version, use_cache, token ids, ...).
-    void allow_only(std::vector<std::string_view> known) const;
+    /// Throws DataError that names each key which is not in `known`, means something to the forward pass of
+    /// transformers' model of this type (model_type in config.json) and is not off (false, 0, null, empty).
+    /// Keys that transformers does not know are noted for ignored_keys(). Without a type every key means
+    /// something.
+    void allow_only(const std::vector<std::string_view>& known, const std::string& model_type = {}) const;
+    /// Calls `read` with a whole file, which may throw for one of its keys, and again without that key and so
+    /// on; then throws one DataError for all of them. What a wrong size makes wrong is not looked for.
+    void read_naming_all(const std::function<void(const ModelConfig&)>& read) const;
+    /// Keys, with their paths in the file, that allow_only() found to be unknown to transformers, in this
+    /// object and in those around and inside of it.
+    std::vector<std::string> ignored_keys() const;
     /// Throws DataError that this key's value is not supported; `why` says what memcap can do.
     [[noreturn]] void reject(std::string_view key, std::string why) const;
     const std::filesystem::path& file() const noexcept;
 
   private:
+    using Path = std::vector<std::string>;
     struct Content;
+    struct Problem;
+    class UnusableKeys;
     explicit ModelConfig(std::shared_ptr<const Content> content);
     std::shared_ptr<const Content> content_;
 };

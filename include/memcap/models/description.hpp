@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace memcap::models {
 
@@ -25,6 +26,8 @@ struct Description {
     /// Floats that a row of a float32 batch on a CPU leaves in memory between forward and backward pass,
     /// those of its input and of the last hidden state aside: all layers together.
     std::int64_t kept_floats = 0;
+    /// Keys of config.json that mean nothing to transformers either.
+    std::vector<std::string> ignored_config_keys;
 
     /// Parameters that exist once.
     std::int64_t parameters() const {

@@ -38,6 +38,7 @@ struct ModelRow {
     std::int64_t vocabulary_size = 0;
     std::int32_t context_tokens = 0;
     std::int32_t layers = 0;
+    std::string ignored_config_keys;  ///< comma-separated
 };
 
 struct CorpusRow {

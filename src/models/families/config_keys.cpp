@@ -40,7 +40,8 @@ Sizes read_sizes(const hub::ModelConfig& config, const Sizes& defaults) {
 
 void read_rotary_scaling(const hub::ModelConfig& scaling, nn::RotaryConfig& rotary) {
     scaling.allow_only({"rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor",
-                        "original_max_position_embeddings", "partial_rotary_factor"});
+                        "original_max_position_embeddings", "partial_rotary_factor"},
+                       "rope_parameters");
     rotary.theta = scaling.number("rope_theta", rotary.theta);
     // Written as `type` until 2024.
     const std::string type = scaling.text("rope_type", scaling.text("type", "default"));

@@ -68,14 +68,14 @@ std::vector<std::string_view> known_keys(std::vector<std::string_view> others) {
     for (const std::string_view key :
          {"rms_norm_eps", "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping",
           "attention_bias", "hidden_activation", "hidden_act", "sliding_window", "layer_types",
-          "use_bidirectional_attention", "cache_implementation"}) {
+          "use_bidirectional_attention"}) {
         others.push_back(key);
     }
     return with_size_keys(std::move(others));
 }
 
 GemmaConfig read_gemma2(const hub::ModelConfig& config) {
-    config.allow_only(known_keys({"sliding_window_size"}));
+    config.allow_only(known_keys({"sliding_window_size"}), "gemma2");
     GemmaConfig c = read_common(config, kDefaultSizes, 50.0, 30.0);
     c.family = "gemma2";
     std::vector<bool> even;
@@ -113,7 +113,8 @@ void read_gemma3_rotaries(const hub::ModelConfig& config, GemmaConfig& c) {
 
 GemmaConfig read_gemma3(const hub::ModelConfig& config) {
     config.allow_only(
-        known_keys({"rope_local_base_freq", "sliding_window_pattern", "_sliding_window_pattern"}));
+        known_keys({"rope_local_base_freq", "sliding_window_pattern", "_sliding_window_pattern"}),
+        "gemma3_text");
     Sizes sizes = kDefaultSizes;
     sizes.vocab_size = 262208;
     sizes.max_position_embeddings = 131072;
@@ -134,8 +135,9 @@ GemmaConfig read_gemma3(const hub::ModelConfig& config) {
 /// Gemma3Config: the text part lies in an object of its own beside that of the images, which memcap passes
 /// over. Tokens of images are as any other where there is none.
 GemmaConfig read_gemma3_beside_images(const hub::ModelConfig& config) {
-    config.allow_only({"text_config", "vision_config", "tie_word_embeddings", "mm_tokens_per_image",
-                       "boi_token_index", "eoi_token_index", "image_token_index"});
+    config.allow_only(
+        {"text_config", "vision_config", "tie_word_embeddings", "image_token_index", "image_token_id"},
+        "gemma3");
     const auto text = config.object("text_config");
     if (!text) config.reject("text_config", "it is missing");
     GemmaConfig c = read_gemma3(*text);

@@ -23,30 +23,11 @@ struct Gpt2Config {
 };
 
 Gpt2Config read_config(const hub::ModelConfig& config) {
-    // n_ctx repeats n_positions; reorder_and_upcast_attn changes the order of rounding alone.
-    config.allow_only({"vocab_size",
-                       "n_positions",
-                       "n_ctx",
-                       "n_embd",
-                       "n_layer",
-                       "n_head",
-                       "n_inner",
-                       "activation_function",
-                       "layer_norm_epsilon",
-                       "scale_attn_weights",
-                       "scale_attn_by_inverse_layer_idx",
-                       "reorder_and_upcast_attn",
-                       "add_cross_attention",
-                       "tie_word_embeddings",
-                       "resid_pdrop",
-                       "attn_pdrop",
-                       "summary_type",
-                       "summary_use_proj",
-                       "summary_activation",
-                       "summary_proj_to_labels",
-                       "summary_first_dropout"});
-    if (config.boolean("add_cross_attention", false))
-        config.reject("add_cross_attention", "memcap reads decoders without cross-attention");
+    // n_ctx repeats n_positions.
+    config.allow_only({"vocab_size", "n_positions", "n_ctx", "n_embd", "n_layer", "n_head", "n_inner",
+                       "activation_function", "layer_norm_epsilon", "scale_attn_weights",
+                       "scale_attn_by_inverse_layer_idx", "tie_word_embeddings"},
+                      "gpt2");
     Gpt2Config c{};
     c.sizes.vocab_size = config.size("vocab_size", 50257);
     c.sizes.hidden_size = config.size("n_embd", 768);

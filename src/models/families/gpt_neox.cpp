@@ -25,11 +25,12 @@ struct GptNeoXConfig {
 
 GptNeoXConfig read_config(const hub::ModelConfig& config) {
     // A rope_theta beside these is written by some versions, and read by none for this family.
-    config.allow_only({"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-                       "intermediate_size", "hidden_act", "max_position_embeddings", "layer_norm_eps",
-                       "use_parallel_residual", "attention_bias", "tie_word_embeddings", "rotary_pct",
-                       "rotary_emb_base", "rope_theta", "rope_scaling", "rope_parameters",
-                       "partial_rotary_factor"});
+    config.allow_only(
+        {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+         "hidden_act", "max_position_embeddings", "layer_norm_eps", "use_parallel_residual", "attention_bias",
+         "tie_word_embeddings", "rotary_pct", "rotary_emb_base", "rope_theta", "rope_scaling",
+         "rope_parameters", "partial_rotary_factor"},
+        "gpt_neox");
     GptNeoXConfig c{};
     c.sizes = read_sizes(config, {.vocab_size = 50432,
                                   .hidden_size = 6144,

@@ -18,9 +18,9 @@ struct LlamaConfig {
 };
 
 LlamaConfig read_config(const hub::ModelConfig& config) {
-    // The last three stand in SmolLM2's files; transformers reads none of them.
-    config.allow_only(with_size_keys({"rms_norm_eps", "attention_bias", "mlp_bias", "hidden_act",
-                                      "is_llama_config", "rope_interleaved", "transformers.js_config"}));
+    config.allow_only(
+        with_size_keys({"rms_norm_eps", "attention_bias", "mlp_bias", "hidden_act", "rope_interleaved"}),
+        "llama");
     if (config.boolean("rope_interleaved", false))
         config.reject("rope_interleaved", "memcap pairs the halves of a head, as transformers does");
     const Sizes sizes = read_sizes(config, {.vocab_size = 32000,

@@ -34,8 +34,7 @@ std::int32_t read_time_step_rank(const hub::ModelConfig& config, std::int32_t hi
 }
 
 MambaConfig read_config(const hub::ModelConfig& config) {
-    config.allow_only(with_mamba_keys({"time_step_rank", "time_step_scale", "time_step_init_scheme",
-                                       "use_mambapy", "use_associative_scan"}));
+    config.allow_only(with_mamba_keys({"time_step_rank"}), "mamba");
     const MambaSizes sizes = read_mamba_sizes(
         config, {.vocab_size = 50280, .hidden_size = 768, .state_size = 16, .num_hidden_layers = 32});
     return {.sizes = sizes,

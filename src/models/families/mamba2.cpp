@@ -34,9 +34,10 @@ struct Mamba2Config {
 };
 
 Mamba2Config read_config(const hub::ModelConfig& config) {
-    // norm_before_gate, rms_norm and chunk_size change no number in any version; time_step_rank is Mamba's.
-    config.allow_only(with_mamba_keys({"num_heads", "head_dim", "n_groups", "time_step_limit", "chunk_size",
-                                       "norm_before_gate", "time_step_rank", "use_cuda_kernel"}));
+    // time_step_rank is Mamba's.
+    config.allow_only(
+        with_mamba_keys({"num_heads", "head_dim", "n_groups", "time_step_limit", "time_step_rank"}),
+        "mamba2");
     Mamba2Config c{};
     c.sizes = read_mamba_sizes(
         config, {.vocab_size = 32768, .hidden_size = 4096, .state_size = 128, .num_hidden_layers = 64});

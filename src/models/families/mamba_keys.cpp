@@ -6,18 +6,12 @@
 namespace memcap::models::families {
 
 std::vector<std::string_view> with_mamba_keys(std::vector<std::string_view> others) {
-    for (const std::string_view key : {"vocab_size",        "hidden_size",
-                                       "state_size",        "num_hidden_layers",
-                                       "intermediate_size", "expand",
-                                       "conv_kernel",       "layer_norm_epsilon",
-                                       "use_conv_bias",     "use_bias",
-                                       "hidden_act",        "tie_word_embeddings",
-                                       "residual_in_fp32",  "rescale_prenorm_residual",
-                                       "time_step_min",     "time_step_max",
-                                       "time_step_floor",   "d_model",
-                                       "d_inner",           "n_layer",
-                                       "ssm_cfg",           "rms_norm",
-                                       "fused_add_norm",    "pad_vocab_size_multiple"}) {
+    // From d_model on they repeat others, or say what every such model has.
+    for (const std::string_view key :
+         {"vocab_size", "hidden_size", "state_size", "num_hidden_layers", "intermediate_size", "expand",
+          "conv_kernel", "layer_norm_epsilon", "use_conv_bias", "use_bias", "hidden_act",
+          "tie_word_embeddings", "d_model", "d_inner", "n_layer", "ssm_cfg", "rms_norm", "fused_add_norm",
+          "pad_vocab_size_multiple"}) {
         others.push_back(key);
     }
     return others;

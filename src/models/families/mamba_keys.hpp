@@ -25,7 +25,7 @@ struct MambaSizes {
     nn::Activation hidden_act = nn::Activation::silu;
 };
 
-/// The keys of read_mamba_sizes(), and those of both families that only matter to training or repeat others.
+/// The keys of read_mamba_sizes(), and those of published files that repeat others.
 std::vector<std::string_view> with_mamba_keys(std::vector<std::string_view> others);
 
 MambaSizes read_mamba_sizes(const hub::ModelConfig& config, const MambaSizes& defaults);

@@ -23,7 +23,7 @@ std::int64_t read_window(const hub::ModelConfig& config) {
 }
 
 MistralConfig read_config(const hub::ModelConfig& config) {
-    config.allow_only(with_size_keys({"rms_norm_eps", "sliding_window", "hidden_act"}));
+    config.allow_only(with_size_keys({"rms_norm_eps", "sliding_window", "hidden_act"}), "mistral");
     const Sizes sizes = read_sizes(config, {.vocab_size = 32000,
                                             .hidden_size = 4096,
                                             .intermediate_size = 14336,

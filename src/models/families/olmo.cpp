@@ -28,7 +28,7 @@ struct OlmoConfig {
 };
 
 OlmoConfig read_config(const hub::ModelConfig& config) {
-    config.allow_only(with_size_keys({"clip_qkv", "attention_bias", "hidden_act"}));
+    config.allow_only(with_size_keys({"clip_qkv", "attention_bias", "hidden_act"}), "olmo");
     const Sizes sizes = read_sizes(config, {.vocab_size = 50304,
                                             .hidden_size = 4096,
                                             .intermediate_size = 11008,

@@ -23,7 +23,7 @@ struct Olmo2Config {
 };
 
 Olmo2Config read_config(const hub::ModelConfig& config) {
-    config.allow_only(with_size_keys({"rms_norm_eps", "attention_bias", "hidden_act"}));
+    config.allow_only(with_size_keys({"rms_norm_eps", "attention_bias", "hidden_act"}), "olmo2");
     const Sizes sizes = read_sizes(config, {.vocab_size = 50304,
                                             .hidden_size = 4096,
                                             .intermediate_size = 11008,

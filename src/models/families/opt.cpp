@@ -32,11 +32,11 @@ struct OptConfig {
 };
 
 OptConfig read_config(const hub::ModelConfig& config) {
-    config.allow_only({"vocab_size", "hidden_size", "ffn_dim", "num_hidden_layers", "num_attention_heads",
-                       "max_position_embeddings", "word_embed_proj_dim", "do_layer_norm_before",
-                       "_remove_final_layer_norm", "layer_norm_elementwise_affine", "enable_bias",
-                       "tie_word_embeddings", "activation_function", "dropout", "activation_dropout",
-                       "layerdrop", "init_std"});
+    config.allow_only(
+        {"vocab_size", "hidden_size", "ffn_dim", "num_hidden_layers", "num_attention_heads",
+         "max_position_embeddings", "word_embed_proj_dim", "do_layer_norm_before", "_remove_final_layer_norm",
+         "layer_norm_elementwise_affine", "enable_bias", "tie_word_embeddings", "activation_function"},
+        "opt");
     OptConfig c{};
     c.sizes.vocab_size = config.size("vocab_size", 50272);
     c.sizes.hidden_size = config.size("hidden_size", 768);

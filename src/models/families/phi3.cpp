@@ -20,7 +20,8 @@ Phi3Config read_config(const hub::ModelConfig& config) {
     // original_max_position_embeddings belongs to a scaling that is refused; attention_bias is read by no
     // version.
     config.allow_only(with_size_keys({"rms_norm_eps", "hidden_act", "sliding_window", "partial_rotary_factor",
-                                      "original_max_position_embeddings", "attention_bias", "resid_pdrop"}));
+                                      "original_max_position_embeddings", "attention_bias"}),
+                      "phi3");
     const Sizes sizes = read_sizes(config, {.vocab_size = 32064,
                                             .hidden_size = 3072,
                                             .intermediate_size = 8192,

@@ -19,7 +19,8 @@ struct Qwen2Config {
 
 Qwen2Config read_config(const hub::ModelConfig& config) {
     config.allow_only(with_size_keys({"rms_norm_eps", "hidden_act", "use_sliding_window", "sliding_window",
-                                      "max_window_layers", "layer_types", "use_mrope"}));
+                                      "max_window_layers", "layer_types", "use_mrope"}),
+                      "qwen2");
     if (config.boolean("use_mrope", false)) config.reject("use_mrope", "memcap reads text models only");
     const Sizes sizes = read_sizes(config, {.vocab_size = 151936,
                                             .hidden_size = 4096,

@@ -21,7 +21,8 @@ struct Qwen3Config {
 
 Qwen3Config read_config(const hub::ModelConfig& config) {
     config.allow_only(with_size_keys({"rms_norm_eps", "hidden_act", "attention_bias", "use_sliding_window",
-                                      "sliding_window", "max_window_layers", "layer_types"}));
+                                      "sliding_window", "max_window_layers", "layer_types"}),
+                      "qwen3");
     const Sizes sizes = read_sizes(config, {.vocab_size = 151936,
                                             .hidden_size = 4096,
                                             .intermediate_size = 22016,

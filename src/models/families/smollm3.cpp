@@ -45,7 +45,8 @@ std::vector<std::int64_t> read_windows(const hub::ModelConfig& config, const std
 SmolLM3Config read_config(const hub::ModelConfig& config) {
     config.allow_only(with_size_keys({"rms_norm_eps", "hidden_act", "attention_bias", "mlp_bias",
                                       "no_rope_layers", "no_rope_layer_interval", "use_sliding_window",
-                                      "sliding_window", "layer_types", "max_window_layers"}));
+                                      "sliding_window", "layer_types", "max_window_layers"}),
+                      "smollm3");
     const Sizes sizes = read_sizes(config, {.vocab_size = 128256,
                                             .hidden_size = 2048,
                                             .intermediate_size = 11008,
