@@ -241,7 +241,7 @@ bool TrialExecutor::enter(sched::WorkPort& port, Pending& pending) {
 /// all running trials fail, and the next one loads the model anew.
 bool TrialExecutor::model_is_unchanged(sched::WorkPort& port) {
     try {
-        loaded_.require_unchanged();
+        loader_.require_unchanged(loaded_, setup_.models.at(static_cast<std::size_t>(model_index_)));
         return true;
     } catch (const DataError& problem) {
         for (auto& [id, running] : running_) {

@@ -88,10 +88,10 @@ class ModelsOfFile {
             .config_sha256 = row.config_sha256, .weights_sha256 = row.weights_sha256, .files = {}};
         try {
             const auto config = hub::load_config(path, identity);
-            const auto files = std::make_shared<const hub::WeightFiles>(hub::WeightFiles::open(path));
+            const auto files = std::make_shared<hub::WeightFiles>(hub::WeightFiles::open(path));
             hub::require_identity(*files, identity, hashes_);
             auto model = models::load(config, files, precision, at::kCPU);
-            files->require_unchanged();
+            hub::require_unchanged(*files, identity, hashes_);
             return model;
         } catch (const DataError& problem) {
             ErrorText text = problem.text();

@@ -39,8 +39,8 @@ WeightsChoice settled(WeightsChoice choice, std::int32_t nodes, std::uint64_t si
     return nodes > 1 && size_bytes >= kBroadcastBytes ? WeightsChoice::broadcast : WeightsChoice::per_rank;
 }
 
-void LoadedModel::require_unchanged() const {
-    if (const auto still_used = files.lock()) still_used->require_unchanged();
+void WeightLoader::require_unchanged(const LoadedModel& loaded, const ModelSource& source) {
+    if (const auto used = loaded.files.lock()) hub::require_unchanged(*used, source.identity, hashes_);
 }
 
 LoadedModel WeightLoader::load(const ModelSource& source, Precision precision, at::Device device,
@@ -78,13 +78,14 @@ LoadedModel WeightLoader::load_read(const Request& request) {
 
 LoadedModel WeightLoader::load_checked(const Request& request, hub::WeightFiles files) {
     hub::require_identity(files, request.source.identity, hashes_);
-    return build(request, std::make_shared<const hub::WeightFiles>(std::move(files)));
+    return build(request, std::move(files));
 }
 
-LoadedModel WeightLoader::build(const Request& request, std::shared_ptr<const hub::WeightFiles> files) {
-    LoadedModel loaded{.model = models::load(request.config, files, request.precision, request.device),
-                       .files = files};
-    files->require_unchanged();
+LoadedModel WeightLoader::build(const Request& request, hub::WeightFiles files) {
+    const auto kept = std::make_shared<hub::WeightFiles>(std::move(files));
+    LoadedModel loaded{.model = models::load(request.config, kept, request.precision, request.device),
+                       .files = kept};
+    hub::require_unchanged(*kept, request.source.identity, hashes_);
     return loaded;
 }
 
@@ -103,8 +104,7 @@ LoadedModel WeightLoader::load_sent(const Request& request, const std::function<
     if (obtained.memory) {
         try {
             // Whoever sent them has checked them; see mpi::ChunkReader.
-            loaded = build(request, std::make_shared<const hub::WeightFiles>(
-                                        hub::WeightFiles::over(folder, obtained.memory)));
+            loaded = build(request, hub::WeightFiles::over(folder, obtained.memory));
         } catch (const TransportError&) {
             // The exchange has said why.
             times.way = mpi::WeightWay::fallen_back;

@@ -26,10 +26,7 @@ config::WeightsChoice settled(config::WeightsChoice choice, std::int32_t nodes, 
 /// A model, and the files that tensors of it may lie in.
 struct LoadedModel {
     std::unique_ptr<models::CausalLM> model;
-    std::weak_ptr<const hub::WeightFiles> files;  ///< gone where no tensor lies in them
-
-    /// Throws DataError if a file that tensors lie in has been changed since it was loaded.
-    void require_unchanged() const;
+    std::weak_ptr<hub::WeightFiles> files;  ///< gone where no tensor lies in them
 };
 
 class WeightLoader {
@@ -43,6 +40,9 @@ class WeightLoader {
     /// bytes, for files that change meanwhile, and as models::load does.
     LoadedModel load(const ModelSource& source, Precision precision, at::Device device,
                      const std::function<bool()>& cancelled);
+
+    /// Throws DataError if a file that tensors of the model lie in is not what was loaded any more.
+    void require_unchanged(const LoadedModel& loaded, const ModelSource& source);
 
   private:
     /// What all ways of loading need.
@@ -58,7 +58,7 @@ class WeightLoader {
                           mpi::WeightTimes& times);
     LoadedModel load_once_a_node(const Request& request, mpi::WeightTimes& times);
     LoadedModel load_checked(const Request& request, hub::WeightFiles files);
-    static LoadedModel build(const Request& request, std::shared_ptr<const hub::WeightFiles> files);
+    LoadedModel build(const Request& request, hub::WeightFiles files);
 
     config::WeightsChoice choice_;
     std::int32_t nodes_;

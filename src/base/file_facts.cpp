@@ -46,10 +46,11 @@ std::optional<FileFacts> facts_of_file(const std::filesystem::path& path) {
 
 void require_facts(const std::filesystem::path& path, int descriptor, const FileFacts& facts) {
     if (facts_of_descriptor(descriptor) == facts) return;
-    throw DataError(path, {.what = fmt::format("the file was changed on {} while it was in use", host_name()),
-                           .where = {},
-                           .why = "what was read of it may be of two versions",
-                           .advice = "Leave it as it is while memcap runs, and run again"});
+    throw DataError(
+        path, {.what = fmt::format("the file was changed or replaced on {} while it was read", host_name()),
+               .where = {},
+               .why = "what was read may be of two versions",
+               .advice = "Leave it as it is while memcap runs, and run again"});
 }
 
 bool KnownFile::vouches_for(const FileFacts& opened) const {

@@ -49,14 +49,13 @@ std::optional<FileFacts> facts_of(const json& entry) {
     return facts;
 }
 
-/// Whether a later version of the file would have other facts.
+}  // namespace
+
 bool tell_versions_apart(const FileFacts& facts, std::int64_t hashed_ns) {
     const bool young = hashed_ns - facts.changed_ns < kYoung_ns;
     const bool chosen = facts.changed_ns == facts.modified_ns && facts.changed_ns % kSecond_ns == 0;
     return !young && !chosen;
 }
-
-}  // namespace
 
 std::int64_t file_clock_ns() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();

@@ -69,6 +69,22 @@ void require_identity(const WeightFiles& weights, const ModelIdentity& identity,
         refuse_other_bytes(weights.folder(), hash, identity.weights_sha256);
 }
 
+void require_unchanged(WeightFiles& weights, const ModelIdentity& identity, NodeHashes& hashes) {
+    auto change = weights.change();
+    if (change == WeightFiles::Change::none) return;
+    if (change == WeightFiles::Change::facts_only) {
+        weights.renew_facts();
+        require_identity(weights, identity, hashes);
+        change = weights.change();
+    }
+    if (change == WeightFiles::Change::none) return;
+    throw DataError(weights.folder(),
+                    {.what = fmt::format("a weight file was changed on {} while it was in use", host_name()),
+                     .where = {},
+                     .why = "what was computed with it may be of two versions",
+                     .advice = "Leave the model as it is while memcap runs, and run again"});
+}
+
 void refuse_other_bytes(const fs::path& file, const std::string& sha256, const std::string& expected_sha256) {
     throw DataError(
         file,

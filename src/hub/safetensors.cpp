@@ -197,10 +197,19 @@ std::vector<WeightFiles::FileContent> WeightFiles::contents() const {
     return contents;
 }
 
-void WeightFiles::require_unchanged() const {
-    for (const auto& file : content_->mapped) file.require_unchanged();
-    if (!content_->memory) return;
+WeightFiles::Change WeightFiles::change() const {
+    Change found = Change::none;
+    for (const auto& file : content_->mapped) {
+        if (!file.is_unwritten()) return Change::written;
+        if (!file.is_unchanged()) found = Change::facts_only;
+    }
+    if (!content_->memory) return found;
     for (const auto& file : content_->memory->files()) content_->memory->wait_for(file.bytes);
+    return found;
+}
+
+void WeightFiles::renew_facts() {
+    for (auto& file : content_->mapped) file.renew_facts();
 }
 
 void WeightFiles::forget(const TensorView& tensor) const {

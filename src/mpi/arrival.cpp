@@ -54,7 +54,7 @@ Arrival::Arrival(const exchange::Announce& announce, std::string memory_key, dou
     for (const auto& header : headers_) {
         const auto region = arena_->add(header.name, static_cast<std::size_t>(header.size_bytes));
         regions_.push_back(region);
-        files_.push_back({header.name, region, {}});
+        files_.push_back({header.name, region});
     }
     if (complete()) publish();
 }
@@ -138,7 +138,7 @@ std::shared_ptr<const FileMemory> join_arrival(const exchange::Arrived& arrived)
     for (const auto& header : arrived.files) {
         const auto region = arena->find(header.name);
         if (!region || region->size() != header.size_bytes) return nullptr;
-        files.push_back({header.name, *region, {}});
+        files.push_back({header.name, *region});
     }
     return std::make_shared<JoinedFiles>(std::move(arena), std::move(files), arrived.memory_key);
 }

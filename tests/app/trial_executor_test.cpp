@@ -4,7 +4,11 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <deque>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 
@@ -13,9 +17,12 @@
 #include "memcap/plan/codec.hpp"
 #include "support/golden_case.hpp"
 #include "support/limited_allocator.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace memcap::app {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr std::int32_t kLength = 60;
 
@@ -163,6 +170,124 @@ TEST(TrialExecutor, ATrialThatNeverFitsFailsRetryablyAndTheOthersGoOn) {
         EXPECT_EQ(record.failure.category, record::FailureCategory::retryable);
         EXPECT_NE(record.failure.message.find("out of memory"), std::string::npos);
     }
+}
+
+/// A copy of a model that a test may damage.
+class ReplacedModel : public ::testing::Test {
+  protected:
+    ReplacedModel() {
+        at::set_num_threads(1);
+        fs::copy(test::source_folder() / "tests/golden/llama-plain/model", folder.path(),
+                 fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+        setup.models = {source_of(folder.path())};
+        setup.slots = 2;
+    }
+
+    /// Other bytes, in the file itself: the last value of it becomes another one.
+    void overwrite(char value) const {
+        std::fstream(file, std::ios::in | std::ios::out | std::ios::binary)
+            .seekp(-4, std::ios::end)
+            .put(value);
+    }
+    void replace() const {
+        fs::copy_file(file, folder / "new");
+        fs::rename(folder / "new", file);
+    }
+    /// Trials that end one after the other, all of one model.
+    static std::vector<plan::Trial> trials(std::uint64_t count) {
+        auto trials = trials_of_two_models(count);
+        trials.resize(count);
+        for (std::uint64_t i = 0; i < count; ++i)
+            trials[i].protocol.max_steps = static_cast<std::int32_t>(4 * i + 4);
+        return trials;
+    }
+    void run_trials(Port& port) const {
+        const auto exchange = mpi::make_local_exchange();
+        TrialExecutor executor(setup, {.host = "here", .exchange = exchange.get()});
+        executor.run(port);
+    }
+    static std::string messages(const Port& port) {
+        std::string all;
+        for (const auto& [id, record] : port.records) {
+            if (record.status == record::TrialStatus::done) continue;
+            EXPECT_EQ(record.failure.category, record::FailureCategory::retryable);
+            all += record.failure.message + "\n";
+        }
+        return all;
+    }
+    static std::ptrdiff_t done(const Port& port) {
+        return std::ranges::count_if(
+            port.records, [](const auto& entry) { return entry.second.status == record::TrialStatus::done; });
+    }
+
+    test::TemporaryFolder folder;
+    fs::path file = folder / "model.safetensors";
+    WorkerSetup setup;
+};
+
+TEST_F(ReplacedModel, ByOtherBytesBetweenPlanAndLoadFailsEachTrialRetryably) {
+    for (const auto choice : {config::WeightsChoice::per_rank, config::WeightsChoice::per_node}) {
+        setup.weights = choice;
+        setup.models = {source_of(folder.path())};
+        replace();
+        overwrite(choice == config::WeightsChoice::per_rank ? 'x' : 'y');
+        Port port(trials(3));
+        run_trials(port);
+        EXPECT_EQ(done(port), 0);
+        EXPECT_EQ(port.records.size(), 3U);
+        EXPECT_NE(messages(port).find(file.string() + ": on "), std::string::npos) << messages(port);
+    }
+}
+
+TEST_F(ReplacedModel, ByAnotherConfigFailsEachTrial) {
+    std::ofstream(folder / "config.json", std::ios::app) << "\n";
+    Port port(trials(1));
+    run_trials(port);
+    EXPECT_NE(messages(port).find("config.json: on "), std::string::npos) << messages(port);
+}
+
+TEST_F(ReplacedModel, ByACopyOfItselfIsThatModel) {
+    for (const auto choice : {config::WeightsChoice::per_rank, config::WeightsChoice::per_node}) {
+        setup.weights = choice;
+        replace();
+        Port port(trials(2));
+        run_trials(port);
+        EXPECT_EQ(done(port), 2) << messages(port);
+    }
+}
+
+TEST_F(ReplacedModel, ByANewFileWhileItRunsKeepsTheOldOne) {
+    Port port(trials(4));
+    port.after_finish = [&](std::size_t finished) {
+        if (finished != 1) return;
+        replace();
+        overwrite('x');
+    };
+    run_trials(port);
+    EXPECT_EQ(done(port), 4) << messages(port);
+}
+
+TEST_F(ReplacedModel, InPlaceWhileItRunsFailsWhatWasComputedWithItAndAllLaterOnes) {
+    Port port(trials(4));
+    port.after_finish = [&](std::size_t finished) {
+        if (finished == 1) overwrite('x');
+    };
+    run_trials(port);
+    EXPECT_EQ(done(port), 1);
+    EXPECT_EQ(port.records.size(), 4U);
+    EXPECT_NE(messages(port).find("a weight file was changed on "), std::string::npos) << messages(port);
+    EXPECT_NE(messages(port).find("this has other bytes than those that were hashed"), std::string::npos);
+}
+
+TEST_F(ReplacedModel, TouchedWhileItRunsIsLoadedAgain) {
+    Port port(trials(4));
+    port.after_finish = [&](std::size_t finished) {
+        if (finished == 1)
+            fs::last_write_time(file, fs::file_time_type::clock::now() + std::chrono::hours(1));
+    };
+    run_trials(port);
+    EXPECT_EQ(port.records.size(), 4U);
+    EXPECT_EQ(done(port), 2) << "the first, and the last, which the others made room for";
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Files: reading whole ones, and writes that leave either the old content or the new.
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -22,6 +23,20 @@ std::string message_of_write(const fs::path& path, std::string_view content) {
         return error.what();
     }
     return "no error";
+}
+
+TEST(DanglingLink, IsToldFromAnythingElse) {
+    const test::TemporaryFolder folder;
+    std::ofstream(folder / "file") << "x";
+    fs::create_symlink("file", folder / "good");
+    fs::create_symlink("blobs/gone", folder / "bad");
+    EXPECT_EQ(end_of_dangling_link(folder / "file"), std::nullopt);
+    EXPECT_EQ(end_of_dangling_link(folder / "good"), std::nullopt);
+    EXPECT_EQ(end_of_dangling_link(folder / "none"), std::nullopt);
+    EXPECT_EQ(end_of_dangling_link(folder / "bad"), folder / "blobs/gone");
+    EXPECT_EQ(why_not_opened(folder / "none", ENOENT), "No such file or directory");
+    EXPECT_EQ(why_not_opened(folder / "bad", ENOENT),
+              "it is a link to " + (folder / "blobs/gone").string() + ", which is not there");
 }
 
 TEST(ReadTextFile, GivesEveryByte) {

@@ -27,6 +27,25 @@ def without_tokenizer(model):
     (model / "tokenizer_config.json").unlink()
 
 
+def with_pointers_of_git_lfs(*names):
+    """What a clone has in place of large files that it did not fetch."""
+    def replace(model):
+        for name in names:
+            (model / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 562176\n", encoding="ascii")
+    return replace
+
+
+def with_a_dangling_link(model):
+    """A folder of a hub cache that was copied without its blobs."""
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors").symlink_to("../../blobs/4665")
+
+
+def with_bytes_behind_the_last_tensor(model):
+    with open(model / "model.safetensors", "ab") as file:
+        file.write(b"x" * 100)
+
+
 def truncated(bytes_left):
     """A download that was cut off."""
     def cut(model):
@@ -60,6 +79,11 @@ DAMAGES = {
     "a size of the wrong type": (config(hidden_size="wide"), ["config.json", "hidden_size"]),
     "heads that do not divide": (config(num_attention_heads=3, num_key_value_heads=2), ["config.json"]),
     "pickled weights only": (with_pickled_weights_only, ["pytorch_model.bin", "safetensors"]),
+    "a pointer as weights": (with_pointers_of_git_lfs("model.safetensors"), ["model.safetensors", "git lfs pull"]),
+    "a pointer as config.json": (with_pointers_of_git_lfs("config.json"), ["config.json", "git lfs pull"]),
+    "a pointer as tokenizer": (with_pointers_of_git_lfs("tokenizer.json"), ["tokenizer.json", "git lfs pull"]),
+    "a link that leads nowhere": (with_a_dangling_link, ["model.safetensors", "leads nowhere", "blobs/4665"]),
+    "bytes of no tensor": (with_bytes_behind_the_last_tensor, ["model.safetensors", "100 bytes"]),
     "no tokenizer": (without_tokenizer, ["tokenizer"]),
     "weights cut off in the data": (truncated(100_000), ["model.safetensors"]),
     "weights cut off in the header": (truncated(300), ["model.safetensors"]),

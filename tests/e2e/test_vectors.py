@@ -1,11 +1,13 @@
 """Stored vectors give back, in a fresh process and from results.h5 alone, what is on record."""
 
+import os
 import unittest
 
 import h5py
 import numpy as np
 from tokenizers import Tokenizer
 
+import model_folders as damage
 from rich_run import ESSAY_TRIALS, RANDOM_TRIALS, RichRun
 from support import DEFECT, MODELS, USAGE, ragged, table
 
@@ -54,6 +56,38 @@ class StoredVectors(RichRun):
             longest = trials["trial_id"][solved[np.argmax(trials["length"][solved])]]
             said = self.memcap("decode", self.run_folder, "--trial", longest).stdout
             self.assertEqual(said.rstrip("\n"), tokenizer.decode(tokens[longest].tolist()).rstrip("\n"))
+
+    def test_are_put_before_the_model_where_it_lies_now(self):
+        moved = damage.copy_model(self.folder, "moved")
+        trial = table(self.run_folder)["trial_id"][0]
+        said = self.memcap("verify", self.run_folder, "--limit", 2, "--model", f"ink-64={moved}").stdout
+        self.assertIn("2 vectors verified: 2 as recorded", said)
+        decoded = self.memcap("decode", self.run_folder, "--trial", trial).stdout
+        self.assertEqual(self.memcap("decode", self.run_folder, "--trial", trial, "--model", f"ink-64={moved}").stdout, decoded)
+        # The folder that is named counts, and only with the model of the run in it.
+        damage.set_first_value(moved, "model.norm.weight", 0x3F81)
+        for command in (("verify",), ("decode", "--trial", trial)):
+            said = self.memcap(*command, self.run_folder, "--model", f"ink-64={moved}", status=USAGE).stderr
+            self.assertIn("has other bytes than those that were hashed", said)
+            self.assertIn("--model ink-64=FOLDER", said)
+        for wrong, expected in (("ink-46=x", "They have: ink-64"), ("ink-64", "NAME=FOLDER"), ("=x", "NAME=FOLDER")):
+            self.assertIn(expected, self.memcap("verify", self.run_folder, "--model", wrong, status=USAGE).stderr)
+
+    def test_are_found_by_the_first_digits_of_a_trial(self):
+        ids = sorted(set(table(self.run_folder)["trial_id"]))
+        common = max((os.path.commonprefix(pair) for pair in zip(ids, ids[1:])), key=len)
+        trial = next(trial for trial in ids if trial.startswith(common))
+        whole = self.memcap("decode", self.run_folder, "--trial", trial).stdout
+        self.assertEqual(self.memcap("decode", self.run_folder, "--trial", trial[:len(common) + 1].upper()).stdout, whole)
+        said = self.memcap("decode", self.run_folder, "--trial", common, status=USAGE).stderr
+        for candidate in [candidate for candidate in ids if candidate.startswith(common)]:
+            self.assertIn(candidate, said)
+
+    def test_that_were_not_kept_cannot_be_verified(self):
+        run = self.run_experiment(self.write(max_steps=5, samples=1, store={"vectors": False}))
+        self.assertIn("there is no vector to verify", self.memcap("verify", run, status=USAGE).stderr)
+        trial = table(run)["trial_id"][0]
+        self.assertIn("no vector of trial", self.memcap("decode", run, "--trial", trial, status=USAGE).stderr)
 
     def test_of_no_trial_cannot_be_decoded(self):
         for trial in ("0" * 32, "xyz"):

@@ -30,6 +30,15 @@ WEIGHTS = {
     "good-odd-address": safetensors(f'{{"flag":{entry("BOOL", "[1]", 0, 1)},"w":{entry("F32", "[1]", 1, 5)}}}', b"12345"),
     "good-escaped-name": safetensors(f'{{"\\u00e9\\n\\"{BACKSLASH_ZERO}":{entry("U8", "[1]", 0, 1)}}}', b"1"),
     "good-no-tensor": safetensors("{}"),
+    "good-types-of-part-of-a-byte": safetensors(
+        f'{{"a":{entry("F4", "[2]", 0, 1)},"b":{entry("F6_E3M2", "[4]", 1, 4)},"c":{entry("F8_E8M0", "[1]", 4, 5)},'
+        f'"d":{entry("C64", "[1]", 5, 13)}}}', bytes(range(13))),
+    "bad-half-a-byte": safetensors(f'{{"a":{entry("F4", "[3]", 0, 1)}}}', b"1"),
+    "bad-hole": safetensors(PAIR.replace("[8,12]", "[9,13]"), bytes(range(13))),
+    "bad-bytes-before": safetensors(f'{{"w":{entry("U8", "[1]", 1, 2)}}}', b"12"),
+    "bad-bytes-after": safetensors(PAIR, bytes(range(13))),
+    "bad-notes": safetensors('{"__metadata__":{"a":1}}'),
+    "bad-git-lfs-pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 562176\n",
     "bad-empty": b"",
     "bad-seven-bytes": b"\x02\0\0\0\0\0\0",
     "bad-header-cut": safetensors(PAIR)[:40],

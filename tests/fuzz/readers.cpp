@@ -67,19 +67,20 @@ std::string small_shard(const std::string& tensor) {
     return bytes + header + "1234";
 }
 
-/// Whether the bytes are those of so many elements of one to eight bytes.
+/// Whether the bytes are those of so many elements of 4 to 64 bits.
 bool shape_fits(const TensorView& tensor) {
     if (std::ranges::find(tensor.shape, 0) != tensor.shape.end()) return tensor.data.empty();
     // Dividing cannot overflow, as multiplying can.
-    std::size_t rest = tensor.data.size();
+    std::size_t rest = 8 * tensor.data.size();
     for (const std::int64_t extent : tensor.shape) {
         if (extent < 0 || rest % static_cast<std::size_t>(extent) != 0) return false;
         rest /= static_cast<std::size_t>(extent);
     }
-    return 1 <= rest && rest <= 8;
+    return 4 <= rest && rest <= 64;
 }
 
-/// Reads each byte of each view, so that a sanitizer sees one outside of `bytes`; the views share none.
+/// Reads each byte of each view, so that a sanitizer sees one outside of `bytes`; the views share none, and
+/// between the header and the end of the file they leave none out.
 void check_views(const Tensors& tensors, std::span<const std::byte> bytes) {
     std::vector<std::uint8_t> uses(bytes.size());
     for (const auto& [name, tensor] : tensors) {
@@ -91,6 +92,11 @@ void check_views(const Tensors& tensors, std::span<const std::byte> bytes) {
         }
         check(shape_fits(tensor), "a shape does not fit its bytes");
     }
+    std::uint64_t header_bytes = 0;
+    std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
+    check(std::ranges::count(uses, 1) + static_cast<std::ptrdiff_t>(sizeof(header_bytes) + header_bytes) ==
+              static_cast<std::ptrdiff_t>(bytes.size()),
+          "bytes belong to no tensor");
 }
 
 void check_accessors(const WeightFiles& weights) {

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "hub/model_folder.hpp"
+#include "memcap/hub/model_config.hpp"
 #include "memcap/hub/safetensors.hpp"
+#include "memcap/hub/tokenizer_files.hpp"
 
 namespace memcap::hub {
 namespace {
@@ -91,11 +93,38 @@ TEST(DamagedWeights, WhoseHeaderIsNoJsonObjectAreRefused) {
          {"", "   ", "[]", "3", "null", "{", "{}x", "{\"w\":}", "{'w':1}", "\xff\xfe", "{\"\xff\":{}}"}) {
         EXPECT_EQ(error_of_file(safetensors(header, "12345678")), expected) << header;
     }
-    EXPECT_EQ(error_of_file("version https://git-lfs.github.com/spec/v1\n"),
-              "/model.safetensors: not a whole safetensors file (its header should have 2336927755350992246 "
-              "bytes, the file has 43). " +
-                  std::string(kAgain))
-        << "a pointer file of Git LFS";
+}
+
+TEST(DamagedWeights, ThatAreAPointerOfGitLfsSayWhatToDo) {
+    const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 562176\n";
+    const std::string expected =
+        ": this is a Git LFS pointer, not the file itself (the repository was cloned without its large "
+        "files). "
+        "Run `git lfs pull` in the clone that the folder came from";
+    EXPECT_EQ(error_of_file(pointer), "/model.safetensors" + expected);
+    const ModelFolder folder;
+    folder.write(kIndex, pointer);
+    EXPECT_EQ(error_of(folder), "/model.safetensors.index.json" + expected);
+    folder.write("config.json", pointer);
+    EXPECT_EQ(data_error(folder, [&] { ModelConfig::load(folder.path()); }), "/config.json" + expected);
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt"}) {
+        const ModelFolder of_tokenizer;
+        EXPECT_EQ(data_error(of_tokenizer, [&] { check_tokenizer_files(of_tokenizer.path()); }), "no error");
+        of_tokenizer.write(name, pointer);
+        EXPECT_EQ(data_error(of_tokenizer, [&] { check_tokenizer_files(of_tokenizer.path()); }),
+                  "/" + std::string(name) + expected);
+    }
+}
+
+TEST(DamagedWeights, ThatAreAPageOfAWebServerSaySo) {
+    for (const char* page :
+         {"<!doctype html><html><body>Log in</body></html>", "\n <HTML lang=en>", "Entry not found"}) {
+        EXPECT_TRUE(error_of_file(page).starts_with(
+            "/model.safetensors: this is a page of a web server, not the file itself"))
+            << page;
+    }
+    EXPECT_TRUE(
+        error_of_file("Entry not found in the dictionary").starts_with("/model.safetensors: not a whole"));
 }
 
 TEST(DamagedWeights, WithAnIncompleteEntryAreRefused) {
@@ -131,9 +160,9 @@ TEST(DamagedWeights, WithAShapeThatIsNoListOfCountsAreRefused) {
 
 TEST(DamagedWeights, WhoseShapeOverflowsAreRefused) {
     // Each product is 8 bytes, or none, in 64-bit arithmetic that wraps.
-    for (const char* shape :
-         {"[4294967296,4294967296]", "[4611686018427387906]", "[9223372036854775808]",
-          "[18446744073709551615]", "[2,4611686018427387905]", "[2097152,2097152,2097152]"}) {
+    for (const char* shape : {"[4294967296,4294967296]", "[4611686018427387906]", "[9223372036854775808]",
+                              "[18446744073709551615]", "[2,4611686018427387905]",
+                              "[2097152,2097152,2097152]", "[576460752303423488]"}) {
         EXPECT_EQ(
             error_of_entry(std::string(R"({"dtype":"F32","shape":)") + shape + R"(,"data_offsets":[0,8]})"),
             expected_of_entry("its shape overflows 64 bits"))
@@ -190,6 +219,47 @@ TEST(DamagedWeights, WhoseTensorsShareBytesAreRefused) {
     EXPECT_EQ(two("[3,7]", "[0,4]"), expected);
     EXPECT_EQ(two("[1,5]", "[0,4]"), expected);
     EXPECT_EQ(two("[0,4]", "[0,4]"), expected);
+}
+
+TEST(DamagedWeights, WithBytesOfNoTensorAreRefused) {
+    const auto of_data = [](std::string_view data) {
+        return error_of_file(safetensors(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                                         R"("b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]},)"
+                                         R"("none":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}})",
+                                         data));
+    };
+    const auto expected = [](const std::string& why) {
+        return "/model.safetensors: not a whole safetensors file (" + why + "). " + std::string(kAgain);
+    };
+    EXPECT_EQ(of_data("1234"), "no error");
+    EXPECT_EQ(of_data("12345"), expected("the last 1 bytes of it belong to no tensor"));
+    EXPECT_EQ(error_of_file(safetensors("{}", "x")), expected("the last 1 bytes of it belong to no tensor"));
+    EXPECT_EQ(error_of_entry(R"({"dtype":"U8","shape":[4],"data_offsets":[4,8]})"),
+              expected("the 4 bytes before tensor 'w' belong to none"));
+    EXPECT_EQ(error_of_entry(R"({"dtype":"U8","shape":[4],"data_offsets":[0,4]})"),
+              expected("the last 4 bytes of it belong to no tensor"));
+    EXPECT_EQ(error_of_file(safetensors(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                                        R"("b":{"dtype":"U8","shape":[2],"data_offsets":[3,5]}})",
+                                        "12345")),
+              expected("the 1 bytes before tensor 'b' belong to none"));
+}
+
+TEST(DamagedWeights, WhoseNotesAreNoTextsAreRefused) {
+    for (const char* notes : {"3", "[]", R"({"a":1})", R"({"a":null})"}) {
+        EXPECT_EQ(
+            error_of_file(safetensors(R"({"__metadata__":)" + std::string(notes) + "}", "")),
+            "/model.safetensors: not a safetensors file (its '__metadata__' is not an object of texts). " +
+                std::string(kAgain));
+    }
+    EXPECT_EQ(error_of_file(safetensors(R"({"__metadata__":null})", "")), "no error");
+}
+
+TEST(DamagedWeights, OfTypesNarrowerThanAByteHaveWholeBytes) {
+    EXPECT_EQ(error_of_entry(R"({"dtype":"F4","shape":[16],"data_offsets":[0,8]})"), "no error");
+    EXPECT_EQ(error_of_entry(R"({"dtype":"F4","shape":[15],"data_offsets":[0,8]})"),
+              expected_of_entry("its 60 bits are no whole bytes"));
+    EXPECT_EQ(error_of_entry(R"({"dtype":"F6_E2M3","shape":[8],"data_offsets":[0,8]})"),
+              expected_of_entry("F6_E2M3 of shape [8] takes 6 bytes, its data_offsets span 8"));
 }
 
 TEST(DamagedWeights, WithATensorInsideALargerOneAreRefused) {
@@ -291,6 +361,26 @@ TEST(MissingWeights, AreConvertedInAFolderOfAnyName) {
         const std::string quoted = "'" + folder.path().string() + "/it'\\''s $HOME'";
         EXPECT_EQ(error.what(), odd.string() + pickled_message(quoted));
     }
+}
+
+TEST(MissingWeights, BehindALinkThatLeadsNowhereAreReportedWithIt) {
+    for (const std::string_view name : {kFile, kIndex, std::string_view("pytorch_model.bin")}) {
+        const ModelFolder folder;
+        std::filesystem::create_symlink("../blobs/4665", folder.file(name));
+        const std::string end = (folder.path().parent_path() / "blobs/4665").string();
+        EXPECT_TRUE(error_of(folder).starts_with("/" + std::string(name) +
+                                                 ": this link leads nowhere: " + end + " is not there ("))
+            << error_of(folder);
+    }
+    const ModelFolder folder;
+    std::filesystem::create_symlink("gone", folder.file("a.safetensors"));
+    folder.write(kIndex, R"({"weight_map":{"w":"a.safetensors"}})");
+    EXPECT_TRUE(error_of(folder).starts_with("/a.safetensors: cannot read the weight file (it is a link to "))
+        << error_of(folder);
+    std::filesystem::create_symlink("gone", folder.file("config.json"));
+    EXPECT_TRUE(data_error(folder, [&] {
+                    ModelConfig::load(folder.path());
+                }).starts_with("/config.json: this link leads nowhere: "));
 }
 
 TEST(MissingWeights, AreReportedWhereAFolderStandsInTheirPlace) {

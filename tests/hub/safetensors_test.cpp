@@ -66,6 +66,43 @@ TEST(WeightFiles, GiveEachTensorValueForValue) {
               static_cast<std::int64_t>(std::filesystem::file_size(folder.file("model.safetensors"))));
 }
 
+TEST(WeightFiles, OfOneFileGoBeforeAnIndexThatWasLeftBesideIt) {
+    const ModelFolder folder;
+    const auto file = [](const std::string& data) {
+        return safetensors(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", data);
+    };
+    folder.write("model.safetensors", file("n"));
+    folder.write("old.safetensors", file("o"));
+    folder.write(kIndex, R"({"weight_map":{"w":"old.safetensors"}})");
+    EXPECT_EQ(weight_files(folder.path()), std::vector{folder.file("model.safetensors")});
+    EXPECT_EQ(values_of<char>(WeightFiles::open(folder.path()).tensors().at("w")), std::vector{'n'});
+    std::filesystem::remove(folder.file("model.safetensors"));
+    EXPECT_EQ(values_of<char>(WeightFiles::open(folder.path()).tensors().at("w")), std::vector{'o'});
+}
+
+TEST(WeightFiles, HaveTensorsOfEachTypeOfTheFormat) {
+    const ModelFolder folder;
+    for (const char* type :
+         {"F64", "I64", "U64",  "C64",     "F32",     "I32",     "U32",         "BF16",
+          "F16", "I16", "U16",  "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ",
+          "I8",  "U8",  "BOOL", "F6_E2M3", "F6_E3M2", "F4"}) {
+        bool read = false;
+        // Eight elements take as many bytes as one has bits.
+        for (const std::size_t bits : {4U, 6U, 8U, 16U, 32U, 64U}) {
+            folder.write("model.safetensors",
+                         safetensors(R"({"w":{"dtype":")" + std::string(type) +
+                                         R"(","shape":[8],"data_offsets":[0,)" + std::to_string(bits) + "]}}",
+                                     std::string(bits, 'x')));
+            try {
+                EXPECT_EQ(WeightFiles::open(folder.path()).tensors().at("w").type, type);
+                read = true;
+            } catch (const DataError&) {
+            }
+        }
+        EXPECT_TRUE(read) << type;
+    }
+}
+
 TEST(WeightFiles, GiveTensorsThatLieAtOddAddresses) {
     const ModelFolder folder;
     const std::vector<float> floats{1.25F, -8.0F};

@@ -10,6 +10,7 @@
 #include "hub/model_folder.hpp"
 #include "memcap/base/input_file.hpp"
 #include "memcap/hub/safetensors.hpp"
+#include "support/mapping.hpp"
 
 namespace memcap::hub::testing {
 namespace {
@@ -82,22 +83,30 @@ TEST(NodeMemory, IsReadOnceForAllProcesses) {
     const auto memory = read_once_a_node(folder.path());
     const WeightFiles files = WeightFiles::over(folder.path(), memory);
     EXPECT_EQ(first_value(files.require("a", std::vector<std::int64_t>{1})), 1.0F);
-    // Zeros under the same time of change: another process finds the memory, not the file's new bytes.
-    const auto changed = std::filesystem::last_write_time(folder.file("model.safetensors"));
-    folder.write("model.safetensors", std::string(two_tensors().size(), '\0'));
-    std::filesystem::last_write_time(folder.file("model.safetensors"), changed);
+    const std::string inode = test::mapped_inode(memory->files().front().bytes.data());
     const pid_t child = fork();
     if (child == 0) {
         const auto again = read_once_a_node(folder.path());
-        const auto& ours = memory->files().front().bytes;
-        const auto& theirs = again->files().front().bytes;
-        const bool same =
-            ours.size() == theirs.size() && std::memcmp(ours.data(), theirs.data(), ours.size()) == 0;
-        _exit(same && again->identity() == memory->identity() ? 0 : 1);
+        const bool same_memory = test::mapped_inode(again->files().front().bytes.data()) == inode;
+        _exit(same_memory && again->identity() == memory->identity() ? 0 : 1);
     }
     int status = 1;
     ASSERT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
+}
+
+TEST(NodeMemory, IsReadAgainOnceTheFileHasOtherBytesUnderItsOldSizeAndTime) {
+    const ModelFolder folder;
+    folder.write("model.safetensors", two_tensors());
+    const auto before = read_once_a_node(folder.path());
+    const auto changed = std::filesystem::last_write_time(folder.file("model.safetensors"));
+    std::string other = two_tensors();
+    other.back() = 'x';
+    folder.write("model.safetensors", other);
+    std::filesystem::last_write_time(folder.file("model.safetensors"), changed);
+    const auto after = read_once_a_node(folder.path());
+    EXPECT_EQ(after->files().front().bytes.back(), std::byte{'x'});
+    EXPECT_NE(before->files().front().bytes.back(), std::byte{'x'});
 }
 
 TEST(NodeMemory, SaysWhatCannotBeRead) {

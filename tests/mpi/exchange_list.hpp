@@ -267,6 +267,47 @@ inline void check_unreadable_later(ExchangeEnd& end) {
     end.exchange.settle(never);
 }
 
+/// What files of rank 0 hold, as another machine knows them: they have to be hashed.
+inline std::vector<KnownFile> known_elsewhere(const std::vector<std::size_t>& sizes) {
+    std::vector<KnownFile> known;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        const std::string content = RankFiles::content(0, i, sizes[i]);
+        known.push_back({.name = "file" + std::to_string(i),
+                         .sha256 = sha256_hex(std::as_bytes(std::span(content))),
+                         .facts = {},
+                         .place = "elsewhere"});
+    }
+    return known;
+}
+
+inline void check_known(ExchangeEnd& end) {
+    const std::vector<std::size_t> sizes{5 * 65536 + 1, 0, 77, 2 * 65536};
+    const RankFiles& files = end.keep_files(sizes);
+    const WeightRequest request{"model", files.paths(), known_elsewhere(sizes), end.device()};
+    const Obtained obtained = end.exchange.obtain(request, never);
+    EXPECT_EQ(hash_of(bytes_of(obtained, request)), hash_of(RankFiles::all_of(0, sizes)));
+    EXPECT_EQ(obtained.way, way_in_chain(end)) << obtained.reason;
+    end.exchange.settle(never);
+}
+
+/// Rank 0 has other bytes than those that are meant, in the last chunk of a file: nobody takes them for
+/// whole.
+inline void check_not_known(ExchangeEnd& end) {
+    if (end.size == 1) return;
+    for (const std::size_t wrong : {0U, 1U}) {
+        const std::vector<std::size_t> sizes{3 * 65536, 77};
+        const RankFiles& files = end.keep_files(sizes);
+        WeightRequest request{"model", files.paths(), known_elsewhere(sizes), end.device()};
+        request.known[wrong].sha256.back() ^= 1;
+        const Obtained obtained = end.exchange.obtain(request, never);
+        if (end.rank > 0) {
+            EXPECT_EQ(hash_of(bytes_of(obtained, request)), hash_of(RankFiles::all_of(end.rank, sizes)))
+                << wrong;
+        }
+        end.exchange.settle(never);
+    }
+}
+
 /// Ranks 1 and up are of one node: the first of them receives, the others use its memory.
 inline void check_node(ExchangeEnd& end) {
     const Obtained obtained = expect_bytes(end, "model", {300'000, 5}, 0);
@@ -288,7 +329,7 @@ inline void check_cancelled(ExchangeEnd& end) {
     if (end.size == 1 || end.rank == 0) return;
     const RankFiles& files = end.keep_files({1000});
     const double start_s = monotonic_s();
-    const Obtained obtained = end.exchange.obtain({"model", files.paths(), end.device()},
+    const Obtained obtained = end.exchange.obtain({"model", files.paths(), {}, end.device()},
                                                   [start_s] { return monotonic_s() - start_s > 0.3; });
     EXPECT_EQ(obtained.way, WeightWay::fallen_back);
     EXPECT_LT(monotonic_s() - start_s, 2.0);
@@ -334,6 +375,8 @@ inline const ExchangeCheck kExchangeChecks[] = {
      [](int rank) { return "node" + std::to_string(rank); }, 5e-3},
     {"WithoutAReaderAllReadForThemselves", check_unreadable, exchange_options(20, 20)},
     {"WithAReaderThatFailsLaterToo", check_unreadable_later, exchange_options(20, 20)},
+    {"KnownFilesAreHashedWhereTheyAreReadAndSent", check_known, exchange_options(20, 20)},
+    {"OtherBytesThanTheKnownOnesAreNotSentToTheEnd", check_not_known, exchange_options(20, 20)},
     {"RanksOfANodeShareWhatItReceives", check_node, exchange_options(20, 20),
      [](int rank) { return std::string(rank == 0 ? "a" : "b"); }},
     {"OneNodeSendsNothing", check_one_node, exchange_options(20, 20), [](int) { return std::string("a"); }},

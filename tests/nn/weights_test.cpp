@@ -20,6 +20,7 @@
 
 #include "hub/model_folder.hpp"
 #include "memcap/base/errors.hpp"
+#include "support/mapping.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace memcap::nn {
@@ -108,18 +109,8 @@ class WeightReaderTest : public ::testing::Test {
     at::Tensor a_, b_, c_, d_, e_;
 };
 
-/// What stands behind an address in this process: a line of /proc/self/maps.
 std::string mapping_of(const at::Tensor& tensor) {
-    const auto address = reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr());
-    std::ifstream maps("/proc/self/maps");
-    for (std::string line; std::getline(maps, line);) {
-        std::uintptr_t first = 0;
-        std::uintptr_t last = 0;
-        char dash = 0;
-        std::istringstream(line) >> std::hex >> first >> dash >> last;
-        if (first <= address && address < last) return line;
-    }
-    return "none";
+    return test::mapping_of(tensor.const_data_ptr());
 }
 
 TEST_F(WeightReaderTest, GivesTheValuesOfTheFileInEachPrecision) {

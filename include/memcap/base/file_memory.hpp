@@ -17,7 +17,8 @@ class FileMemory {
     struct File {
         std::string name;  ///< without its folder
         std::span<const std::byte> bytes;
-        std::optional<FileFacts> facts;  ///< of the file on this node whose bytes these are; none for others
+        std::optional<FileFacts> facts =
+            std::nullopt;  ///< of the file on this node whose bytes these are; none for others
     };
 
     virtual ~FileMemory() = default;

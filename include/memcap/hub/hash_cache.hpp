@@ -15,10 +15,13 @@ namespace memcap::hub {
 /// Now in nanoseconds since 1970, by the clock that times of files are taken from.
 std::int64_t file_clock_ns();
 
-/// Hashes by real path and FileFacts: a file with all of them as before is not read again. What cannot be
-/// told from its next version so is not saved: a file that was changed in the last two seconds, and one whose
-/// times are whole seconds and equal, as in an image of a file system, where versions are built with chosen
-/// times.
+/// Whether a later version of a file that was hashed at this time would have other facts. Not if it had been
+/// changed in the two seconds before, nor if its times are whole seconds and equal, as in an image of a file
+/// system, whose versions are built with chosen times.
+bool tell_versions_apart(const FileFacts& facts, std::int64_t hashed_ns);
+
+/// Hashes by real path and FileFacts: a file with all of them as before is not read again. What they do not
+/// tell from its later versions is not saved.
 class HashCache {
   public:
     /// Remembers nothing from before and cannot be saved.

@@ -46,6 +46,10 @@ ModelConfig load_config(const std::filesystem::path& folder, const ModelIdentity
 /// are mapped, or lie in memory, are hashed.
 void require_identity(const WeightFiles& weights, const ModelIdentity& identity, NodeHashes& hashes);
 
+/// The same some time after the weights were opened, for bytes that are still in use: throws DataError if a
+/// file was written to. One that was only replaced, or got other rights, is hashed once more.
+void require_unchanged(WeightFiles& weights, const ModelIdentity& identity, NodeHashes& hashes);
+
 /// Throws the DataError for bytes of other weights, or of another config.json, than those that were hashed.
 [[noreturn]] void refuse_other_bytes(const std::filesystem::path& file, const std::string& sha256,
                                      const std::string& expected_sha256);

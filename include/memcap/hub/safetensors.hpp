@@ -64,9 +64,16 @@ class WeightFiles {
     };
     /// In the order of files().
     std::vector<FileContent> contents() const;
-    /// Throws DataError if a mapped file has been changed since it was opened. Of memory that is still
-    /// arriving it waits for the rest; throws TransportError if it will not come.
-    void require_unchanged() const;
+    /// What has become of the mapped files since they were opened.
+    enum class Change : std::uint8_t {
+        none,
+        facts_only,  ///< a name, rights or the like; by their size and time, the bytes are as they were
+        written,
+    };
+    /// Of memory that is still arriving it waits for the rest; throws TransportError if it will not come.
+    Change change() const;
+    /// Takes the facts of now for those that contents() gives.
+    void renew_facts();
     /// What tells these files from others and from later versions of themselves: their facts, or the
     /// identity of the memory.
     std::string fingerprint() const;

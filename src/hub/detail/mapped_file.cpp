@@ -45,6 +45,15 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
       bytes_(std::exchange(other.bytes_, {})),
       facts_(other.facts_) {}
 
+bool MappedFile::is_unwritten() const {
+    const auto now = facts_of_descriptor(descriptor_);
+    return now && now->size_bytes == facts_.size_bytes && now->modified_ns == facts_.modified_ns;
+}
+
+void MappedFile::renew_facts() {
+    facts_ = facts_of_descriptor(descriptor_).value_or(FileFacts{});
+}
+
 void MappedFile::forget(std::span<const std::byte> part) {
     const auto page_bytes = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const auto begin = reinterpret_cast<std::uintptr_t>(part.data());

@@ -21,8 +21,13 @@ class MappedFile {
     std::span<const std::byte> bytes() const noexcept { return bytes_; }
     /// What the system said of the file when it was mapped.
     const FileFacts& facts() const noexcept { return facts_; }
-    /// Throws DataError if the file has been changed since: its bytes here are the new ones then.
-    void require_unchanged() const { require_facts(path_, descriptor_, facts_); }
+    /// Whether they are the same now.
+    bool is_unchanged() const { return facts_of_descriptor(descriptor_) == facts_; }
+    /// Whether nobody has written to it since, by its size and the time of the last change of its bytes: a
+    /// file that only lost its name, or got other rights, has its old bytes.
+    bool is_unwritten() const;
+    /// Takes the facts of now for those of the mapping.
+    void renew_facts();
     /// Gives the memory of the whole pages in `part` back; they are read again when they are next used.
     static void forget(std::span<const std::byte> part);
 
