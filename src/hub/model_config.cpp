@@ -345,6 +345,7 @@ void ModelConfig::reject(std::string_view key, std::string why) const {
 void ModelConfig::read_naming_all(const std::function<void(const ModelConfig&)>& read) const {
     MEMCAP_EXPECT(content_->path.empty());
     std::vector<Problem> problems;
+    json whole = content_->values;
     auto rest = std::make_shared<Content>(*content_);
     for (bool more = true; more;) {
         more = false;
@@ -353,7 +354,6 @@ void ModelConfig::read_naming_all(const std::function<void(const ModelConfig&)>&
         } catch (const UnusableKeys& error) {
             rest = std::make_shared<Content>(*rest);
             for (const Problem& problem : error.problems()) {
-                json whole = content_->values;
                 const bool in_rest = find_at(rest->values, problem.path) != nullptr;
                 // A key that was taken out before is missed because of that.
                 if (in_rest || find_at(whole, problem.path) == nullptr) problems.push_back(problem);

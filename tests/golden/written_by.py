@@ -43,7 +43,8 @@ SIZES = {
     "gpt_neox": {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"} | {"rotary_pct": 0.5},
     "llama": LLAMA,
     "mamba": MAMBA | {"time_step_rank": 2},
-    "mamba2": MAMBA | {"num_heads": 4, "head_dim": 8, "n_groups": 2, "chunk_size": 8},
+    # With more groups, versions up to 5.0 compute something else than later ones.
+    "mamba2": MAMBA | {"num_heads": 4, "head_dim": 8, "n_groups": 1, "chunk_size": 8},
     "mistral": LLAMA | {"sliding_window": 5},
     "olmo": LLAMA,
     "olmo2": LLAMA,
@@ -64,13 +65,15 @@ SIZES = {
 
 
 def known(transformers, model_type: str):
-    """The configuration of a type; None where this version does not have it."""
+    """The configuration of a type with the sizes that this version's class has; None where there is no such class."""
     try:
-        return transformers.AutoConfig.for_model(model_type, **SIZES[model_type])
+        default = transformers.AutoConfig.for_model(model_type)
     except ValueError as reason:
         if "nrecognized model identifier" not in str(reason):
             raise
         return None
+    sizes = {key: value for key, value in SIZES[model_type].items() if hasattr(default, key) or key == "rotary_pct"}
+    return transformers.AutoConfig.for_model(model_type, **sizes)
 
 
 def make_model(transformers, torch, config):
