@@ -212,6 +212,7 @@ TEST(ModelConfig, WhatHangsOnAWrongValueIsNotNamedWithIt) {
     EXPECT_EQ(named_all(R"({"size":"x","outer":{"share":2.0}})"),
               unusable("size", "\"x\" is not an integer"));
     EXPECT_EQ(named_all(R"({"outer":{"share":2.0}})"), unusable("outer.must", "it is missing"));
+    EXPECT_EQ(named_all(R"({"outer":{"must":"x"}})"), unusable("outer.must", "\"x\" is not a number"));
     EXPECT_EQ(named_all(R"({"act":4,"outer":{"share":2.0}})"),
               "/config.json: 2 keys are not usable ('act': 4 is not a text; 'outer.must': it is missing)" +
                   std::string(kAdvice));
