@@ -73,16 +73,19 @@ MODEL_TYPES = {
     "gemma3_text": ("gemma3", "Gemma3TextConfig"),
     "gpt2": ("gpt2", "GPT2Config"),
     "gpt_neox": ("gpt_neox", "GPTNeoXConfig"),
+    "granitemoehybrid": ("granitemoehybrid", "GraniteMoeHybridConfig"),
     "llama": ("llama", "LlamaConfig"),
     "mamba": ("mamba", "MambaConfig"),
     "mamba2": ("mamba2", "Mamba2Config"),
     "mistral": ("mistral", "MistralConfig"),
     "olmo": ("olmo", "OlmoConfig"),
     "olmo2": ("olmo2", "Olmo2Config"),
+    "olmo3": ("olmo3", "Olmo3Config"),
     "opt": ("opt", "OPTConfig"),
     "phi3": ("phi3", "Phi3Config"),
     "qwen2": ("qwen2", "Qwen2Config"),
     "qwen3": ("qwen3", "Qwen3Config"),
+    "qwen3_moe": ("qwen3_moe", "Qwen3MoeConfig"),
     "smollm3": ("smollm3", "SmolLM3Config"),
 }
 
@@ -108,11 +111,13 @@ NEUTRAL = {
     "num_labels",  # of classifiers
     "output_hidden_states",
     "output_attentions",
+    "output_router_logits",  # adds to the loss of training
     "pad_token_id",  # the embedding's row without a gradient
     "problem_type",
     "reorder_and_upcast_attn",  # order of rounding
     "residual_in_fp32",
     "return_dict",
+    "router_aux_loss_coef",
     "use_associative_scan",  # which kernel
     "use_cache",
     "use_mambapy",
