@@ -1,4 +1,4 @@
-// The keys of config.json that transformers knows. scripts/transformers_keys.py writes this file.
+// The keys of config.json that transformers knows; scripts/transformers_keys.py writes the table.
 #include "hub/detail/transformers_keys.hpp"
 
 #include <algorithm>

@@ -75,6 +75,14 @@ class TheTable(unittest.TestCase):
         rows = {"": ({"one"}, {f"key_{n}" for n in range(40)}), "llama": ({"hidden_size"}, set())}
         self.assertEqual(transformers_keys.rows_in(transformers_keys.render(rows)), rows)
 
+    def test_is_replaced_where_it_stands(self):
+        source = transformers_keys.TABLE.read_text()
+        changed = transformers_keys.replaced(source, "    new\n")
+        self.assertIn(transformers_keys.BEGIN + "    new\n" + transformers_keys.END, changed)
+        rows = source[source.index(transformers_keys.BEGIN) + len(transformers_keys.BEGIN):
+                      source.index(transformers_keys.END)]
+        self.assertEqual(transformers_keys.replaced(changed, rows), source)
+
     def test_tells_what_it_lacks(self):
         rows = {"": (set(), set()), "llama": ({"hidden_size", "added"}, {"note"})}
         source = transformers_keys.render({"": (set(), set()), "llama": ({"hidden_size", "gone"}, set())})
