@@ -370,7 +370,9 @@ void ModelConfig::read_naming_all(const std::function<void(const ModelConfig&)>&
 }
 
 std::vector<std::string> ModelConfig::ignored_keys() const {
-    return *content_->ignored;
+    std::vector<std::string> sorted = *content_->ignored;
+    std::ranges::sort(sorted);
+    return sorted;
 }
 
 const std::filesystem::path& ModelConfig::file() const noexcept {
