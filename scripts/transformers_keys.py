@@ -1,7 +1,7 @@
-"""Writes src/hub/transformers_keys.cpp: the keys of config.json that transformers knows, for each of memcap's model types.
+"""Writes the table in src/hub/transformers_keys.cpp: the keys of config.json that transformers knows, by model type.
 
-    python3 scripts/transformers_keys.py REFERENCE OLDER...     # prints the file
-    python3 scripts/transformers_keys.py --check REFERENCE      # says what the file lacks of this version
+    python3 scripts/transformers_keys.py REFERENCE OLDER...     # writes it anew
+    python3 scripts/transformers_keys.py --check REFERENCE      # says what it lacks of this version
 
 Each argument is a folder `transformers` of sources, as an installed package or an unpacked wheel has it; nothing of
 them runs. What the forward pass reads is taken from REFERENCE, the version of the golden values. What configurations
@@ -19,52 +19,8 @@ from pathlib import Path
 
 TABLE = Path(__file__).resolve().parent.parent / "src/hub/transformers_keys.cpp"
 WIDTH = 110
-HEAD = """// The keys of config.json that transformers knows. scripts/transformers_keys.py writes this file.
-#include "hub/detail/transformers_keys.hpp"
-
-#include <algorithm>
-#include <array>
-
-#include "memcap/base/contracts.hpp"
-
-namespace memcap::hub::detail {
-
-namespace {
-
-struct Row {
-    std::string_view model_type;  ///< empty: of every type
-    std::string_view read;        ///< words: what the forward pass depends on
-    std::string_view idle;        ///< words: what the configuration has besides
-};
-
-// clang-format off
-constexpr std::array kRows{
-"""
-TAIL = """};
-// clang-format on
-
-bool has_word(std::string_view words, std::string_view word) {
-    for (std::size_t at = words.find(word); at != std::string_view::npos; at = words.find(word, at + 1)) {
-        const std::size_t end = at + word.size();
-        if ((at == 0 || words[at - 1] == ' ') && (end == words.size() || words[end] == ' ')) return true;
-    }
-    return false;
-}
-
-}  // namespace
-
-KeyUse key_use(std::string_view model_type, std::string_view key) {
-    if (key.empty() || key.find(' ') != std::string_view::npos) return KeyUse::unknown;
-    const auto* own = std::ranges::find(kRows, model_type, &Row::model_type);
-    MEMCAP_EXPECT(own != kRows.end());
-    const Row& common = kRows.front();
-    if (has_word(own->read, key) || has_word(common.read, key)) return KeyUse::read;
-    if (has_word(own->idle, key) || has_word(common.idle, key)) return KeyUse::idle;
-    return KeyUse::unknown;
-}
-
-}  // namespace memcap::hub::detail
-"""
+BEGIN = "constexpr std::array kRows{\n"
+END = "};\n// clang-format on\n"
 
 # Model type: its folder and its configuration class.
 MODEL_TYPES = {
@@ -73,16 +29,19 @@ MODEL_TYPES = {
     "gemma3_text": ("gemma3", "Gemma3TextConfig"),
     "gpt2": ("gpt2", "GPT2Config"),
     "gpt_neox": ("gpt_neox", "GPTNeoXConfig"),
+    "granitemoehybrid": ("granitemoehybrid", "GraniteMoeHybridConfig"),
     "llama": ("llama", "LlamaConfig"),
     "mamba": ("mamba", "MambaConfig"),
     "mamba2": ("mamba2", "Mamba2Config"),
     "mistral": ("mistral", "MistralConfig"),
     "olmo": ("olmo", "OlmoConfig"),
     "olmo2": ("olmo2", "Olmo2Config"),
+    "olmo3": ("olmo3", "Olmo3Config"),
     "opt": ("opt", "OPTConfig"),
     "phi3": ("phi3", "Phi3Config"),
     "qwen2": ("qwen2", "Qwen2Config"),
     "qwen3": ("qwen3", "Qwen3Config"),
+    "qwen3_moe": ("qwen3_moe", "Qwen3MoeConfig"),
     "smollm3": ("smollm3", "SmolLM3Config"),
 }
 
@@ -108,11 +67,13 @@ NEUTRAL = {
     "num_labels",  # of classifiers
     "output_hidden_states",
     "output_attentions",
+    "output_router_logits",  # adds to the loss of training
     "pad_token_id",  # the embedding's row without a gradient
     "problem_type",
     "reorder_and_upcast_attn",  # order of rounding
     "residual_in_fp32",
     "return_dict",
+    "router_aux_loss_coef",
     "use_associative_scan",  # which kernel
     "use_cache",
     "use_mambapy",
@@ -324,7 +285,13 @@ def render(rows: dict[str, tuple[set[str], set[str]]]) -> str:
         f'    Row{{"{model_type}",\n{indent}{literal(read, indent)},\n{indent}{literal(idle, indent)}}},'
         for model_type, (read, idle) in rows.items()
     ]
-    return HEAD + "\n".join(entries) + "\n" + TAIL
+    return "\n".join(entries) + "\n"
+
+
+def replaced(source: str, rows: str) -> str:
+    """The C++ file with other rows."""
+    begin = source.index(BEGIN) + len(BEGIN)
+    return source[:begin] + rows + source[source.index(END) :]
 
 
 def rows_in(source: str) -> dict[str, tuple[set[str], set[str]]]:
@@ -356,7 +323,7 @@ def main() -> int:
     options = parser.parse_args()
     rows = table(options.trees)
     if not options.check:
-        print(render(rows), end="")
+        TABLE.write_text(replaced(TABLE.read_text(), render(rows)))
         return 0
     found = lacks(rows, TABLE.read_text())
     print("\n".join(found) if found else f"{TABLE.name} agrees")

@@ -352,6 +352,7 @@ void ModelConfig::reject(std::string_view key, std::string why) const {
 void ModelConfig::read_naming_all(const std::function<void(const ModelConfig&)>& read) const {
     MEMCAP_EXPECT(content_->path.empty());
     std::vector<Problem> problems;
+    json whole = content_->values;
     auto rest = std::make_shared<Content>(*content_);
     for (bool more = true; more;) {
         more = false;
@@ -360,7 +361,6 @@ void ModelConfig::read_naming_all(const std::function<void(const ModelConfig&)>&
         } catch (const UnusableKeys& error) {
             rest = std::make_shared<Content>(*rest);
             for (const Problem& problem : error.problems()) {
-                json whole = content_->values;
                 const bool in_rest = find_at(rest->values, problem.path) != nullptr;
                 // A key that was taken out before is missed because of that.
                 if (in_rest || find_at(whole, problem.path) == nullptr) problems.push_back(problem);
@@ -377,7 +377,9 @@ void ModelConfig::read_naming_all(const std::function<void(const ModelConfig&)>&
 }
 
 std::vector<std::string> ModelConfig::ignored_keys() const {
-    return *content_->ignored;
+    std::vector<std::string> sorted = *content_->ignored;
+    std::ranges::sort(sorted);
+    return sorted;
 }
 
 const std::filesystem::path& ModelConfig::file() const noexcept {

@@ -1,4 +1,4 @@
-// The keys of config.json that transformers knows. scripts/transformers_keys.py writes this file.
+// The keys of config.json that transformers knows; scripts/transformers_keys.py writes the table.
 #include "hub/detail/transformers_keys.hpp"
 
 #include <algorithm>
@@ -38,15 +38,15 @@ constexpr std::array kRows{
          "max_length max_matching_ngram_size max_new_tokens max_time min_length min_new_tokens min_p "
          "model_type n_special name_or_path no_repeat_ngram_size num_assistant_tokens "
          "num_assistant_tokens_schedule num_beam_groups num_beams num_labels num_return_sequences "
-         "output_attentions output_hidden_states output_logits output_past output_scores pad_token_id "
-         "penalty_alpha predict_special_tokens prefill_chunk_size prefix problem_type "
-         "prompt_lookup_num_tokens remove_invalid_values renormalize_logits reorder_and_upcast_attn "
-         "repetition_penalty residual_in_fp32 return_dict return_dict_in_generate return_legacy_cache "
-         "sep_token_id sequence_bias speculation_type stop_strings sub_configs suppress_tokens "
-         "target_lookbehind task_specific_params temperature tf_legacy_loss tie_encoder_decoder "
-         "token_healing tokenizer_class top_h top_k top_p torch_dtype torchscript transformers_version "
-         "typical_p use_associative_scan use_bfloat16 use_cache use_mambapy use_mtp watermarking_config "
-         "xla_device"},
+         "output_attentions output_hidden_states output_logits output_past output_router_logits "
+         "output_scores pad_token_id penalty_alpha predict_special_tokens prefill_chunk_size prefix "
+         "problem_type prompt_lookup_num_tokens remove_invalid_values renormalize_logits "
+         "reorder_and_upcast_attn repetition_penalty residual_in_fp32 return_dict return_dict_in_generate "
+         "return_legacy_cache router_aux_loss_coef sep_token_id sequence_bias speculation_type stop_strings "
+         "sub_configs suppress_tokens target_lookbehind task_specific_params temperature tf_legacy_loss "
+         "tie_encoder_decoder token_healing tokenizer_class top_h top_k top_p torch_dtype torchscript "
+         "transformers_version typical_p use_associative_scan use_bfloat16 use_cache use_mambapy use_mtp "
+         "watermarking_config xla_device"},
     Row{"rope_parameters",
          "attention_factor beta_fast beta_slow factor high_freq_factor long_factor low_freq_factor mscale "
          "mscale_all_dim original_max_position_embeddings partial_rotary_factor rope_scaling rope_theta "
@@ -79,6 +79,14 @@ constexpr std::array kRows{
          "max_position_embeddings num_attention_heads num_hidden_layers rope_parameters rope_scaling "
          "rope_theta rotary_emb_base rotary_pct use_parallel_residual vocab_size",
          "attention_dropout classifier_dropout hidden_dropout initializer_range partial_rotary_factor"},
+    Row{"granitemoehybrid",
+         "attention_bias attention_multiplier embedding_multiplier head_dim hidden_act hidden_size "
+         "intermediate_size layer_types layers_block_type logits_scaling mamba_chunk_size mamba_conv_bias "
+         "mamba_d_conv mamba_d_head mamba_d_state mamba_expand mamba_n_groups mamba_n_heads mamba_proj_bias "
+         "max_position_embeddings num_attention_heads num_experts_per_tok num_hidden_layers "
+         "num_key_value_heads num_local_experts position_embedding_type residual_multiplier rms_norm_eps "
+         "rope_parameters rope_scaling rope_theta shared_intermediate_size time_step_limit vocab_size",
+         "attention_dropout initializer_range"},
     Row{"llama",
          "attention_bias head_dim hidden_act hidden_size intermediate_size max_position_embeddings mlp_bias "
          "num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps rope_parameters "
@@ -108,6 +116,11 @@ constexpr std::array kRows{
          "num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps rope_parameters "
          "rope_scaling rope_theta vocab_size",
          "attention_dropout initializer_range"},
+    Row{"olmo3",
+         "attention_bias head_dim hidden_act hidden_size intermediate_size layer_types "
+         "max_position_embeddings num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps "
+         "rope_parameters rope_scaling rope_theta sliding_window vocab_size",
+         "attention_dropout initializer_range"},
     Row{"opt",
          "_remove_final_layer_norm activation_function do_layer_norm_before enable_bias ffn_dim hidden_size "
          "layer_norm_elementwise_affine max_position_embeddings num_attention_heads num_hidden_layers "
@@ -128,6 +141,12 @@ constexpr std::array kRows{
          "max_position_embeddings max_window_layers num_attention_heads num_hidden_layers "
          "num_key_value_heads rms_norm_eps rope_parameters rope_scaling rope_theta sliding_window "
          "use_sliding_window vocab_size",
+         "attention_dropout initializer_range"},
+    Row{"qwen3_moe",
+         "attention_bias decoder_sparse_step head_dim hidden_act hidden_size intermediate_size "
+         "max_position_embeddings mlp_only_layers moe_intermediate_size norm_topk_prob num_attention_heads "
+         "num_experts num_experts_per_tok num_hidden_layers num_key_value_heads num_local_experts "
+         "rms_norm_eps rope_parameters rope_scaling rope_theta sliding_window use_sliding_window vocab_size",
          "attention_dropout initializer_range"},
     Row{"smollm3",
          "attention_bias head_dim hidden_act hidden_size intermediate_size layer_types "

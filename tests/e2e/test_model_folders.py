@@ -3,7 +3,7 @@
 import unittest
 
 import model_folders as damage
-from support import USAGE, EndToEnd, mpirun, plain
+from support import USAGE, EndToEnd, mpirun, plain, table
 
 Q_PROJ = "model.layers.1.self_attn.q_proj.weight"
 NORM = "model.norm.weight"
@@ -76,6 +76,8 @@ DAMAGES = {
     "no architecture": (config(architectures=None, model_type=None), ["config.json", "architectures"]),
     "an unknown architecture": (config(architectures=["OrchidForCausalLM"], model_type="orchid"), ["OrchidForCausalLM"]),
     "an unknown rope scaling": (config(rope_scaling={"rope_type": "spiral", "factor": 2.0}), ["spiral"]),
+    "two features that memcap lacks": (config(quantization_config={"bits": 4}, is_causal=False),
+                                       ["2 keys", "'quantization_config'", "'is_causal'"]),
     "a size of the wrong type": (config(hidden_size="wide"), ["config.json", "hidden_size"]),
     "heads that do not divide": (config(num_attention_heads=3, num_key_value_heads=2), ["config.json"]),
     "pickled weights only": (with_pickled_weights_only, ["pytorch_model.bin", "safetensors"]),
@@ -131,6 +133,18 @@ class DamagedModelFolders(EndToEnd):
     def test_that_are_whole_pass(self):
         file = self.write(plain(models={"ink-64": {"path": str(damage.copy_model(self.folder))}}, max_steps=12, samples=1))
         self.run_experiment(file)
+
+    def test_with_notes_of_their_publisher_pass_and_the_notes_are_recorded(self):
+        model = damage.copy_model(self.folder)
+        damage.change_config(model, unsloth_fixed=True, internal_version="7", use_bfloat16=True, pruned_heads={})
+        self.assertIn("ignored keys      internal_version, unsloth_fixed", self.memcap("describe", model).stdout)
+        file = self.write(plain(models={"ink-64": {"path": str(model)}}, max_steps=12, samples=1))
+        said = self.memcap("run", file, "--out", self.folder / "run").stderr
+        warnings = [line for line in said.splitlines() if "unsloth_fixed" in line]
+        self.assertEqual(len(warnings), 1, warnings)
+        self.assertIn("model 'ink-64'", warnings[0])
+        keys = table(self.folder / "run", "models")["ignored_config_keys"]
+        self.assertEqual(list(keys), ["internal_version, unsloth_fixed"])
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ TEST(ModelConfig, RefusesSizesOutOfRange) {
 }
 
 TEST(ModelConfig, NamesKeysOfNestedObjectsByTheirPath) {
-    const Read config(R"({"rope_scaling":{"factor":"8","inner":{"depth":0}}})");
+    const Read config(R"({"unsloth_fixed":true,"rope_scaling":{"factor":"8","inner":{"depth":0}}})");
     const auto nested = config->object("rope_scaling");
     ASSERT_TRUE(nested);
     EXPECT_EQ(nested->keys(), (std::vector<std::string>{"factor", "inner"}));
@@ -131,8 +131,9 @@ TEST(ModelConfig, NamesKeysOfNestedObjectsByTheirPath) {
     EXPECT_EQ(data_error(config.folder, [&] { nested->allow_only({"factor"}); }),
               unusable("rope_scaling.inner",
                        "memcap does not know it, and it may change what the model computes", kUnsupported));
+    config->allow_only({"rope_scaling"}, "llama");
     nested->allow_only({"factor"}, "rope_parameters");
-    EXPECT_EQ(config->ignored_keys(), std::vector<std::string>{"rope_scaling.inner"});
+    EXPECT_EQ(config->ignored_keys(), (std::vector<std::string>{"rope_scaling.inner", "unsloth_fixed"}));
 }
 
 TEST(ModelConfig, AllowsWhatTransformersDoesNotReadAndNotesWhatItDoesNotKnow) {
@@ -212,6 +213,7 @@ TEST(ModelConfig, WhatHangsOnAWrongValueIsNotNamedWithIt) {
     EXPECT_EQ(named_all(R"({"size":"x","outer":{"share":2.0}})"),
               unusable("size", "\"x\" is not an integer"));
     EXPECT_EQ(named_all(R"({"outer":{"share":2.0}})"), unusable("outer.must", "it is missing"));
+    EXPECT_EQ(named_all(R"({"outer":{"must":"x"}})"), unusable("outer.must", "\"x\" is not a number"));
     EXPECT_EQ(named_all(R"({"act":4,"outer":{"share":2.0}})"),
               "/config.json: 2 keys are not usable ('act': 4 is not a text; 'outer.must': it is missing)" +
                   std::string(kAdvice));

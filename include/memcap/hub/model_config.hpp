@@ -59,7 +59,7 @@ class ModelConfig {
     /// on; then throws one DataError for all of them. What a wrong size makes wrong is not looked for.
     void read_naming_all(const std::function<void(const ModelConfig&)>& read) const;
     /// Keys, with their paths in the file, that allow_only() found to be unknown to transformers, in this
-    /// object and in those around and inside of it.
+    /// object and in those around and inside of it; in name order.
     std::vector<std::string> ignored_keys() const;
     /// Throws DataError that this key's value is not supported; `why` says what memcap can do.
     [[noreturn]] void reject(std::string_view key, std::string why) const;

@@ -95,8 +95,9 @@ void model_columns(Table& table) {
                  field(&Row::vocabulary_size));
     table.number({"context_tokens", "longest input", "tokens"}, field(&Row::context_tokens));
     table.number({"layers", "layers", ""}, field(&Row::layers));
-    table.newer_text({"ignored_config_keys", "keys of config.json that mean nothing to transformers or memcap", ""},
-               field(&Row::ignored_config_keys));
+    table.newer_text(
+        {"ignored_config_keys", "keys of config.json that mean nothing to transformers or memcap", ""},
+        field(&Row::ignored_config_keys));
 }
 
 template <class Table>
