@@ -18,4 +18,8 @@ std::string bytes_text(std::int64_t bytes) {
     return scaled(static_cast<double>(bytes), "B");
 }
 
+std::string counted(std::uint64_t number, std::string_view noun) {
+    return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
+}
+
 }  // namespace memcap::app

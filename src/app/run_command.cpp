@@ -9,7 +9,9 @@
 #include <set>
 #include <unordered_map>
 
+#include "app/amounts.hpp"
 #include "app/capacity_table.hpp"
+#include "app/control_groups.hpp"
 #include "app/journal_sink.hpp"
 #include "app/live_line.hpp"
 #include "app/machine.hpp"
@@ -78,7 +80,7 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
     syntax.options.add_options()("out", po::value<std::string>(), "run folder (default: runs/<experiment>)")(
         "set", po::value<std::vector<std::string>>()->composing(),
         "change a value of the file, e.g. store.curve_every=0")(
-        "limit", po::value<std::uint64_t>(), "run so many trials and exit with 75 if more remain")(
+        "limit", po::value<std::int64_t>(), "run so many trials and exit with 75 if more remain")(
         "retry-failed", "also run trials again that failed for good");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return std::nullopt;
@@ -86,7 +88,7 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
     request.file = parsed->files.front();
     if (parsed->has("out")) request.folder = parsed->text("out");
     if (parsed->has("set")) request.overrides = parsed->values["set"].as<std::vector<std::string>>();
-    if (parsed->has("limit")) request.limit = parsed->values["limit"].as<std::uint64_t>();
+    request.limit = parsed->count("limit");
     request.retry_failed = parsed->has("retry-failed");
     request.argv = "memcap run";
     for (const auto& argument : arguments) request.argv += " " + argument;
@@ -106,7 +108,7 @@ std::int32_t share_of_host(mpi::Session& session, const std::vector<std::string>
     for (std::size_t i = 0; i < all.size(); ++i) {
         if (hosts[i] == session.host()) of_host.push_back(cpus_of_text(all[i]));
     }
-    return fair_threads(own, of_host);
+    return fair_threads(own, of_host, cpu_quota());
 }
 
 Rank join_ranks() {
@@ -196,8 +198,9 @@ Remaining remaining_tasks(const Preparation& preparation, const store::RunStore&
     return remaining;
 }
 
-WorkerSetup worker_setup(const Preparation& preparation) {
+WorkerSetup worker_setup(const Preparation& preparation, const store::RunFolder& folder) {
     WorkerSetup setup;
+    setup.run_folder = fs::absolute(folder.root()).string();
     for (const auto& model : preparation.models) setup.model_folders.push_back(model.path);
     setup.keep_vectors = preparation.experiment.store.vectors;
     setup.curve_every = preparation.experiment.store.curve_every;
@@ -208,12 +211,23 @@ WorkerSetup worker_setup(const Preparation& preparation) {
     return setup;
 }
 
+/// Opens the log file of a rank other than 0; where the run folder cannot be written from here, its lines go
+/// to stderr alone.
+void open_log(const WorkerSetup& setup, std::int32_t rank) {
+    try {
+        log::open_file(store::RunFolder(setup.run_folder).log_file(rank));
+    } catch (const StoreError& problem) {
+        log::warning(problem.what());
+    }
+}
+
 /// Makes this rank's executor from the setup that the manager sends.
 sched::ExecutorFactory executor_factory(const Rank& self) {
     return [rank = self.rank, host = self.host, local_rank = self.local_rank, share = self.threads,
             ranks_of_host = self.ranks_of_host, nodes = self.nodes,
             exchange = self.exchange.get()](std::span<const std::byte> bytes) {
         WorkerSetup setup = decode_setup(bytes);
+        if (rank != 0) open_log(setup, rank);
         const std::int32_t threads = setup.threads.value_or(share);
         const at::Device device = device_of_rank(setup.device, local_rank);
         const std::int32_t sharers = sharers_of_device(device, ranks_of_host);
@@ -235,10 +249,16 @@ sched::WorkerFacts worker_facts(const Rank& self) {
 void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {
     for (const auto& error : outcome.worker_errors) log::error(error);
     if (!outcome.store_error.empty()) log::error(outcome.store_error);
-    if (outcome.lost_workers > 0) log::warning(fmt::format("{} workers were lost", outcome.lost_workers));
-    log::info(fmt::format("{} trials done ({} of them before), {} failed, {} remain",
-                          before.done + outcome.done, before.done, before.failed + outcome.failed,
-                          outcome.remaining));
+    if (outcome.lost_workers > 0) {
+        log::warning(fmt::format("{} {} lost", counted(outcome.lost_workers, "worker"),
+                                 outcome.lost_workers == 1 ? "was" : "were"));
+    }
+    log::info(fmt::format("{} done ({} of them before), {} failed, {} remain",
+                          counted(before.done + outcome.done, "trial"), before.done,
+                          before.failed + outcome.failed, outcome.remaining));
+    const std::string signal = stop_signal_name();
+    if (outcome.remaining > 0 && !signal.empty())
+        log::info(fmt::format("stopped by {}: the same command goes on where it was", signal));
 }
 
 int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
@@ -250,8 +270,11 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
 }
 
 void print_results(const store::RunStore& store) {
-    fmt::print("{}", capacity_table(store.statistics()));
-    fmt::print("results: {}\n", store.folder().results_file().string());
+    // Does not throw where stdout takes nothing: the ranks have to part in order, and the end of the program
+    // sees it.
+    const std::string text = fmt::format("{}results: {}\n", capacity_table(store.statistics()),
+                                         store.folder().results_file().string());
+    std::fputs(text.c_str(), stdout);
 }
 
 void send_workers_home(Rank& self) {
@@ -261,9 +284,8 @@ void send_workers_home(Rank& self) {
 /// The end of a launch that finds everything done and shown.
 int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before) {
     send_workers_home(self);
-    log::info(
-        fmt::format("nothing to do: {} trials done before, {} failed for good; the run folder stays as it is",
-                    before.done, before.failed));
+    log::info(fmt::format("nothing to do: {} done before, {} failed for good; the run folder stays as it is",
+                          counted(before.done, "trial"), before.failed));
     print_results(store);
     store.close();
     return before.failed > 0 ? kTrialsFailed : kDone;
@@ -277,7 +299,7 @@ sched::RunOutcome run_tasks(std::vector<sched::Task> tasks, JournalSink& sink, c
     setup.tasks = std::move(tasks);
     setup.sink = &sink;
     setup.options.limit = request.limit;
-    setup.worker_setup = encode(worker_setup(preparation));
+    setup.worker_setup = encode(worker_setup(preparation, sink.folder()));
     setup.transport = self.transport.get();
     setup.local_executor = executor_factory(self);
     setup.local_facts = worker_facts(self);
@@ -313,9 +335,11 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     store.begin_launch(tables);
     const Remaining before{
         .tasks = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};
-    log::info(fmt::format("{}: {} trials, {} done before, {} to run, {} skipped, {} rank{}", experiment.name,
-                          preparation.plan.trials.size(), remaining.done, remaining.tasks.size(),
-                          preparation.plan.skipped.size(), self.ranks, self.ranks == 1 ? "" : "s"));
+    tell_left_out_variables();
+    log::info(fmt::format("{}: {}, {} done before, {} to run, {} skipped, {}", experiment.name,
+                          counted(preparation.plan.trials.size(), "trial"), remaining.done,
+                          remaining.tasks.size(), preparation.plan.skipped.size(),
+                          counted(static_cast<std::uint64_t>(self.ranks), "rank")));
 
     JournalSink sink(store, std::move(remaining.former_attempts));
     const sched::RunOutcome outcome =

@@ -1,5 +1,4 @@
 // memcap verify and memcap decode: stored vectors put back before their models.
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -132,12 +131,13 @@ int verify_results(const Arguments& arguments) {
         .options = po::options_description(),
         .fewest_files = 1,
         .most_files = 1};
-    syntax.options.add_options()("limit", po::value<std::size_t>(), "verify so many vectors");
+    syntax.options.add_options()("limit", po::value<std::int64_t>(), "verify so many vectors");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
     const auto file = store::ResultFile::open(parsed->files.front());
-    const std::size_t limit = parsed->has("limit") ? parsed->values["limit"].as<std::size_t>() : file.rows();
-    at::set_num_threads(usable_cores());
+    const std::size_t limit = parsed->count("limit").value_or(file.rows());
+    tell_left_out_variables();
+    set_threads(usable_cores());
     ModelsOfFile models(file);
     std::size_t verified = 0;
     std::size_t different = 0;

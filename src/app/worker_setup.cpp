@@ -15,6 +15,7 @@ Bytes encode(const WorkerSetup& setup) {
     ByteWriter writer;
     writer.number(static_cast<std::uint32_t>(setup.model_folders.size()));
     for (const auto& folder : setup.model_folders) writer.text(folder);
+    writer.text(setup.run_folder);
     writer.number(setup.keep_vectors);
     writer.number(setup.curve_every);
     writer.number(setup.device);
@@ -29,6 +30,7 @@ WorkerSetup decode_setup(std::span<const std::byte> bytes) {
     WorkerSetup setup;
     const auto models = reader.number<std::uint32_t>();
     for (std::uint32_t i = 0; i < models; ++i) setup.model_folders.push_back(reader.text());
+    setup.run_folder = reader.text();
     setup.keep_vectors = reader.number<bool>();
     setup.curve_every = reader.number<std::int32_t>();
     setup.device = reader.number<DeviceKind>();

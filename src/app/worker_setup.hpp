@@ -15,6 +15,7 @@ namespace memcap::app {
 
 struct WorkerSetup {
     std::vector<std::string> model_folders;  ///< by plan::Trial::model
+    std::string run_folder;                  ///< absolute; where the ranks' logs go
     bool keep_vectors = true;
     std::int32_t curve_every = 10;
     DeviceKind device = DeviceKind::automatic;

@@ -1,7 +1,10 @@
 // Corpus kind `text`: a folder of .txt files in name order, or one file.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "memcap/base/errors.hpp"
+#include "memcap/base/utf8.hpp"
 #include "text/detail/corpus_readers.hpp"
 #include "text/detail/text_file.hpp"
 
@@ -13,8 +16,14 @@ std::vector<std::filesystem::path> text_files_in(const std::filesystem::path& fo
     std::vector<std::filesystem::path> paths;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         const bool hidden = entry.path().filename().string().starts_with('.');
-        if (!hidden && entry.path().extension() == ".txt" && entry.is_regular_file())
-            paths.push_back(entry.path());
+        if (hidden || entry.path().extension() != ".txt" || !entry.is_regular_file()) continue;
+        if (const std::string name = entry.path().filename().string(); find_invalid_utf8(name)) {
+            throw DataError(folder, {.what = fmt::format("the file name '{}' is not UTF-8", printable(name)),
+                                     .where = {},
+                                     .why = "files of results hold names as UTF-8",
+                                     .advice = "Rename the file, e.g. with convmv -f latin1 -t utf8"});
+        }
+        paths.push_back(entry.path());
     }
     std::sort(paths.begin(), paths.end());
     return paths;

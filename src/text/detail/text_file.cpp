@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "memcap/base/files.hpp"
-#include "text/detail/utf8.hpp"
+#include "memcap/base/utf8.hpp"
 
 namespace memcap::text::detail {
 
