@@ -7,12 +7,12 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <omp.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -47,12 +47,11 @@ std::int32_t usable_cores() {
 
 std::int32_t set_threads(std::int32_t wanted) {
     at::set_num_threads(wanted);
-    std::int32_t running = 1;
+    std::atomic<std::int32_t> running{0};
 #pragma omp parallel
-#pragma omp single
-    running = omp_get_num_threads();
+    ++running;
     if (running != wanted) {
-        log::warning(fmt::format("{} of {} threads run: OpenMP gives no more here", running, wanted));
+        log::warning(fmt::format("{} of {} threads run: OpenMP gives no more here", running.load(), wanted));
         at::set_num_threads(running);
     }
     return running;

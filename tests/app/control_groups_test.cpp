@@ -3,29 +3,16 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <limits>
-#include <string>
 
-#include "support/temporary_folder.hpp"
+#include "support/system_files.hpp"
 
 namespace memcap::app {
 namespace {
 
 constexpr double kNone = std::numeric_limits<double>::infinity();
 
-class CpuQuota : public ::testing::Test {
-  protected:
-    void write(const std::string& file, const std::string& text) const {
-        const auto path = root() / file;
-        std::filesystem::create_directories(path.parent_path());
-        std::ofstream(path) << text;
-    }
-    std::filesystem::path root() const { return folder_ / "root"; }
-
-  private:
-    test::TemporaryFolder folder_;
-};
+class CpuQuota : public ::testing::Test, protected test::SystemFiles {};
 
 TEST_F(CpuQuota, IsNoneWhereTheSystemDoesNotTell) {
     EXPECT_EQ(cpu_quota(root()), kNone);

@@ -86,6 +86,13 @@ class ForeignCode(EndToEnd):
         self.assertEqual(done.returncode, DONE, done.stderr)
         self.assertNotIn("code of the user ran", done.stdout + done.stderr)
 
+    def test_libraries_of_conda_do_not_come_before_memcaps_own(self):
+        libraries = self.folder / "lib"
+        libraries.mkdir()
+        for name in ("libgomp.so.1", "libhdf5_serial.so.103", "libtorch_cpu.so", "libmpi.so.40"):
+            (libraries / name).write_bytes(b"")
+        self.memcap("run", self.file, "--out", self.folder / "run", environment={"LD_LIBRARY_PATH": str(libraries)})
+
     def test_without_a_home_to_write_to_everything_works(self):
         nowhere = {name: "/proc/nowhere" for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "MPLCONFIGDIR")}
         run = self.folder / "run"
