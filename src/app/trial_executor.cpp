@@ -90,7 +90,7 @@ TrialExecutor::TrialExecutor(WorkerSetup setup, ExecutorPlace place)
 TrialExecutor::~TrialExecutor() = default;
 
 void TrialExecutor::run(sched::WorkPort& port) {
-    set_threads(place_.threads);
+    place_.threads = set_threads(place_.threads);
     try {
         work(port);
     } catch (const c10::Error& problem) {

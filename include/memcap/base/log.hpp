@@ -6,7 +6,7 @@
 
 namespace memcap::log {
 
-/// Also appends to a file from now on. Throws StoreError if that cannot be opened.
+/// Also writes to a file from now on; `rank` is shown on each line when there is more than one rank.
 void open_file(const std::filesystem::path& file);
 /// Puts "[rank r]" into each line on stderr.
 void set_rank(int rank, int ranks);
