@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -267,8 +268,21 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"memcap: the report cannot be written: {error}", file=sys.stderr)
         return 2
-    print(f"{capacity_text(results)}\n\nreport: {out}")
-    return 0
+    return _say(f"{capacity_text(results)}\n\nreport: {out}")
+
+
+def _say(text: str) -> int:
+    """Prints the last words; returns the exit status, 1 where stdout took not all of them."""
+    try:
+        print(text, flush=True)
+        return 0
+    except OSError as error:
+        # A reader that has gone, as head does, is no news.
+        if not isinstance(error, BrokenPipeError):
+            print(f"memcap: the results cannot be written to stdout: {error.strerror}", file=sys.stderr)
+        # Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

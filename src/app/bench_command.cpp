@@ -1,5 +1,4 @@
 // memcap bench: measured speed of the slots engine beside what the device itself reaches.
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -298,7 +297,8 @@ int bench_device(const Arguments& arguments) {
     if (!parsed) return kDone;
     const Request request = read_request(*parsed);
     for (const Subject& subject : request.subjects) require_memory(subject, request);
-    at::set_num_threads(request.threads);
+    tell_left_out_variables();
+    set_threads(request.threads);
     plan::DeviceSpeed speed = measure_device(request);
     if (!request.as_json) print_device(speed, request);
     for (const Subject& subject : request.subjects) {

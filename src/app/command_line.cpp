@@ -4,11 +4,15 @@
 #include <fmt/format.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <exception>
 #include <string_view>
+#include <system_error>
 
+#include "app/options.hpp"
+#include "app/output.hpp"
 #include "app/subcommands.hpp"
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/contracts.hpp"
@@ -45,7 +49,8 @@ void print_help() {
         "usage: memcap COMMAND [arguments]\n\n"
         "Measures how many tokens fit into a language model's input vectors.\n\n");
     for (const auto& command : kSubcommands) fmt::print("  {:<9} {}\n", command.name, command.summary);
-    fmt::print("\nmemcap COMMAND --help tells more. memcap --version prints the build's facts.\n");
+    fmt::print("\nmemcap COMMAND --help tells more. memcap --version prints the build's facts.\n\n{}\n",
+               kExitStatuses);
 }
 
 void print_version() {
@@ -63,10 +68,7 @@ int dispatch(std::string_view name, const Arguments& arguments) {
                       .advice = "memcap --help lists the commands"});
 }
 
-}  // namespace
-
-int run_command_line(int argc, char** argv) {
-    const Arguments arguments(argv + 1, argv + argc);
+int run_command(const Arguments& arguments, int& output_error) {
     try {
         if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
             print_help();
@@ -86,10 +88,29 @@ int run_command_line(int argc, char** argv) {
     } catch (const Error& problem) {
         log::error(problem.what());
         return kUsage;
+    } catch (const std::system_error& problem) {
+        // fmt::print throws what stdout does not take; finish_output() has the words for it.
+        if (std::ferror(stdout) != 0) {
+            output_error = problem.code().value();
+        } else {
+            log::error(problem.what());
+        }
+        return kDefect;
     } catch (const std::exception& problem) {
         log::error(problem.what());
         return kDefect;
     }
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+    open_standard_streams();
+    // The program's own name may be missing, too.
+    const Arguments arguments(argv + std::min(argc, 1), argv + argc);
+    int output_error = 0;
+    const int status = run_command(arguments, output_error);
+    return finish_output(status, output_error);
 }
 
 }  // namespace memcap::app

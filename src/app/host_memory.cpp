@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "app/control_groups.hpp"
+
 namespace memcap::app {
 
 namespace {
@@ -51,33 +53,13 @@ std::optional<std::int64_t> left_in(const fs::path& group, const Files& files) {
     return std::max<std::int64_t>(0, *limit - (*used - cache));
 }
 
-/// The least that a group and those around it leave. Inside a container the path may be one of the host, of
-/// which only the ends are there.
-std::int64_t least_left(const fs::path& base, std::string path, const Files& files) {
-    std::int64_t least = std::numeric_limits<std::int64_t>::max();
-    while (true) {
-        least = std::min(least, left_in(base / fs::path(path).relative_path(), files).value_or(least));
-        const auto slash = path.find_last_of('/');
-        if (path.empty() || path == "/" || slash == std::string::npos) return least;
-        path.resize(slash);
-    }
-}
-
-/// Each line of /proc/self/cgroup: number:controllers:path, without controllers in version 2.
+/// The least that the groups of this process leave.
 std::int64_t left_in_groups(const fs::path& root) {
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
-    std::ifstream lines(root / "proc/self/cgroup");
-    for (std::string line; std::getline(lines, line);) {
-        const auto first = line.find(':');
-        const auto second = line.find(':', first + 1);
-        if (first == std::string::npos || second == std::string::npos) continue;
-        const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-        const std::string path = line.substr(second + 1);
-        const fs::path base = root / "sys/fs/cgroup";
-        if (controllers == ",,") least = std::min(least, least_left(base, path, kVersion2));
-        if (controllers.find(",memory,") != std::string::npos)
-            least = std::min(least, least_left(base / "memory", path, kVersion1));
-    }
+    for_each_group(root, "memory", [&least](const fs::path& group, GroupVersion version) {
+        const auto left = left_in(group, version == GroupVersion::v2 ? kVersion2 : kVersion1);
+        least = std::min(least, left.value_or(least));
+    });
     return least;
 }
 

@@ -18,6 +18,8 @@ class JournalSink : public sched::ResultSink {
     void append(const sched::Task& task, const sched::TaskResult& result) override;
     void sync() override;
 
+    const store::RunFolder& folder() const noexcept { return store_.folder(); }
+
     /// Steps (evaluations) of all trials that have ended since the start.
     std::int64_t steps() const noexcept { return steps_; }
 

@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "app/amounts.hpp"
+#include "memcap/base/clock.hpp"
+#include "memcap/base/log.hpp"
 
 namespace memcap::app {
 
@@ -14,11 +16,12 @@ namespace {
 
 std::string line_of(const sched::Progress& progress, std::int64_t steps) {
     const double steps_per_s = progress.elapsed_s > 0 ? static_cast<double>(steps) / progress.elapsed_s : 0.0;
-    std::string line =
-        fmt::format("{}/{} trials, {:.1f} trials/s, {:.0f} steps/s, {} left", progress.done + progress.failed,
-                    progress.total, progress.tasks_per_s, steps_per_s, duration_text(progress.remaining_s));
+    std::string line = fmt::format("{}/{}, {:.1f} trials/s, {:.0f} steps/s, {} left",
+                                   progress.done + progress.failed, count_text(progress.total, "trial"),
+                                   progress.tasks_per_s, steps_per_s, duration_text(progress.remaining_s));
     if (progress.failed > 0) line += fmt::format(", {} failed", progress.failed);
-    if (progress.lost_workers > 0) line += fmt::format(", {} workers lost", progress.lost_workers);
+    if (progress.lost_workers > 0)
+        line += fmt::format(", {} lost", count_text(progress.lost_workers, "worker"));
     if (progress.stopping) line += ", stopping";
     return line;
 }

@@ -2,6 +2,7 @@
 #include "app/machine.hpp"
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/format.h>
@@ -11,13 +12,17 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <system_error>
 
+#include "app/control_groups.hpp"
+#include "memcap/base/environment.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/base/log.hpp"
 #include "memcap/nn/cuda.hpp"
 
 namespace memcap::app {
@@ -36,7 +41,29 @@ CpuSet usable_cpus() {
 }
 
 std::int32_t usable_cores() {
-    return static_cast<std::int32_t>(usable_cpus().size());
+    const CpuSet own = usable_cpus();
+    return fair_threads(own, {own}, cpu_quota());
+}
+
+std::int32_t set_threads(std::int32_t wanted) {
+    at::set_num_threads(wanted);
+    std::atomic<std::int32_t> running{0};
+#pragma omp parallel
+    ++running;
+    if (running != wanted) {
+        log::warning(fmt::format("{} of {} threads run: OpenMP gives no more here", running.load(), wanted));
+        at::set_num_threads(running);
+    }
+    return running;
+}
+
+void tell_left_out_variables() {
+    const std::string names = left_out_variables();
+    if (names.empty()) return;
+    log::info(
+        fmt::format("left out of the environment, since memcap settles threads, arithmetic and Python's "
+                    "modules itself: {}",
+                    names));
 }
 
 std::string to_text(const CpuSet& cpus) {
@@ -48,13 +75,14 @@ CpuSet cpus_of_text(std::string_view text) {
     return {std::istream_iterator<std::int32_t>(numbers), {}};
 }
 
-std::int32_t fair_threads(const CpuSet& own, const std::vector<CpuSet>& of_host) {
+std::int32_t fair_threads(const CpuSet& own, const std::vector<CpuSet>& of_host, double quota_cpus) {
     double share = 0.0;
     for (const std::int32_t cpu : own) {
         const auto sharers = std::ranges::count_if(
             of_host, [cpu](const CpuSet& cpus) { return std::ranges::binary_search(cpus, cpu); });
         share += 1.0 / static_cast<double>(std::max<std::ptrdiff_t>(1, sharers));
     }
+    share = std::min(share, quota_cpus / static_cast<double>(std::max<std::size_t>(1, of_host.size())));
     // Three thirds of a CPU are one.
     constexpr double kRounding = 1e-6;
     return std::max(1, static_cast<std::int32_t>(share + kRounding));

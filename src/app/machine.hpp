@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,16 +19,25 @@ using CpuSet = std::vector<std::int32_t>;
 /// CPUs that this process may use: what its launcher and a cpuset leave it.
 CpuSet usable_cpus();
 
-/// How many they are: the threads of a process that shares them with no other rank.
+/// How many they are, or as many as the CPU quota of a container leaves: the threads of a process that shares
+/// them with no other rank.
 std::int32_t usable_cores();
+
+/// Lets this thread's computations run on so many threads, and returns how many really run: those that a
+/// parallel region of it gets. Says so in the log if they are fewer.
+std::int32_t set_threads(std::int32_t wanted);
+
+/// Says in the log which variables of the environment were left out, if any were.
+void tell_left_out_variables();
 
 /// As ranks tell each other.
 std::string to_text(const CpuSet& cpus);
 CpuSet cpus_of_text(std::string_view text);
 
 /// Threads for a rank that may use the CPUs `own`, itself among the ranks `of_host`: the ranks that may use a
-/// CPU share it evenly. At least 1.
-std::int32_t fair_threads(const CpuSet& own, const std::vector<CpuSet>& of_host);
+/// CPU share it evenly, and all of them a quota of so many CPUs. At least 1.
+std::int32_t fair_threads(const CpuSet& own, const std::vector<CpuSet>& of_host,
+                          double quota_cpus = std::numeric_limits<double>::infinity());
 
 /// E.g. "AMD EPYC 9654, 2 threads".
 std::string cpu_device(std::int32_t threads);

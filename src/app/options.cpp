@@ -6,11 +6,29 @@
 #include <sstream>
 
 #include "memcap/base/errors.hpp"
+#include "memcap/base/utf8.hpp"
 #include "memcap/store/journal/run_folder.hpp"
 
 namespace memcap::app {
 
 namespace po = boost::program_options;
+
+namespace {
+
+/// Names and values end up in journals, HDF5 and JSON, all of which hold UTF-8.
+void require_utf8(const Arguments& arguments) {
+    for (const std::string& argument : arguments) {
+        if (!find_invalid_utf8(argument)) continue;
+        throw UsageError(
+            {.what = fmt::format("the argument '{}' is not UTF-8", printable(argument)),
+             .where = {},
+             .why = "files of results hold names as UTF-8",
+             .advice = "Rename the file or folder, e.g. with convmv -f latin1 -t utf8, or reach it by a "
+                       "link with another name"});
+    }
+}
+
+}  // namespace
 
 std::optional<ParsedCommand> parse_options(const CommandSyntax& syntax, const Arguments& arguments) {
     po::options_description shown("Options");
@@ -25,6 +43,7 @@ std::optional<ParsedCommand> parse_options(const CommandSyntax& syntax, const Ar
                            .why = {},
                            .advice = fmt::format("Usage: {}; more with --help", syntax.usage)});
     };
+    require_utf8(arguments);
     ParsedCommand parsed;
     try {
         po::store(po::command_line_parser(arguments)
@@ -41,7 +60,7 @@ std::optional<ParsedCommand> parse_options(const CommandSyntax& syntax, const Ar
     if (parsed.has("help")) {
         std::ostringstream text;
         text << shown;
-        fmt::print("usage: {}\n\n{}\n\n{}", syntax.usage, syntax.purpose, text.str());
+        fmt::print("usage: {}\n\n{}\n\n{}\n{}\n", syntax.usage, syntax.purpose, text.str(), kExitStatuses);
         return std::nullopt;
     }
     if (parsed.has("file")) parsed.files = parsed.values["file"].as<std::vector<std::string>>();
@@ -50,6 +69,18 @@ std::optional<ParsedCommand> parse_options(const CommandSyntax& syntax, const Ar
         throw wrong(fmt::format("unexpected argument '{}'", parsed.files[syntax.most_files]));
     }
     return parsed;
+}
+
+std::optional<std::uint64_t> ParsedCommand::count(const std::string& name) const {
+    if (!has(name)) return std::nullopt;
+    const auto number = values[name].as<std::int64_t>();
+    if (number < 0) {
+        throw UsageError({.what = fmt::format("--{} {} is negative", name, number),
+                          .where = {},
+                          .why = {},
+                          .advice = "Give 0 or more, or leave it out for all"});
+    }
+    return static_cast<std::uint64_t>(number);
 }
 
 void require_run(const std::string& folder) {

@@ -1,7 +1,6 @@
 // Speeds from stored results, from timed steps, and from data sheets.
 #include "app/plan_speed.hpp"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -176,7 +175,7 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     if (!use_stored && bench_file != "none") return device_of_file(bench_file, run.slots);
     const at::Device device = device_of_rank(device_kind(run.device), 0);
     const std::int32_t threads = run.threads.value_or(usable_cores());
-    at::set_num_threads(threads);
+    set_threads(threads);
     const std::string kind = device_kind_name(device, threads);
     const auto folder = speed_folder();
     Speeds stored = use_stored && folder ? stored_speeds(*folder, kind) : Speeds();

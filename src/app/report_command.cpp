@@ -32,18 +32,31 @@ int report_results(const Arguments& arguments) {
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
     const std::string python = text::find_python({}, executable_path()).string();
-    std::vector<std::string> command{python, "-m", "memcap_analysis.report"};
-    command.insert(command.end(), parsed->files.begin(), parsed->files.end());
+    // Isolated: neither modules of the current folder nor those of a user's own site come before the
+    // environment's.
+    constexpr const char* kStart =
+        "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
+        "runpy.run_module('memcap_analysis.report', run_name='__main__', alter_sys=True)";
+    std::vector<std::string> command{python,
+                                     "-I",
+                                     "-X",
+                                     "utf8",
+                                     "-c",
+                                     kStart,
+                                     (std::filesystem::path(kSourceFolder) / "analysis").string()};
     for (const char* option : {"out", "export"}) {
         if (!parsed->has(option)) continue;
         command.push_back(std::string("--") + option);
         command.push_back(parsed->text(option));
     }
+    // What begins with a dash is a folder here, too.
+    command.emplace_back("--");
+    command.insert(command.end(), parsed->files.begin(), parsed->files.end());
     std::vector<char*> argv;
     for (auto& part : command) argv.push_back(part.data());
     argv.push_back(nullptr);
-    const auto package = std::filesystem::path(kSourceFolder) / "analysis";
-    ::setenv("PYTHONPATH", package.c_str(), 1);
+    // Pictures go to files, whatever window or notebook the shell is made for.
+    ::setenv("MPLBACKEND", "agg", 1);
     pid_t child = 0;
     const int problem = posix_spawn(&child, python.c_str(), nullptr, nullptr, argv.data(), environ);
     int status = 0;

@@ -10,7 +10,9 @@
 #include <set>
 #include <unordered_map>
 
+#include "app/amounts.hpp"
 #include "app/capacity_table.hpp"
+#include "app/control_groups.hpp"
 #include "app/disk_space.hpp"
 #include "app/journal_sink.hpp"
 #include "app/live_line.hpp"
@@ -81,7 +83,7 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
     syntax.options.add_options()("out", po::value<std::string>(), "run folder (default: runs/<experiment>)")(
         "set", po::value<std::vector<std::string>>()->composing(),
         "change a value of the file, e.g. store.curve_every=0")(
-        "limit", po::value<std::uint64_t>(), "run so many trials and exit with 75 if more remain")(
+        "limit", po::value<std::int64_t>(), "run so many trials and exit with 75 if more remain")(
         "retry-failed", "also run trials again that failed for good");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return std::nullopt;
@@ -89,7 +91,7 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
     request.file = parsed->files.front();
     if (parsed->has("out")) request.folder = parsed->text("out");
     if (parsed->has("set")) request.overrides = parsed->values["set"].as<std::vector<std::string>>();
-    if (parsed->has("limit")) request.limit = parsed->values["limit"].as<std::uint64_t>();
+    request.limit = parsed->count("limit");
     request.retry_failed = parsed->has("retry-failed");
     request.argv = "memcap run";
     for (const auto& argument : arguments) request.argv += " " + argument;
@@ -109,7 +111,7 @@ std::int32_t share_of_host(mpi::Session& session, const std::vector<std::string>
     for (std::size_t i = 0; i < all.size(); ++i) {
         if (hosts[i] == session.host()) of_host.push_back(cpus_of_text(all[i]));
     }
-    return fair_threads(own, of_host);
+    return fair_threads(own, of_host, cpu_quota());
 }
 
 Rank join_ranks() {
@@ -202,8 +204,9 @@ Remaining remaining_tasks(const Preparation& preparation, const store::RunStore&
     return remaining;
 }
 
-WorkerSetup worker_setup(const Preparation& preparation) {
+WorkerSetup worker_setup(const Preparation& preparation, const store::RunFolder& folder) {
     WorkerSetup setup;
+    setup.run_folder = fs::absolute(folder.root()).string();
     for (std::size_t i = 0; i < preparation.models.size(); ++i)
         setup.models.push_back({preparation.models[i].path, preparation.identities[i]});
     setup.keep_vectors = preparation.experiment.store.vectors;
@@ -215,12 +218,23 @@ WorkerSetup worker_setup(const Preparation& preparation) {
     return setup;
 }
 
+/// Opens the log file of a rank other than 0; where the run folder cannot be written from here, its lines go
+/// to stderr alone.
+void open_log(const WorkerSetup& setup, std::int32_t rank) {
+    try {
+        log::open_file(store::RunFolder(setup.run_folder).log_file(rank));
+    } catch (const StoreError& problem) {
+        log::warning(problem.what());
+    }
+}
+
 /// Makes this rank's executor from the setup that the manager sends.
 sched::ExecutorFactory executor_factory(const Rank& self) {
     return [rank = self.rank, host = self.host, local_rank = self.local_rank, share = self.threads,
             ranks_of_host = self.ranks_of_host, nodes = self.nodes,
             exchange = self.exchange.get()](std::span<const std::byte> bytes) {
         WorkerSetup setup = decode_setup(bytes);
+        if (rank != 0) open_log(setup, rank);
         const std::int32_t threads = setup.threads.value_or(share);
         const at::Device device = device_of_rank(setup.device, local_rank);
         const std::int32_t sharers = sharers_of_device(device, ranks_of_host);
@@ -242,10 +256,16 @@ sched::WorkerFacts worker_facts(const Rank& self) {
 void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {
     for (const auto& error : outcome.worker_errors) log::error(error);
     if (!outcome.store_error.empty()) log::error(outcome.store_error);
-    if (outcome.lost_workers > 0) log::warning(fmt::format("{} workers were lost", outcome.lost_workers));
-    log::info(fmt::format("{} trials done ({} of them before), {} failed, {} remain",
-                          before.done + outcome.done, before.done, before.failed + outcome.failed,
-                          outcome.remaining));
+    if (outcome.lost_workers > 0) {
+        log::warning(fmt::format("{} {} lost", count_text(outcome.lost_workers, "worker"),
+                                 outcome.lost_workers == 1 ? "was" : "were"));
+    }
+    log::info(fmt::format("{} done ({} of them before), {} failed, {} remain",
+                          count_text(before.done + outcome.done, "trial"), before.done,
+                          before.failed + outcome.failed, outcome.remaining));
+    const std::string signal = stop_signal_name();
+    if (outcome.remaining > 0 && !signal.empty())
+        log::info(fmt::format("stopped by {}: the same command goes on where it was", signal));
 }
 
 int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
@@ -257,8 +277,11 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
 }
 
 void print_results(const store::RunStore& store) {
-    fmt::print("{}", capacity_table(store.statistics()));
-    fmt::print("results: {}\n", store.folder().results_file().string());
+    // Does not throw where stdout takes nothing: the ranks have to part in order, and the end of the program
+    // sees it.
+    const std::string text = fmt::format("{}results: {}\n", capacity_table(store.statistics()),
+                                         store.folder().results_file().string());
+    std::fputs(text.c_str(), stdout);
 }
 
 void send_workers_home(Rank& self) {
@@ -269,9 +292,8 @@ void send_workers_home(Rank& self) {
 int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before, PreparationWatch& watch) {
     watch.finish();
     send_workers_home(self);
-    log::info(
-        fmt::format("nothing to do: {} trials done before, {} failed for good; the run folder stays as it is",
-                    before.done, before.failed));
+    log::info(fmt::format("nothing to do: {} done before, {} failed for good; the run folder stays as it is",
+                          count_text(before.done, "trial"), before.failed));
     print_results(store);
     store.close();
     return before.failed > 0 ? kTrialsFailed : kDone;
@@ -289,7 +311,7 @@ sched::RunOutcome run_tasks(Remaining remaining, JournalSink& sink, const RunReq
     };
     setup.sink = &sink;
     setup.options.limit = request.limit;
-    setup.worker_setup = encode(worker_setup(preparation));
+    setup.worker_setup = encode(worker_setup(preparation, sink.folder()));
     setup.transport = self.transport.get();
     setup.local_executor = executor_factory(self);
     setup.local_facts = worker_facts(self);
@@ -350,9 +372,11 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     const Remaining before{
         .tasks = {}, .trials = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};
     warn_of_full_disk(folder.root(), disk_bytes(preparation, remaining.tasks.size()));
-    log::info(fmt::format("{}: {} trials, {} done before, {} to run, {} skipped, {} rank{}", experiment.name,
-                          preparation.plan.trials.size(), remaining.done, remaining.tasks.size(),
-                          preparation.plan.skipped.size(), self.ranks, self.ranks == 1 ? "" : "s"));
+    tell_left_out_variables();
+    log::info(fmt::format("{}: {}, {} done before, {} to run, {} skipped, {}", experiment.name,
+                          count_text(preparation.plan.trials.size(), "trial"), remaining.done,
+                          remaining.tasks.size(), preparation.plan.skipped.size(),
+                          count_text(self.ranks, "rank")));
 
     JournalSink sink(store, std::move(remaining.former_attempts));
     const sched::RunOutcome outcome = run_tasks(std::move(remaining), sink, request, self, preparation, stop);

@@ -4,21 +4,25 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstring>
+
 namespace memcap::app {
 
 namespace {
 
 std::atomic<bool> stop_requested{false};
+std::atomic<int> stop_signal{0};
 
 extern "C" void request_stop(int signal) {
     if (signal == SIGINT && stop_requested.load()) _exit(128 + SIGINT);
+    stop_signal.store(signal);
     stop_requested.store(true);
 }
 
 }  // namespace
 
 const std::atomic<bool>& install_stop_signals() {
-    static_assert(std::atomic<bool>::is_always_lock_free,
+    static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
                   "only lock-free atomics may be used in signal handlers");
     struct sigaction action {};
     action.sa_handler = request_stop;
@@ -28,6 +32,11 @@ const std::atomic<bool>& install_stop_signals() {
     // A reader that goes away (a pipe into head) must not kill a run.
     ::signal(SIGPIPE, SIG_IGN);
     return stop_requested;
+}
+
+std::string stop_signal_name() {
+    const char* name = sigabbrev_np(stop_signal.load());
+    return name == nullptr ? "" : std::string("SIG") + name;
 }
 
 }  // namespace memcap::app

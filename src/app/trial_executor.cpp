@@ -1,7 +1,6 @@
 // The loop of a rank's compute thread.
 #include "app/trial_executor.hpp"
 
-#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
@@ -91,7 +90,7 @@ TrialExecutor::TrialExecutor(WorkerSetup setup, ExecutorPlace place)
 TrialExecutor::~TrialExecutor() = default;
 
 void TrialExecutor::run(sched::WorkPort& port) {
-    at::set_num_threads(place_.threads);
+    place_.threads = set_threads(place_.threads);
     try {
         work(port);
     } catch (const c10::Error& problem) {

@@ -1,5 +1,4 @@
 // memcap verify and memcap decode: stored vectors put back before their models.
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -231,12 +230,12 @@ int verify_results(const Arguments& arguments) {
         .options = po::options_description(),
         .fewest_files = 1,
         .most_files = 1};
-    syntax.options.add_options()("limit", po::value<std::size_t>(), "verify so many vectors");
+    syntax.options.add_options()("limit", po::value<std::int64_t>(), "verify so many vectors");
     add_model_option(syntax);
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
     const auto file = store::ResultFile::open(parsed->files.front());
-    const std::size_t limit = parsed->has("limit") ? parsed->values["limit"].as<std::size_t>() : file.rows();
+    const std::size_t limit = parsed->count("limit").value_or(file.rows());
     if (!has_vectors(file)) {
         throw DataError(parsed->files.front(),
                         {.what = "there is no vector to verify",
@@ -245,7 +244,8 @@ int verify_results(const Arguments& arguments) {
                          .advice = "For vectors of finished trials, run them with `--set store.vectors=true` "
                                    "into another folder (--out)"});
     }
-    at::set_num_threads(usable_cores());
+    tell_left_out_variables();
+    set_threads(usable_cores());
     ModelsOfFile models(file, moved_models(*parsed));
     std::size_t verified = 0;
     std::size_t different = 0;

@@ -56,6 +56,7 @@ Bytes encode(const WorkerSetup& setup) {
         writer.text(model.folder);
         write(writer, model.identity);
     }
+    writer.text(setup.run_folder);
     writer.number(setup.keep_vectors);
     writer.number(setup.curve_every);
     writer.number(setup.device);
@@ -73,6 +74,7 @@ WorkerSetup decode_setup(std::span<const std::byte> bytes) {
         std::string folder = reader.text();
         setup.models.push_back({std::move(folder), read_identity(reader)});
     }
+    setup.run_folder = reader.text();
     setup.keep_vectors = reader.number<bool>();
     setup.curve_every = reader.number<std::int32_t>();
     setup.device = reader.number<DeviceKind>();

@@ -22,6 +22,7 @@ struct ModelSource {
 
 struct WorkerSetup {
     std::vector<ModelSource> models;  ///< by plan::Trial::model
+    std::string run_folder;           ///< absolute; where the ranks' logs go
     bool keep_vectors = true;
     std::int32_t curve_every = 10;
     DeviceKind device = DeviceKind::automatic;

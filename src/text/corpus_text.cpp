@@ -1,7 +1,11 @@
 // Corpus kind `text`: a folder of .txt files in name order, or one file.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string_view>
 
+#include "memcap/base/errors.hpp"
+#include "memcap/base/utf8.hpp"
 #include "text/detail/corpus_readers.hpp"
 #include "text/detail/text_file.hpp"
 
@@ -27,11 +31,18 @@ struct Listing {
 Listing list_texts(const std::filesystem::path& folder) {
     Listing listing;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-        if (const auto why = why_left_out(entry); why.empty()) {
-            listing.files.push_back(entry.path());
-        } else {
-            listing.left_out.push_back({entry.path().filename().string(), std::string(why)});
+        const std::string name = entry.path().filename().string();
+        if (const auto why = why_left_out(entry); !why.empty()) {
+            listing.left_out.push_back({printable(name), std::string(why)});
+            continue;
         }
+        if (find_invalid_utf8(name)) {
+            throw DataError(folder, {.what = fmt::format("the file name '{}' is not UTF-8", printable(name)),
+                                     .where = {},
+                                     .why = "files of results hold names as UTF-8",
+                                     .advice = "Rename the file, e.g. with convmv -f latin1 -t utf8"});
+        }
+        listing.files.push_back(entry.path());
     }
     std::sort(listing.files.begin(), listing.files.end());
     std::ranges::sort(listing.left_out, {}, &LeftOut::name);

@@ -3,30 +3,20 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <limits>
 #include <string>
 
-#include "support/temporary_folder.hpp"
+#include "support/system_files.hpp"
 
 namespace memcap::app {
 namespace {
 
-class HostMemory : public ::testing::Test {
+class HostMemory : public ::testing::Test, protected test::SystemFiles {
   protected:
-    void write(const std::string& file, const std::string& text) const {
-        const auto path = root() / file;
-        std::filesystem::create_directories(path.parent_path());
-        std::ofstream(path) << text;
-    }
-    std::filesystem::path root() const { return folder_ / "root"; }
     void host_has(std::int64_t kibibytes) const {
         write("proc/meminfo", "MemTotal:       32000000 kB\nMemFree:         1000000 kB\nMemAvailable:   " +
                                   std::to_string(kibibytes) + " kB\nBuffers:          12 kB\n");
     }
-
-  private:
-    test::TemporaryFolder folder_;
 };
 
 TEST_F(HostMemory, IsWhatTheHostHasAvailable) {

@@ -1,7 +1,9 @@
 // How ranks share the CPUs of a host, by hand-made affinity masks.
 #include "app/machine.hpp"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
+#include <omp.h>
 #include <sched.h>
 
 #include <numeric>
@@ -51,6 +53,33 @@ TEST(FairThreads, CountsCpusThatOnlySomeMayUse) {
     const std::vector<CpuSet> host{cpus(0, 3), cpus(2, 3)};
     EXPECT_EQ(fair_threads(host[0], host), 3);
     EXPECT_EQ(fair_threads(host[1], host), 1);
+}
+
+TEST(FairThreads, AreNoMoreThanAQuotaLeavesEachRank) {
+    EXPECT_EQ(fair_threads(cpus(0, 15), {cpus(0, 15)}, 4.0), 4);
+    EXPECT_EQ(fair_threads(cpus(0, 15), {cpus(0, 15)}, 2.5), 2);
+    EXPECT_EQ(fair_threads(cpus(0, 15), {cpus(0, 15)}, 0.5), 1);
+    EXPECT_EQ(fair_threads(cpus(0, 15), std::vector<CpuSet>(2, cpus(0, 15)), 6.0), 3);
+    EXPECT_EQ(fair_threads(cpus(0, 1), {cpus(0, 1)}, 6.0), 2);
+}
+
+TEST(SetThreads, CountsThoseThatRun) {
+    EXPECT_EQ(set_threads(3), 3);
+    EXPECT_EQ(at::get_num_threads(), 3);
+    // As under OMP_THREAD_LIMIT or inside of another region: one runs, and one is what computations are told.
+    int running = 0;
+#pragma omp parallel num_threads(2)
+    {
+#pragma omp single
+        {
+            const int levels = omp_get_max_active_levels();
+            omp_set_max_active_levels(1);
+            running = set_threads(2);
+            omp_set_max_active_levels(levels);
+        }
+    }
+    EXPECT_EQ(running, 1);
+    set_threads(1);
 }
 
 TEST(Sharers, OfACpuAreAllRanksOfItsHost) {

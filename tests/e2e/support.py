@@ -24,9 +24,9 @@ PLACE_COLUMNS = ("elapsed_s", "rank", "host", "device", "attempt", "finished_utc
 DONE, DEFECT, USAGE, TRIALS_FAILED, WORK_REMAINS = 0, 1, 2, 3, 75
 # Long enough for a machine that is busy with other things.
 DEADLINE_S = 900
-# Ranks and threads that wait must not take the cores from those that compute.
+# Ranks that wait must not take the cores from those that compute.
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMPI_MCA_mpi_yield_when_idle": "1", "OMP_WAIT_POLICY": "passive"}
+               "OMPI_MCA_mpi_yield_when_idle": "1"}
 
 
 def mpirun(ranks):

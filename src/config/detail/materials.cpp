@@ -5,6 +5,7 @@
 
 #include "config/detail/reader.hpp"
 #include "config/detail/sections.hpp"
+#include "memcap/base/utf8.hpp"
 
 namespace memcap::config::detail {
 
@@ -41,6 +42,12 @@ std::filesystem::path read_path(MapReader& map, std::string_view key, Expected e
     const auto text = read_text(*node, key, "a path, relative to the experiment file", map.diagnostics());
     if (!text) return {};
     std::filesystem::path path = rules.resolve(*text);
+    if (find_invalid_utf8(path.string())) {
+        report(map.diagnostics(), node->where,
+               fmt::format("the path {} is not UTF-8", printable(path.string())),
+               "a path in UTF-8, since files of results hold it: rename the folder or reach it by a link");
+        return {};
+    }
     if (rules.paths == Paths::must_exist) check_path(*node, key, path, expected, map.diagnostics());
     return path;
 }

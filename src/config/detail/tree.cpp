@@ -123,7 +123,10 @@ class TreeBuilder : public YAML::EventHandler {
             node.key_where = parent.key->where;
             // The parser places a missing value at whatever comes next, often lines below.
             if (node.kind == NodeKind::null) node.where = node.key_where;
-            if (parent.key->is_scalar()) {
+            if (parent.key->is_scalar() && parent.key->scalar == "<<") {
+                report(diagnostics_, node.key_where, "found YAML's merge key <<, which is not read here",
+                       "each key written out, or an alias (*name) for a whole value");
+            } else if (parent.key->is_scalar()) {
                 add_entry(parent.node, std::move(node));
             } else if (parent.key->kind == NodeKind::unusable) {
                 report_unset_variables(*parent.key, diagnostics_);

@@ -9,7 +9,7 @@
 
 #include "memcap/base/files.hpp"
 #include "memcap/base/git_lfs.hpp"
-#include "text/detail/utf8.hpp"
+#include "memcap/base/utf8.hpp"
 
 namespace memcap::text::detail {
 

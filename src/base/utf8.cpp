@@ -1,7 +1,9 @@
 // Table 3-7 of the Unicode standard as a check.
-#include "text/detail/utf8.hpp"
+#include "memcap/base/utf8.hpp"
 
-namespace memcap::text::detail {
+#include <fmt/format.h>
+
+namespace memcap {
 
 namespace {
 
@@ -35,4 +37,14 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view bytes) {
     return std::nullopt;
 }
 
-}  // namespace memcap::text::detail
+std::string printable(std::string_view bytes) {
+    std::string text;
+    while (const auto invalid = find_invalid_utf8(bytes)) {
+        const auto byte = static_cast<unsigned>(static_cast<unsigned char>(bytes[*invalid]));
+        text += fmt::format("{}\\x{:02x}", bytes.substr(0, *invalid), byte);
+        bytes.remove_prefix(*invalid + 1);
+    }
+    return text.append(bytes);
+}
+
+}  // namespace memcap
