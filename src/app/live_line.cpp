@@ -48,7 +48,8 @@ void LiveLine::show(const sched::Progress& progress, std::int64_t steps) {
         log::info(line);
         return;
     }
-    fmt::print(stderr, "\r\033[K{}", line);
+    // The cursor goes back, so that a message that comes next begins where the line began.
+    fmt::print(stderr, "\r\033[K{}\r", line);
     std::fflush(stderr);
     shown_ = true;
 }

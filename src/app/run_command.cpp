@@ -251,6 +251,11 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
 
 void print_results(const store::RunStore& store) {
     fmt::print("{}", capacity_table(store.statistics()));
+    if (const auto progress = store.progress(); progress.open() > 0) {
+        fmt::print(
+            "not finished: {} of {} trials are open; the capacity of a row is known when none of its are\n",
+            progress.open(), progress.planned);
+    }
     fmt::print("results: {}\n", store.folder().results_file().string());
 }
 
@@ -295,6 +300,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     const config::Experiment experiment = config::load(request.file, request.overrides);
     device_of_rank(device_kind(experiment.run.device), self.local_rank);
     const store::RunFolder folder(request.folder.value_or(fs::path("runs") / experiment.name));
+    folder.expect_run_or_free();
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
     hub::HashCache hashes(folder.hashes());
