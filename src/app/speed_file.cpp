@@ -72,7 +72,8 @@ class Reader {
         throw DataError(file_, {.what = "this is no usable result of memcap bench",
                                 .where = {},
                                 .why = std::move(why),
-                                .advice = "Delete it and run memcap bench again"});
+                                .advice = "Name a file that `memcap bench --json` wrote; those that plan finds by "
+                                          "itself are made anew by memcap bench"});
     }
 
     std::string text(const char* key) const {
