@@ -88,7 +88,8 @@ int merge_results(const Arguments& arguments) {
                      parsed->has("self-contained") ? store::MergeArrays::copy : store::MergeArrays::refer);
     for (const auto& conflict : report.conflicts) fmt::print("conflict: {}\n", conflict);
     for (const auto& note : report.notes) fmt::print("note: {}\n", note);
-    fmt::print("{} in more than one folder\n", count_text(report.duplicates, "trial"));
+    fmt::print("{} {} in more than one folder\n", count_text(report.duplicates, "trial"),
+               report.duplicates == 1 ? "was" : "were");
     print_near(report.near, report.largest_near);
     print_written(report.written);
     return kDone;
