@@ -44,7 +44,9 @@ record::TrialRecord record_of_lost_trial(const sched::Task& task, const sched::T
 }  // namespace
 
 JournalSink::JournalSink(store::RunStore& store, std::unordered_map<Id128, std::int32_t> former_attempts)
-    : store_(store), former_attempts_(std::move(former_attempts)), next_snapshot_s_(monotonic_s() + kSnapshotEvery_s) {}
+    : store_(store),
+      former_attempts_(std::move(former_attempts)),
+      next_snapshot_s_(monotonic_s() + kSnapshotEvery_s) {}
 
 void JournalSink::append(const sched::Task& task, const sched::TaskResult& result) {
     record::TrialRecord record =
@@ -55,10 +57,10 @@ void JournalSink::append(const sched::Task& task, const sched::TaskResult& resul
     steps_ += std::max(0, record.evaluations);
     if (record.status == record::TrialStatus::failed &&
         warned_.insert(record::failure_kind(record.failure)).second) {
-        log::warning(fmt::format("trial {} failed: {}; further failures of this kind are counted only, and "
-                                 "memcap status {} names them",
-                                 record.trial_id.hex(), record::failure_text(record.failure),
-                                 store_.folder().root().string()));
+        log::warning(fmt::format(
+            "trial {} failed: {}; further failures of this kind are counted only, and "
+            "memcap status {} names them",
+            record.trial_id.hex(), record::failure_text(record.failure), store_.folder().root().string()));
     }
     store_.append(record);
 }

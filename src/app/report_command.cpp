@@ -23,8 +23,9 @@ namespace memcap::app {
 int report_results(const Arguments& arguments) {
     CommandSyntax syntax{
         .usage = "memcap report DIR... [--out FILE.html] [--export FOLDER]",
-        .purpose = "Makes a page with tables and figures that opens offline (default: DIR/report.html), at any "
-                   "moment of a run.",
+        .purpose =
+            "Makes a page with tables and figures that opens offline (default: DIR/report.html), at any "
+            "moment of a run.",
         .options = boost::program_options::options_description(),
         .fewest_files = 1,
         .most_files = SIZE_MAX};

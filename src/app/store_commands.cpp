@@ -27,9 +27,10 @@ void print_written(const store::SnapshotReport& written) {
                    count_text(written.rows_without_arrays, "row"));
     }
     if (written.rows_with_young_arrays > 0) {
-        fmt::print("{} without vector: it is still in the journal, where no other file can refer to it; merge "
-                   "with --self-contained copies it\n",
-                   count_text(written.rows_with_young_arrays, "row"));
+        fmt::print(
+            "{} without vector: it is still in the journal, where no other file can refer to it; merge "
+            "with --self-contained copies it\n",
+            count_text(written.rows_with_young_arrays, "row"));
     }
 }
 

@@ -36,9 +36,9 @@ Comparison compare(const TrialRecord& a, const TrialRecord& b) {
         double TrialRecord::*value;
     };
     Comparison comparison;
-    for (const Loss& loss :
-         {Loss{"loss_nomem_nats", &TrialRecord::loss_nomem_nats}, {"loss_nats", &TrialRecord::loss_nats},
-          {"loss_min_nats", &TrialRecord::loss_min_nats}}) {
+    for (const Loss& loss : {Loss{"loss_nomem_nats", &TrialRecord::loss_nomem_nats},
+                             {"loss_nats", &TrialRecord::loss_nats},
+                             {"loss_min_nats", &TrialRecord::loss_min_nats}}) {
         const double difference = relative_difference(a.*loss.value, b.*loss.value);
         if (difference <= comparison.difference) continue;
         comparison.difference = difference;

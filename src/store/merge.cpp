@@ -88,8 +88,7 @@ class Joint {
         tables_.launches.insert(tables_.launches.end(), tables.launches.begin(), tables.launches.end());
         choose_records(source, folder);
         for (const ResultRow& row : source.state.rows()) add_row(*row.planned, folder);
-        for (std::size_t row = 0; row < source.state.planned_rows(); ++row)
-            add_planned(tables.rows[row]);
+        for (std::size_t row = 0; row < source.state.planned_rows(); ++row) add_planned(tables.rows[row]);
     }
 
     /// How far the plans of all folders are together, and the axes of what is still to run.
@@ -238,8 +237,8 @@ class Joint {
         new_protocols_;  ///< of the folder being added
     std::unordered_map<Id128, Chosen> chosen_;
     std::set<std::pair<Axes, Id128>> seen_;
-    std::unordered_set<Id128> planned_;                ///< trials of the folders' last plans
-    std::set<std::pair<Axes, Id128>> planned_rows_;    ///< and their rows
+    std::unordered_set<Id128> planned_;              ///< trials of the folders' last plans
+    std::set<std::pair<Axes, Id128>> planned_rows_;  ///< and their rows
     std::map<std::string, std::uint64_t> dropped_;
     double largest_near_ = 0.0;
     std::deque<std::pair<record::PlannedRow, std::size_t>> rows_;
@@ -254,7 +253,8 @@ MergeReport merge(const std::filesystem::path& out, const std::vector<std::files
     for (const auto& folder : folders) sources.push_back(open_source(folder));
     MergeReport report;
     Joint joint(report);
-    detail::ResultContent content{.tables = nullptr, .rows = {}, .folders = {}, .arrays = arrays, .progress = {}, .open = {}};
+    detail::ResultContent content{
+        .tables = nullptr, .rows = {}, .folders = {}, .arrays = arrays, .progress = {}, .open = {}};
     for (Source& source : sources) {
         joint.add(source, content.folders.size());
         content.folders.push_back({&source.folder, &source.library});

@@ -24,7 +24,8 @@ constexpr std::int32_t kNewestSchema = 1;
 
 [[noreturn]] void fail(
     const std::filesystem::path& path, const std::string& what, const std::string& why,
-    const char* advice = "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew") {
+    const char* advice =
+        "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew") {
     throw DataError(path, {.what = what, .where = {}, .why = why, .advice = advice});
 }
 

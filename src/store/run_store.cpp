@@ -34,7 +34,8 @@ void log_report(const RunFolder& folder, const JournalReport& report) {
 
 std::string dropped_text(const std::string& reason, std::uint64_t count) {
     return fmt::format(
-        "{} trial{} of this folder {} no row in results.h5 now: {}. The journal keeps {}: run with what it was "
+        "{} trial{} of this folder {} no row in results.h5 now: {}. The journal keeps {}: run with what it "
+        "was "
         "before, and the rows are back; with another --out each has its own folder",
         count, count == 1 ? "" : "s", count == 1 ? "has" : "have", reason, count == 1 ? "it" : "them");
 }

@@ -276,8 +276,8 @@ TEST_F(Journal, StatusNamesFailedTrialsByKind) {
     ASSERT_EQ(status.failures.size(), 2U);
     EXPECT_EQ(status.failures[0].reason, "permanent: the loss is not finite (evaluation 2)");
     EXPECT_EQ(status.failures[0].axes, tables.rows[2].axes);
-    EXPECT_EQ(status.failures[0].trials,
-              (std::vector<Id128>{tables.rows[2].trial_id, tables.rows[5].trial_id, tables.rows[7].trial_id}));
+    EXPECT_EQ(status.failures[0].trials, (std::vector<Id128>{tables.rows[2].trial_id, tables.rows[5].trial_id,
+                                                             tables.rows[7].trial_id}));
     EXPECT_EQ(status.failures[1].trials, std::vector<Id128>{tables.rows[3].trial_id});
 }
 

@@ -304,8 +304,8 @@ TEST_F(Folders, MergeTellsRoundingFromConflict) {
     const MergeReport report = merge(place / "joint.h5", {place / "a", place / "b"}, MergeArrays::copy);
     EXPECT_EQ(report.duplicates, 3U);
     EXPECT_EQ(report.near, 2U);
-    EXPECT_THAT(report.largest_near, HasSubstr("2.0e-05 of loss_min_nats in trial " +
-                                               tables.rows[1].trial_id.hex()));
+    EXPECT_THAT(report.largest_near,
+                HasSubstr("2.0e-05 of loss_min_nats in trial " + tables.rows[1].trial_id.hex()));
     EXPECT_TRUE(report.conflicts.empty());
 }
 

@@ -11,8 +11,8 @@
 namespace memcap::store {
 
 enum class MergeArrays : std::uint8_t {
-    refer,  ///< vectors and curves stay in the folders, and the file refers to them
-    copy,   ///< the file holds everything
+    refer,   ///< vectors and curves stay in the folders, and the file refers to them
+    copy,    ///< the file holds everything
     curves,  ///< the file holds the curves and no vectors
 };
 

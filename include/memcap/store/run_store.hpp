@@ -40,10 +40,12 @@ struct SnapshotReport {
     std::uint64_t rows = 0;
     std::uint64_t rows_without_tokens = 0;  ///< their file in tokens/ is missing or damaged
     std::uint64_t rows_without_arrays = 0;  ///< their vector was kept, but its segment is missing or damaged
-    std::uint64_t rows_with_young_arrays = 0;  ///< their vector is still in the journal, where none can refer to
+    std::uint64_t rows_with_young_arrays =
+        0;  ///< their vector is still in the journal, where none can refer to
 };
 
-/// Says that trials have no row any more, why, and how they come back; `reason` as RunState::dropped() has it.
+/// Says that trials have no row any more, why, and how they come back; `reason` as RunState::dropped() has
+/// it.
 std::string dropped_text(const std::string& reason, std::uint64_t count);
 
 /// A run folder that is open for writing. One thread at a time may use it.

@@ -19,7 +19,8 @@ struct ArraysReport {
 };
 
 /// Writes /vectors and /curves. Names of files that it refers to are relative to the real folder `base`.
-ArraysReport write_arrays(const Handle& file, const ResultContent& content, const std::filesystem::path& base);
+ArraysReport write_arrays(const Handle& file, const ResultContent& content,
+                          const std::filesystem::path& base);
 
 /// Writes /tokens and /prefix_tokens. Returns the rows whose tokens are not in the run folder.
 std::uint64_t write_tokens(const Handle& file, const ResultContent& content);

@@ -124,7 +124,7 @@ void write_comment(const Handle& group) {
 }
 
 ArraysReport refer_to_segments(const Handle& vectors, const Handle& curves, const ResultContent& content,
-                              const std::filesystem::path& base) {
+                               const std::filesystem::path& base) {
     const SegmentLine line(content, base);
     Stretches stretches(content.rows.size());
     ArraysReport report;
@@ -202,8 +202,7 @@ ArraysReport copy_arrays(const Handle& vectors, const Handle& curves, const Resu
     for (std::size_t row = 0; row < content.rows.size(); ++row) {
         const StoredRecord* stored = content.rows[row].stored;
         if (const auto start = list.starts.find(stored); start != list.starts.end()) {
-            stretches.set(row, start->second.vector, start->second.curve,
-                          list.shown(stored->arrays));
+            stretches.set(row, start->second.vector, start->second.curve, list.shown(stored->arrays));
         } else if (has_arrays(content.rows[row])) {
             ++report.gone;
         }
@@ -215,7 +214,7 @@ ArraysReport copy_arrays(const Handle& vectors, const Handle& curves, const Resu
 }  // namespace
 
 ArraysReport write_arrays(const Handle& file, const ResultContent& content,
-                         const std::filesystem::path& base) {
+                          const std::filesystem::path& base) {
     const Handle vectors = create_group(file, "vectors");
     const Handle curves = create_group(file, "curves");
     return content.arrays == MergeArrays::refer ? refer_to_segments(vectors, curves, content, base)

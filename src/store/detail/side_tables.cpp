@@ -54,10 +54,10 @@ void statistics_columns(Table& table) {
     table.number({"failed", "failed trials, left out of all columns that follow", ""}, field(&Row::failed));
     table.newer_number({"open", "trials still to run: until there are none the capacities are not known", ""},
                        field(&Row::open));
-    table.number({"capacity_tokens",
-                  "largest length whose mean accuracy is at least 0.99; 0: none; -1: trials are open",
-                  "tokens"},
-                 field(&Row::capacity_tokens));
+    table.number(
+        {"capacity_tokens",
+         "largest length whose mean accuracy is at least 0.99; 0: none; -1: trials are open", "tokens"},
+        field(&Row::capacity_tokens));
     table.number({"capacity_exact_tokens",
                   "largest length of which all trials are exact; 0: none; -1: trials are open", "tokens"},
                  field(&Row::capacity_exact_tokens));

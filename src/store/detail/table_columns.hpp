@@ -10,8 +10,8 @@
 
 namespace memcap::store::detail {
 
-/// Writes one dataset a column into a new group, all with one dimension. The getters of all its functions take
-/// a row and return a reference.
+/// Writes one dataset a column into a new group, all with one dimension. The getters of all its functions
+/// take a row and return a reference.
 template <class Row>
 class TableWriter {
   public:

@@ -142,7 +142,9 @@ void write_derived(TrialTable& table) {
 }
 
 void write_circumstances(TrialTable& table) {
-    table.measured({"elapsed_s", "time in a slot; slots of a rank run side by side, so these do not add up", "s"}, &TrialRecord::elapsed_s);
+    table.measured(
+        {"elapsed_s", "time in a slot; slots of a rank run side by side, so these do not add up", "s"},
+        &TrialRecord::elapsed_s);
     table.measured({"rank", "rank that computed it", ""}, &TrialRecord::rank);
     const auto text = [&table](const ColumnLabel& label, std::string TrialRecord::*field) {
         table.texts(label,

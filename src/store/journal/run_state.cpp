@@ -142,11 +142,11 @@ void RunState::count_duplicate(const record::TrialRecord& former, const record::
         report_.largest_near_difference = std::max(report_.largest_near_difference, comparison.difference);
     }
     if (comparison.agreement != record::Agreement::conflicting) return;
-    report_.conflicts.push_back(
-        fmt::format("trial {}: loss {} after {} evaluations (attempt {}) stays, loss {} after {} (attempt {}) "
-                    "is ignored",
-                    record.trial_id.hex(), former.loss_nats, former.evaluations, former.attempt,
-                    record.loss_nats, record.evaluations, record.attempt));
+    report_.conflicts.push_back(fmt::format(
+        "trial {}: loss {} after {} evaluations (attempt {}) stays, loss {} after {} (attempt {}) "
+        "is ignored",
+        record.trial_id.hex(), former.loss_nats, former.evaluations, former.attempt, record.loss_nats,
+        record.evaluations, record.attempt));
 }
 
 PlanProgress RunState::progress() const {

@@ -21,7 +21,8 @@ class RunFolder {
     std::filesystem::path bulk_file(std::uint32_t number) const;
     std::filesystem::path vectors() const { return root_ / "vectors"; }
     /// The immutable segment that a bulk file of the same number becomes. `content` is a hash of the run and
-    /// of all that the segment holds, so that a file which refers to it never finds another run's in its place.
+    /// of all that the segment holds, so that a file which refers to it never finds another run's in its
+    /// place.
     std::filesystem::path vectors_segment(std::uint32_t number, std::uint64_t content) const;
     std::filesystem::path tokens() const { return root_ / "tokens"; }
     /// Hashes of model files, kept from launch to launch.

@@ -56,7 +56,7 @@ struct JournalReport {
     std::uint64_t duplicates = 0;         ///< results beyond a trial's first final one
     std::uint64_t unacknowledged = 0;  ///< finished, but their arrays did not reach the disk: they run again
     std::uint64_t missing_arrays = 0;  ///< finished, and their vectors segment is gone or damaged
-    std::uint64_t near = 0;              ///< duplicates that differ by rounding
+    std::uint64_t near = 0;            ///< duplicates that differ by rounding
     double largest_near_difference = 0;  ///< relative, of their losses
     std::vector<std::string> conflicts;  ///< duplicates whose numbers differ by more
     std::vector<std::string> notes;      ///< a sentence for each damaged file
@@ -119,7 +119,8 @@ class RunState {
     record::RunTables tables_;
     std::size_t planned_rows_ = 0;
     std::optional<Id128> plan_hash_;
-    std::unordered_map<Id128, std::string> dropped_;  ///< trials whose rows went with an earlier plan, and why
+    std::unordered_map<Id128, std::string>
+        dropped_;                                 ///< trials whose rows went with an earlier plan, and why
     std::vector<std::uint32_t> launch_segments_;  ///< beside tables_.launches
     std::unordered_map<Id128, StoredRecord> records_;
     std::uint32_t last_bulk_ = 0;

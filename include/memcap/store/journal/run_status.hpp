@@ -35,7 +35,7 @@ struct RunStatus {
     double elapsed_in_launch_s =
         0.0;  ///< from its start to its last result, at least 1: times have whole seconds
     std::vector<FailureGroup> failures;  ///< of `failed` and `retryable`, the most frequent first
-    std::optional<LockOwner> owner;  ///< who holds the folder now
+    std::optional<LockOwner> owner;      ///< who holds the folder now
     std::uint64_t damaged_bytes = 0;
 
     std::uint64_t open() const { return planned - done - failed; }
