@@ -9,6 +9,7 @@
 
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/store/journal/run_folder.hpp"
 #include "store/detail/columns.hpp"
 #include "store/detail/segment_file.hpp"
 #include "store/detail/side_tables.hpp"
@@ -27,6 +28,16 @@ constexpr std::int32_t kNewestSchema = 1;
     const char* advice =
         "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew") {
     throw DataError(path, {.what = what, .where = {}, .why = why, .advice = advice});
+}
+
+[[noreturn]] void fail_missing(const std::filesystem::path& path) {
+    const bool run_is_there = RunFolder(path.parent_path()).exists();
+    if (!run_is_there) fail(path, "there is no such result file", "");
+    fail(path, "there is no such result file yet",
+         "a run writes it after some minutes and at its end; the journal has all results so far",
+         "Wait for the run, or name OUT.h5 after `memcap merge OUT.h5 DIR --self-contained`, which works at "
+         "any "
+         "moment");
 }
 
 /// Start and count of each row in a ragged part.
@@ -268,7 +279,7 @@ ResultFile ResultFile::open(const std::filesystem::path& path) {
     auto content = std::make_unique<Content>();
     content->path =
         std::filesystem::absolute(std::filesystem::is_directory(path) ? path / "results.h5" : path);
-    if (!std::filesystem::exists(content->path)) fail(content->path, "there is no such result file", "");
+    if (!std::filesystem::exists(content->path)) fail_missing(content->path);
     // What it refers to lies beside the file itself, not beside a link to it.
     content->path = std::filesystem::canonical(content->path);
     try {

@@ -19,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::sample_failure;
 using testing::sample_record;
 using testing::sample_tables;
@@ -275,6 +276,15 @@ TEST_F(Folders, ARunThatGoesOnCanBeMerged) {
     for (std::size_t row = 0; row < 7; ++row)
         expect_row(ResultFile::open(place / "copy.h5"), row, tables.rows[row]);
     EXPECT_EQ(ResultFile::open(place / "copy.h5").statistics().front().capacity_tokens, -1);
+    // Who asks for results.h5 before there is one learns what works.
+    fs::remove(place / "a/results.h5");
+    try {
+        ResultFile::open(place / "a");
+        FAIL() << "there is no such file";
+    } catch (const DataError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("memcap merge OUT.h5 DIR --self-contained"));
+        EXPECT_THAT(error.what(), Not(HasSubstr("rebuild")));
+    }
 }
 
 TEST_F(Folders, CurvesAloneNeedNoFolder) {
