@@ -213,10 +213,11 @@ def _draw_cross_entropy(axes: Axes, trials: pd.DataFrame, colours: dict, max_poi
         some = thinned(mine, share)
         axes.scatter(some["ce_nomem_nats"], residual_nats(some), s=13, color=colours[k], alpha=0.6, linewidths=0,
                      marker=marker)
-        axes.plot([], [], color=colours[k], marker=marker, label=f"K = {k}")
         offset, count = slope_one_fit(mine)
+        axes.plot([], [], color=colours[k], marker=marker, label=f"K = {k}" + (" (line of 1 trial)" if count == 1 else ""))
         if count:
-            axes.plot([max(0.0, offset), far], [max(0.0, -offset), far - offset], color=colours[k], linewidth=1.2)
+            axes.plot([max(0.0, offset), far], [max(0.0, -offset), far - offset], color=colours[k], linewidth=1.2,
+                      linestyle="-" if count > 1 else (0, (1, 1)))
         good = mine[solved(mine["accuracy"])]
         if len(good):
             axes.axhline((good["loss_min_nats"] * good["length"]).max(), color=colours[k], linewidth=0.8,

@@ -8,28 +8,33 @@ import pandas as pd
 
 from memcap_analysis import tables
 from memcap_analysis.results import Results
-from memcap_analysis.statistics import SOLVED_ACCURACY, drawn_corpora
+from memcap_analysis.statistics import SOLVED_ACCURACY, capacity_known, drawn_corpora
 
 
 def headline(results: Results, statistics: pd.DataFrame, setting: tables.Setting) -> list[str]:
     """Sentences that say what one setting shows: the best capacity, one vector's capacity, the information gain."""
     mine = setting.of(statistics)
+    known = mine[capacity_known(mine)]
+    still_open = _open_sentence(mine)
     if mine["trials"].sum() == mine["failed"].sum():
-        return ["No trial has a result."]
+        return still_open + ["No trial has a result."]
+    if known.empty:
+        return still_open + _gain_sentence(mine)
     drawn = setting.corpus in drawn_corpora(results.corpora)
-    best = _best(mine)
-    if best["capacity_tokens"] == 0:
-        return [f"No model reached an accuracy of {SOLVED_ACCURACY} at any length that was tried "
-                f"({_lengths(results, setting)})."] + _gain_sentence(mine)
-    sentences = [f"{_keeps(best)}{'' if drawn else _exactness(best)}."]
-    few = mine[mine["memory_vectors"] == mine["memory_vectors"].min()]
-    if few["memory_vectors"].iloc[0] != best["memory_vectors"]:
+    best = _best(known)
+    if best["capacity_tokens"].iloc[0] == 0:
+        who = "None of the finished combinations of model and number of vectors" if still_open else "No model"
+        return still_open + [f"{who} reached an accuracy of {SOLVED_ACCURACY} at any length that was tried "
+                             f"({_lengths(results, setting)})."] + _gain_sentence(mine)
+    sentences = [f"{_keeps(best)}{'' if drawn else _exactness(best)}."] + still_open
+    few = known[known["memory_vectors"] == known["memory_vectors"].min()]
+    if few["memory_vectors"].iloc[0] != best["memory_vectors"].iloc[0]:
         other = _best(few)
-        sentences.append(f"{_keeps(other)}." if other["capacity_tokens"] else
-                         f"With {_vectors(other)} no model keeps a text of any length that was tried.")
-    cut = int((mine["capacity_cut"].astype(int) == 1).sum())
+        sentences.append(f"{_keeps(other)}." if other["capacity_tokens"].iloc[0] else
+                         f"With {_vectors(other.iloc[0])} no model keeps a text of any length that was tried.")
+    cut = int((known["capacity_cut"].astype(int) == 1).sum())
     if cut and not drawn:
-        sentences.append(f"In {cut} of {len(mine)} combinations of model and number of vectors the longest texts tried are "
+        sentences.append(f"In {cut} of {len(known)} combinations of model and number of vectors the longest texts tried are "
                          f"still kept: those capacities are lower bounds (≥).")
     return sentences + _gain_sentence(mine)
 
@@ -58,10 +63,11 @@ def run_facts(results: Results) -> list[tuple[str, str]]:
         facts += [("Ranks", _distinct(launches, "ranks"))] if "ranks" in launches else []
     elif {"host", "device"} <= set(trials.columns):
         facts += [("Machines", _distinct(trials, "host")), ("Devices", _distinct(trials, "device"))]
-    duration = run_seconds(results)
-    facts += [("Duration", tables.duration(duration))] if duration is not None else []
-    if "elapsed_s" in trials:
-        facts.append(("Time in trials", tables.duration(results.done()["elapsed_s"].sum())))
+    seconds = _launch_seconds(results)
+    if seconds is not None:
+        facts.append(("Duration", tables.duration(seconds.sum())))
+        # Trials run side by side in slots: their own times overlap, those of ranks do not.
+        facts += [("Time of all ranks", tables.duration((seconds * launches["ranks"]).sum()))] if "ranks" in launches else []
     written = [str(a.get("created_utc", "")) for a in results.attributes if a.get("created_utc")]
     facts += [("Created", ", ".join(dict.fromkeys(written)))] if written else []
     return [(what, value) for what, value in facts if value]
@@ -69,6 +75,12 @@ def run_facts(results: Results) -> list[tuple[str, str]]:
 
 def run_seconds(results: Results) -> float | None:
     """Wall-clock seconds of all launches; one that did not end cleanly counts up to the last trial it finished."""
+    seconds = _launch_seconds(results)
+    return None if seconds is None else float(seconds.sum())
+
+
+def _launch_seconds(results: Results) -> pd.Series | None:
+    """The same for each launch."""
     launches = results.launches
     if launches.empty or not {"started_utc", "ended_utc"} <= set(launches.columns):
         return None
@@ -76,14 +88,14 @@ def run_seconds(results: Results) -> float | None:
     ends = pd.to_datetime(launches["ended_utc"].replace("", None), utc=True, errors="coerce", format="ISO8601")
     finished = pd.to_datetime(results.trials.get("finished_utc", pd.Series(dtype=str)).replace("", None), utc=True,
                               errors="coerce", format="ISO8601").dropna()
-    seconds = 0.0
+    seconds = []
     for start, end in zip(starts, ends):
         if pd.isna(end):
             later = starts[starts > start].min()
             inside = finished[(finished >= start) & (finished < later)] if pd.notna(later) else finished[finished >= start]
             end = inside.max() if len(inside) else start
-        seconds += 0.0 if pd.isna(start) else (end - start).total_seconds()
-    return seconds
+        seconds.append(0.0 if pd.isna(start) else (end - start).total_seconds())
+    return pd.Series(seconds, index=launches.index)
 
 
 def versions(results: Results) -> list[tuple[str, str]]:
@@ -101,19 +113,42 @@ def versions(results: Results) -> list[tuple[str, str]]:
     return [(name, ", ".join(values)) for name, values in known.items()]
 
 
-def _best(statistics: pd.DataFrame) -> pd.Series:
-    """The row of largest capacity; of equal ones that with the fewest vectors, then the smallest theoretical capacity."""
-    order = statistics.sort_values(["capacity_tokens", "memory_vectors", "theoretical_capacity_tokens"],
-                                   ascending=[False, True, True], kind="stable")
-    return order.iloc[0]
+def banner(results: Results) -> str:
+    """Says that a run is not finished, and how far it is; empty if it is."""
+    planned, still_open = results.planned(), results.open()
+    if not planned or not still_open:
+        return ""
+    return (f"Not finished: {planned - still_open:,} of {count(planned, 'planned trial')} have ended, {still_open:,} "
+            f"{'is' if still_open == 1 else 'are'} open. No capacity is given where trials are open, and every mean may move.")
 
 
-def _keeps(row: pd.Series) -> str:
-    bound = "at least" if int(row["capacity_cut"]) else "up to"
-    return f"{row['model']} keeps {bound} {count(row['capacity_tokens'], 'token')} in {_vectors(row)}"
+def _open_sentence(statistics: pd.DataFrame) -> list[str]:
+    cells = statistics[statistics["open"] > 0] if "open" in statistics else statistics.iloc[:0]
+    if cells.empty:
+        return []
+    if len(cells) == len(statistics):
+        return [f"No capacity is known yet: {count(cells['open'].sum(), 'trial')} of these combinations of model and "
+                f"number of vectors {'is' if cells['open'].sum() == 1 else 'are'} still open."]
+    return [f"In {len(cells)} of {len(statistics)} combinations of model and number of vectors trials are still open: "
+            f"their capacities are not known yet."]
 
 
-def _exactness(row: pd.Series) -> str:
+def _best(statistics: pd.DataFrame) -> pd.DataFrame:
+    """The rows of largest capacity; of equal ones those with the fewest vectors, all models that share them."""
+    best = statistics[statistics["capacity_tokens"] == statistics["capacity_tokens"].max()]
+    return best[best["memory_vectors"] == best["memory_vectors"].min()]
+
+
+def _keeps(rows: pd.DataFrame) -> str:
+    row, names = rows.iloc[0], list(dict.fromkeys(rows["model"]))
+    bound = "at least" if (rows["capacity_cut"].astype(int) == 1).all() else "up to"
+    who = f"{', '.join(names[:-1])} and {names[-1]} each keep" if len(names) > 1 else f"{names[0]} keeps"
+    return f"{who} {bound} {count(row['capacity_tokens'], 'token')} in {_vectors(row)}"
+
+
+def _exactness(rows: pd.DataFrame) -> str:
+    # Of several winners the one with the most errors speaks for all.
+    row = rows.loc[rows["capacity_exact_tokens"].astype(int).idxmin()]
     exact, tokens = int(row["capacity_exact_tokens"]), int(row["capacity_tokens"])
     if exact == tokens:
         return ", all of them right in every text"
@@ -130,8 +165,10 @@ def _gain_sentence(statistics: pd.DataFrame) -> list[str]:
 
     def gain(row) -> str:
         mean = row["information_gain_nats_mean"]
-        spread = "" if pd.isna(row["information_gain_nats_std"]) else f" ± {tables.number(row['information_gain_nats_std'])}"
-        return f"{tables.number(mean)}{spread} nats ({tables.number(mean * tables.BITS_PER_NAT)} bits)"
+        single = pd.isna(row["information_gain_nats_std"])
+        spread = "" if single else f" ± {tables.number(row['information_gain_nats_std'])}"
+        return (f"{tables.number(mean)}{spread} nats ({tables.number(mean * tables.BITS_PER_NAT)} bits)"
+                f"{' in a single trial' if single else ''}")
 
     if low["information_gain_nats_mean"] == high["information_gain_nats_mean"]:
         return [f"Where the text is too long to be kept, {_vectors(high)} of {high['model']} still "
@@ -165,6 +202,7 @@ def _trial_count(trials: pd.DataFrame) -> str:
 def _status_counts(results: Results) -> str:
     text = f"{len(results.done()):,} done"
     text += f", {len(results.failed()):,} failed" if len(results.failed()) else ""
+    text += f", {results.open():,} open" if results.open() else ""
     return text + (f", {len(results.skipped):,} skipped by the plan" if len(results.skipped) else "")
 
 

@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from memcap_analysis import figures, prose, tables
 from memcap_analysis.results import ResultFileError, Results, accuracy_curves, load_all, locate
-from memcap_analysis.statistics import check_trials, compare_tables, drawn_corpora, recompute_statistics
+from memcap_analysis.statistics import (COUNTS, MEASURES, capacity_known, check_trials, compare_tables, drawn_corpora, open_trials_of,
+                                        recompute_statistics)
 from memcap_analysis.svg import Palette
 
 MAX_PANELS = 48        # a kind of figure; more would make the page too long to read and to load
@@ -54,7 +55,9 @@ class Section:
 def build_page(results: Results) -> str:
     """The whole report as HTML text."""
     if results.trials.empty:
-        raise ResultFileError(f"{', '.join(map(str, results.paths))}: no finished trial yet, so there is nothing to report.")
+        planned = results.planned()
+        raise ResultFileError(f"{', '.join(results.names)}: no finished trial yet"
+                              f"{f' of {planned:,} planned' if planned else ''}, so there is nothing to report.")
     statistics, check = _statistics(results)
     order, settings = tables.model_order(results), tables.settings(results.trials)
     palette = Palette(results.trials["memory_vectors"])
@@ -63,12 +66,13 @@ def build_page(results: Results) -> str:
         results=results, facts=prose.run_facts(results), versions=prose.versions(results), check=check,
         models=tables.models_table(results.models, order), endings=tables.endings_table(results.trials, order),
         settings=[(s, prose.headline(results, statistics, s), prose.criterion(results, s),
-                   tables.capacity_matrix(s.of(statistics), order), tables.capacity_table(s.of(statistics), order))
+                   tables.capacity_matrix(s.of(statistics), order),
+                   tables.capacity_table(s.of(statistics), order, s.of(results.trials)))
                   for s in settings],
         paper=tables.paper_comparison(results, statistics), sections=sections,
         failures=tables.failures_table(results.failed()), skipped=tables.skipped_table(results.skipped),
-        light=palette.css(dark=False), dark=palette.css(dark=True), notes=results.notes,
-        files=[str(path) for path in results.paths])
+        light=palette.css(dark=False), dark=palette.css(dark=True), notes=results.notes, banner=prose.banner(results),
+        files=results.names)
 
 
 def _environment() -> jinja2.Environment:
@@ -78,13 +82,13 @@ def _environment() -> jinja2.Environment:
 
 def _statistics(results: Results) -> tuple[pd.DataFrame, str]:
     """The statistics to show and a sentence on how far they were checked."""
-    expected = recompute_statistics(results.trials, results.models, results.corpora)
+    expected = recompute_statistics(results.trials, results.models, results.corpora, open_trials_of(results))
     if results.statistics.empty:
         reason = "several files were joined" if len(results.paths) > 1 else "the file has no statistics"
         return expected, f"The statistics were computed here from the trials, since {reason}."
     wrong, derived = compare_tables(results), check_trials(results.trials)
     if wrong.empty and derived.empty:
-        cells = len(expected) * (expected.shape[1] - 6)
+        cells = len(expected) * len([*COUNTS, *MEASURES])
         return results.statistics, f"All {cells:,} statistics of the file agree with a recomputation from its trials."
     parts = [f"{len(wrong)} statistics" if len(wrong) else "", f"{len(derived)} derived trial values" if len(derived) else ""]
     columns = ", ".join(sorted(set(wrong["column"]) | set(derived["column"])))
@@ -101,7 +105,8 @@ def _sections(results, statistics, order, settings, palette) -> list[Section]:
     by_model = dict(frame=done, order=order, palette=palette)
     overview = dict(frame=statistics, order=order, palette=palette)
     sections = [
-        _by_setting("Capacity by model", CAPTIONS["capacity"], settings, figures.capacity_by_model, **overview),
+        _by_setting("Capacity by model", CAPTIONS["capacity"], settings, figures.capacity_by_model,
+                    **overview | {"frame": statistics[capacity_known(statistics)]}),
         _by_model("Decoding accuracy by length", CAPTIONS["accuracy"], grid, figures.accuracy_by_length, **by_model),
         _by_model("Decoding accuracy at drawn lengths", CAPTIONS["drawn"], free, figures.accuracy_by_drawn_length,
                   max_points=points, **by_model),
@@ -231,9 +236,11 @@ def export(results: Results, folder: Path) -> list[Path]:
             continue
         accuracy = figures.accuracy_by_drawn_length if setting.corpus in drawn else figures.accuracy_by_length
         stem = "".join(c if c.isalnum() else "-" for c in setting.label)
+        known = setting.of(statistics[capacity_known(statistics)])
         pages = {"accuracy": figures.grid(accuracy, panels), "cross-entropy": figures.grid(figures.cross_entropy, panels),
-                 "gain": figures.grid(figures.gain_by_length, panels),
-                 "capacity": figures.grid(figures.capacity_by_model, [(setting.label, setting.of(statistics))], order=order)}
+                 "gain": figures.grid(figures.gain_by_length, panels)}
+        if not known.empty:
+            pages["capacity"] = figures.grid(figures.capacity_by_model, [(setting.label, known)], order=order)
         for name, figure in pages.items():
             for suffix in ("png", "svg"):
                 written.append(folder / f"{name}-{stem}.{suffix}")
@@ -249,15 +256,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", metavar="DIR", help="run folder or result file; several are joined")
     parser.add_argument("--out", type=Path, metavar="F.html", help="page to write; for one DIR by default DIR/report.html")
     parser.add_argument("--export", type=Path, metavar="FOLDER", help="also write tables as CSV and figures as PNG and SVG")
+    parser.add_argument("--snapshot", nargs=2, action="append", default=[], metavar=("DIR", "FILE"),
+                        help="read the results of the run folder DIR from FILE")
     options = parser.parse_args(arguments)
     if options.out is None and len(options.runs) > 1:
         parser.error("several DIRs were named: say with --out F.html where the page goes")
     try:
-        results = load_all(options.runs)
-        out = options.out or locate(options.runs[0]).parent / "report.html"
+        snapshots = dict(options.snapshot)
+        results = load_all(options.runs, snapshots)
+        first = options.runs[0]
+        out = options.out or (Path(first) if first in snapshots else locate(first).parent) / "report.html"
         page = build_page(results)
         out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_name(out.name + ".part")
+        part = out.with_name(out.name + ".memcap-tmp")
         part.write_text(page, encoding="utf-8")
         part.replace(out)
         if options.export:
@@ -268,7 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"memcap: the report cannot be written: {error}", file=sys.stderr)
         return 2
-    return _say(f"{capacity_text(results)}\n\nreport: {out}")
+    partial = prose.banner(results)
+    return _say(f"{capacity_text(results)}\n\n{partial}{partial and chr(10)}report: {out}")
 
 
 def _say(text: str) -> int:

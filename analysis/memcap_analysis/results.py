@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
-import h5py
-import numpy as np
-import pandas as pd
+# What a result file refers to lies where the file says; this variable would have HDF5 look elsewhere first.
+os.environ.pop("HDF5_VDS_PREFIX", None)
+
+import h5py  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 
 SCHEMA_VERSION = 1
 FILE_NAME = "results.h5"
 
+CELL = ["model", "corpus", "memory_vectors", "prefix", "protocol", "precision"]  # a row of /statistics
 AXES = ["model", "corpus", "sample", "seed", "memory_vectors", "length", "prefix", "protocol", "precision"]
 REQUIRED_TRIAL_COLUMNS = ["trial_id", *AXES, "scored_tokens", "status", "failure", "evaluations", "stop_reason",
                           "loss_nomem_nats", "accuracy_nomem", "accuracy", "exact", "loss_min_nats", "ce_nomem_nats",
@@ -46,11 +51,25 @@ class Results:
     launches: pd.DataFrame
     experiment_yaml: list[str]
     notes: list[str] = dataclasses.field(default_factory=list)
+    names: list[str] = dataclasses.field(default_factory=list)  # of the files, as people know them
+    open_cells: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)  # of a join: CELL and `open`
 
     @property
     def experiment(self) -> str:
         """The experiment's name; the names, if files of several experiments were joined."""
         return ", ".join(dict.fromkeys(str(attributes.get("experiment", "")) for attributes in self.attributes))
+
+    def planned(self) -> int | None:
+        """Trials that were to run when the files were written; None for files of versions that did not say."""
+        return self._count("planned_trials")
+
+    def open(self) -> int:
+        """Of those the ones that had neither a result nor failed for good."""
+        return self._count("open_trials") or 0
+
+    def _count(self, name: str) -> int | None:
+        counts = [attributes.get(name) for attributes in self.attributes]
+        return None if None in counts or not counts else sum(map(int, counts))
 
     def done(self) -> pd.DataFrame:
         """The trials that have a result."""
@@ -74,8 +93,11 @@ def locate(path: str | Path) -> Path:
     return path
 
 
-def load(path: str | Path) -> Results:
-    """Reads one result file (or the one in a run folder); raises ResultFileError where it cannot be trusted."""
+def load(path: str | Path, name: str = "") -> Results:
+    """Reads one result file (or the one in a run folder); raises ResultFileError where it cannot be trusted.
+
+    `name`: what to call the file, if its path means nothing to people.
+    """
     path = locate(path)
     with _open(path) as file:
         attributes = {name: _plain(value) for name, value in file.attrs.items()}
@@ -90,12 +112,22 @@ def load(path: str | Path) -> Results:
             raise _damaged(path, error) from error
     trials["source"] = 0
     trials["source_row"] = np.arange(len(trials))
-    return Results([path], [attributes], trials, launches=launches, experiment_yaml=[experiment_yaml], **optional)
+    _complete_statistics(optional["statistics"])
+    notes = _dropped_note(attributes)
+    return Results([path], [attributes], trials, launches=launches, experiment_yaml=[experiment_yaml], notes=notes,
+                   names=[name or str(path)], **optional)
 
 
-def load_all(paths: list[str | Path]) -> Results:
-    """Reads result files and joins them; with more than one, `statistics` is empty, since seeds and samples pool anew."""
-    parts = [load(path) for path in dict.fromkeys(locate(path) for path in paths)]
+def load_all(paths: list[str | Path], snapshots: dict[str, str] | None = None) -> Results:
+    """Reads result files and joins them; with more than one, `statistics` is empty, since seeds and samples pool anew.
+
+    `snapshots`: for some of the folders, a result file to read instead of their own.
+    """
+    places = {}
+    for path in paths:
+        snapshot = (snapshots or {}).get(str(path))
+        places.setdefault(Path(snapshot) if snapshot else locate(path), str(Path(path) / FILE_NAME) if snapshot else "")
+    parts = [load(path, name) for path, name in places.items()]
     if not parts:
         raise ResultFileError("no result file was named.")
     return parts[0] if len(parts) == 1 else _join(parts)
@@ -126,7 +158,8 @@ def accuracy_curves(results: Results, evaluations: np.ndarray) -> np.ndarray:
 def _open(path: Path) -> h5py.File:
     # Without locks: results.h5 is replaced whole, never written in place, and some cluster file systems refuse locks.
     try:
-        return h5py.File(path, "r", locking=False)
+        # A link is followed first, since the file refers to others by their place relative to its own.
+        return h5py.File(path.resolve(), "r", locking=False)
     except OSError as error:
         if path.is_file() and path.read_bytes()[:8] != b"\x89HDF\r\n\x1a\n":
             raise ResultFileError(f"{path}: not an HDF5 file. Name a run folder or its {FILE_NAME}.") from error
@@ -154,6 +187,21 @@ def _check_schema(path: Path, attributes: dict) -> None:
         raise ResultFileError(f"{path}: schema_version {version} does not exist.")
 
 
+def _complete_statistics(statistics: pd.DataFrame) -> None:
+    """Gives the statistics of earlier versions, which did not say what was open, the column they lack."""
+    if not statistics.empty and "open" not in statistics:
+        statistics["open"] = 0
+
+
+def _dropped_note(attributes: dict) -> list[str]:
+    count = int(attributes.get("dropped_trials", 0))
+    if not count:
+        return []
+    what = "1 trial of the run folder is" if count == 1 else f"{count:,} trials of the run folder are"
+    return [f"{what} not shown: {attributes.get('dropped_reasons', '')}. The journal keeps them; a run with what was "
+            f"there before shows them again."]
+
+
 def _plain(value):
     if isinstance(value, bytes):
         return value.decode("utf-8")
@@ -175,7 +223,7 @@ def _read_table(file: h5py.File, name: str) -> pd.DataFrame:
         return pd.DataFrame()
     # Scalars and dimension scales beside the columns are no columns.
     datasets = {key: item for key, item in group.items() if isinstance(item, h5py.Dataset) and item.ndim >= 1}
-    columns = {key: _column(item) for key, item in datasets.items() if not (item.is_scale and key == "trial")}
+    columns = {key: _column(item) for key, item in datasets.items() if not item.is_scale}
     lengths = {key: len(column) for key, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ResultFileError(f"{file.filename}: the columns of /{name} differ in length ({_shortest(lengths)}). "
@@ -226,14 +274,22 @@ def _read_curves(path: Path, file: h5py.File, notes: list[str]):
     if evaluation.size > MAX_CURVE_ELEMENTS:
         notes.append(f"Learning curves of {path} are left out: {evaluation.size:,} values are too many to read at once.")
         return None
-    return group["start"][...], group["count"][...], evaluation[...], accuracy[...]
+    start, count, steps, shares = group["start"][...], group["count"][...], evaluation[...], accuracy[...]
+    # Where curves begin and end; fill values between curves belong to no trial.
+    edges = np.zeros(len(steps) + 1, dtype=np.int64)
+    np.add.at(edges, start[count > 0], 1)
+    np.add.at(edges, (start + count)[count > 0], -1)
+    if np.any((np.cumsum(edges)[:-1] > 0) & ((steps < 1) | np.isnan(shares))):
+        raise ResultFileError(f"{path}: learning curves without numbers: a file in vectors/ that holds them is damaged. "
+                              f"`memcap rebuild {path.parent}` leaves these curves out.")
+    return start, count, steps, shares
 
 
 def _missing_segments(path: Path, dataset: h5py.Dataset) -> list[str]:
     if not dataset.is_virtual:
         return []
     names = {source.file_name for source in dataset.virtual_sources()}
-    return [name for name in names if name != "." and not (path.parent / name).exists()]
+    return [name for name in names if name != "." and not (path.resolve().parent / name).exists()]
 
 
 def _join(parts: list[Results]) -> Results:
@@ -254,7 +310,14 @@ def _join(parts: list[Results]) -> Results:
     return Results([path for part in parts for path in part.paths], [a for part in parts for a in part.attributes],
                    trials, stacked("skipped"), pd.DataFrame(), stacked("models"), stacked("corpora"),
                    stacked("protocols"), stacked("launches"), [text for part in parts for text in part.experiment_yaml],
-                   notes)
+                   notes, [name for part in parts for name in part.names], _open_cells(parts))
+
+
+def _open_cells(parts: list[Results]) -> pd.DataFrame:
+    """How many trials of each cell are open in any of the files. One that another file has counts as open all the same:
+    only `memcap merge` knows which they are."""
+    frames = [part.statistics[[*CELL, "open"]] for part in parts if {*CELL, "open"} <= set(part.statistics.columns)]
+    return pd.concat(frames).groupby(CELL, as_index=False)["open"].sum() if frames else pd.DataFrame()
 
 
 def _without_duplicates(trials: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -277,7 +340,7 @@ def _qualify_names(parts: list[Results], table: str) -> list[str]:
             names = {name: f"{name} ({label})" for name in clashes}
             frame = getattr(part, table)
             frame["name"] = frame["name"].replace(names)
-            for holder in (part.trials, part.skipped):
+            for holder in (part.trials, part.skipped, part.statistics):
                 if NAME_COLUMN[table] in holder:
                     holder[NAME_COLUMN[table]] = holder[NAME_COLUMN[table]].replace(names)
     what = {"models": "model", "corpora": "corpus", "protocols": "protocol"}[table]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from memcap_analysis import results as result_files
 
-KEYS = ["model", "corpus", "memory_vectors", "prefix", "protocol", "precision"]
+KEYS = result_files.CELL
 COUNTS = ["trials", "failed", "capacity_tokens", "capacity_exact_tokens", "capacity_cut"]
 MEASURES = ["token_gain_mean", "token_gain_std", "information_gain_nats_mean", "information_gain_nats_std",
             "ce_threshold_nats", "ce_residual_threshold_nats", "ce_offset_nats", "theoretical_capacity_tokens",
@@ -37,11 +37,14 @@ def information_limited(accuracy):
     return accuracy <= SOLVED_ACCURACY + ACCURACY_TOLERANCE
 
 
-def recompute_statistics(trials: pd.DataFrame, models: pd.DataFrame, corpora: pd.DataFrame | None = None) -> pd.DataFrame:
+def recompute_statistics(trials: pd.DataFrame, models: pd.DataFrame, corpora: pd.DataFrame | None = None,
+                         open_trials: pd.DataFrame | None = None) -> pd.DataFrame:
     """The statistics table from trials alone: a row a (model, corpus, memory vectors, prefix, protocol, precision).
 
     `models` gives memory_width and vocabulary_size; `corpora`, if given, which corpora have drawn lengths (without
-    it none has). Columns: KEYS, COUNTS, MEASURES; NaN where a measure has no trials.
+    it none has); `open_trials`, a frame of KEYS and `open`, how many trials of a cell are still to run (without it
+    none is). Columns: KEYS, COUNTS, `open`, MEASURES; NaN where a measure has no trials; capacities of -1 where trials
+    are open.
     """
     drawn = drawn_corpora(corpora)
     sizes = _model_sizes(models)
@@ -49,7 +52,26 @@ def recompute_statistics(trials: pd.DataFrame, models: pd.DataFrame, corpora: pd
             for key, cell in trials.groupby(KEYS, sort=False)]
     table = pd.DataFrame(rows, columns=[*KEYS, *COUNTS, *MEASURES])
     table["utilisation"] = table["token_gain_mean"] / table["theoretical_capacity_tokens"]
+    table["open"] = _open_of(table, open_trials)
+    table.loc[table["open"] > 0, ["capacity_tokens", "capacity_exact_tokens", "capacity_cut"]] = [-1, -1, 0]
     return table.sort_values(KEYS, kind="stable", ignore_index=True)
+
+
+def capacity_known(statistics: pd.DataFrame) -> pd.Series:
+    """Which rows have a capacity to show: no trial is open, and not all have failed."""
+    return (statistics["capacity_tokens"] >= 0) & (statistics["trials"] > statistics["failed"])
+
+
+def open_trials_of(results: result_files.Results) -> pd.DataFrame:
+    """KEYS and `open` as the result files say."""
+    return results.open_cells if results.statistics.empty else results.statistics
+
+
+def _open_of(table: pd.DataFrame, open_trials: pd.DataFrame | None) -> np.ndarray:
+    if open_trials is None or not {*KEYS, "open"} <= set(open_trials.columns) or table.empty:
+        return np.zeros(len(table), dtype=int)
+    counts = open_trials.set_index(KEYS)["open"].astype(int)
+    return counts.reindex(pd.MultiIndex.from_frame(table[KEYS]), fill_value=0).to_numpy()
 
 
 def drawn_corpora(corpora: pd.DataFrame | None) -> set[str]:
@@ -69,7 +91,7 @@ def compare(path, relative_tolerance: float = RELATIVE_TOLERANCE) -> pd.DataFram
 
 def compare_tables(results: result_files.Results, relative_tolerance: float = RELATIVE_TOLERANCE) -> pd.DataFrame:
     """As `compare`, for results already read."""
-    expected = recompute_statistics(results.trials, results.models, results.corpora)
+    expected = recompute_statistics(results.trials, results.models, results.corpora, open_trials_of(results))
     stored = results.statistics if not results.statistics.empty else pd.DataFrame(columns=expected.columns)
     left, right = (frame.set_index(KEYS) for frame in (stored, expected))
     found = [(*key, "row", key in left.index, key in right.index) for key in left.index.symmetric_difference(right.index)]

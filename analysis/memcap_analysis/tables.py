@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from memcap_analysis.results import Results
-from memcap_analysis.statistics import drawn_corpora
+from memcap_analysis.statistics import capacity_known, drawn_corpora, unsolved
 
 BITS_PER_NAT = 1 / np.log(2)
 NOTHING = "–"
+SINGLE = "(n = 1)"
 SETTING = ["corpus", "prefix", "protocol", "precision"]
 PAPER_FOLDER = Path(__file__).parent / "paper"
 
@@ -67,10 +68,10 @@ def number(value, digits: int = 1) -> str:
 
 
 def plus_minus(mean, std, digits: int = 1) -> str:
-    """Mean and standard deviation; without the latter where a single trial gives none."""
+    """Mean and standard deviation; a single trial has none, which is marked."""
     if pd.isna(mean):
         return NOTHING
-    return number(mean, digits) if pd.isna(std) else f"{number(mean, digits)} ± {number(std, digits)}"
+    return f"{number(mean, digits)} {SINGLE}" if pd.isna(std) else f"{number(mean, digits)} ± {number(std, digits)}"
 
 
 def duration(seconds) -> str:
@@ -85,9 +86,15 @@ def duration(seconds) -> str:
 
 
 def capacity_text(row) -> str:
-    """A capacity in tokens; at least (≥) where the grid of lengths ends before the model fails."""
+    """A capacity in tokens; at least (≥) where the grid of lengths ends before the model fails; a dash if not known."""
     tokens = int(row["capacity_tokens"])
+    if not _known(row):
+        return NOTHING
     return f"≥ {tokens:,}" if int(row["capacity_cut"]) and tokens else f"{tokens:,}"
+
+
+def _known(row) -> bool:
+    return bool(capacity_known(pd.DataFrame([row])).iloc[0])
 
 
 def capacity_matrix(statistics: pd.DataFrame, order: list[str]) -> pd.DataFrame:
@@ -99,42 +106,53 @@ def capacity_matrix(statistics: pd.DataFrame, order: list[str]) -> pd.DataFrame:
                         columns=["Model", *(f"K = {k}" for k in vectors)])
 
 
-def capacity_table(statistics: pd.DataFrame, order: list[str]) -> pd.DataFrame:
-    """Everything /statistics says about one setting, ready to be shown; a row a model and number of memory vectors."""
+def capacity_table(statistics: pd.DataFrame, order: list[str], trials: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Everything /statistics says about one setting, ready to be shown; a row a model and number of memory vectors.
+
+    With the setting's trials, fits through a single one are marked.
+    """
+    single = _single_fits(trials)
     place = {name: index for index, name in enumerate(order)}
     rows = statistics.assign(_place=statistics["model"].map(place)).sort_values(["_place", "memory_vectors"])
     shown = []
     for _, row in rows.iterrows():
         exact, mean, std = (row["capacity_exact_tokens"], row["information_gain_nats_mean"],
                             row["information_gain_nats_std"])
-        failed = f" ({int(row['failed'])} failed)" if row["failed"] else ""
+        counts = [f"{int(row[name])} {name}" for name in ("failed", "open") if name in row and row[name]]
+        fit = f" {SINGLE}" if (row["model"], row["memory_vectors"]) in single else ""
         shown.append({
-            "Model": row["model"], "K": f"{int(row['memory_vectors'])}", "Trials": f"{int(row['trials']):,}{failed}",
-            "Capacity, tokens": capacity_text(row), "All exact, tokens": f"{int(exact):,}",
+            "Model": row["model"], "K": f"{int(row['memory_vectors'])}", "Trials": f"{int(row['trials']):,}" + (f" ({', '.join(counts)})" if counts else ""),
+            "Capacity, tokens": capacity_text(row), "All exact, tokens": f"{int(exact):,}" if _known(row) else NOTHING,
             "Token gain": plus_minus(row["token_gain_mean"], row["token_gain_std"]),
             "Information gain, nats": plus_minus(mean, std),
             "in bits": plus_minus(mean * BITS_PER_NAT, std * BITS_PER_NAT),
             "Solved up to, nats": number(row["ce_threshold_nats"]),
-            "Slope-1 offset, nats": number(row["ce_offset_nats"]),
+            "Slope-1 offset, nats": number(row["ce_offset_nats"]) + fit,
             "Theoretical, tokens": number(row["theoretical_capacity_tokens"], 0),
             "Utilisation": NOTHING if pd.isna(row["utilisation"]) else f"{100 * row['utilisation']:.1f} %",
         })
     return pd.DataFrame(shown)
 
 
+def _single_fits(trials: pd.DataFrame | None) -> set[tuple[str, int]]:
+    """(model, memory vectors) of which one trial alone is not solved."""
+    if trials is None:
+        return set()
+    counts = trials[(trials["status"] == "done") & unsolved(trials["accuracy"])].groupby(["model", "memory_vectors"]).size()
+    return set(counts[counts == 1].index)
+
+
 def endings_table(trials: pd.DataFrame, order: list[str]) -> pd.DataFrame:
-    """How the trials of each model ended and what they cost."""
+    """How the trials of each model ended."""
     rows = []
     for name in order:
         mine = trials[trials["model"] == name]
         done = mine[mine["status"] == "done"]
         reasons = done["stop_reason"].value_counts()
-        seconds = done["elapsed_s"].sum() if "elapsed_s" in done else np.nan
         rows.append({"Model": name, "Trials": f"{len(mine):,}", "Solved": f"{reasons.get('solved', 0):,}",
                      "Out of patience": f"{reasons.get('patience', 0):,}",
                      "At the step limit": f"{reasons.get('max_steps', 0):,}",
-                     "Failed": f"{len(mine) - len(done):,}", "Evaluations a trial": number(done["evaluations"].mean(), 0),
-                     "Time in trials": duration(seconds)})
+                     "Failed": f"{len(mine) - len(done):,}", "Evaluations a trial": number(done["evaluations"].mean(), 0)})
     return pd.DataFrame(rows)
 
 

@@ -51,6 +51,13 @@ struct Request {
     bool as_json = false;
 };
 
+constexpr const char* kLegend =
+    "N: tokens of a text; K: memory vectors; slots: trials side by side\n"
+    "trial steps/s: forward and backward passes of one trial, all slots together\n"
+    "speed: floating-point operations of these steps; of best, of middle: against the products above in the "
+    "same precision, run in turns with the steps\n"
+    "slot: memory of one trial\n";
+
 [[noreturn]] void refuse(std::string what, std::string advice) {
     throw UsageError({.what = std::move(what), .where = {}, .why = {}, .advice = std::move(advice)});
 }
@@ -306,7 +313,11 @@ int bench_device(const Arguments& arguments) {
         if (!request.as_json) print_engine(speed.engines.back());
         keep(speed, &subject == &request.subjects.back());
     }
-    if (request.as_json) fmt::print("{}", to_json_text(speed));
+    if (request.as_json) {
+        fmt::print("{}", to_json_text(speed));
+    } else {
+        fmt::print("\n{}", kLegend);
+    }
     return kDone;
 }
 

@@ -8,7 +8,8 @@
 
 namespace memcap::app {
 
-/// One line a cell of /statistics, with a head line and aligned columns.
+/// One line a cell of /statistics, with a head line and aligned columns; "-" for what is not known, so for
+/// the capacities of a cell with open trials.
 std::string capacity_table(std::span<const metrics::StatisticsRow> rows);
 
 }  // namespace memcap::app

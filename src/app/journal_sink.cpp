@@ -1,16 +1,22 @@
 // From task results to journalled records.
 #include "app/journal_sink.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/log.hpp"
+#include "memcap/record/agreement.hpp"
 
 namespace memcap::app {
 
 namespace {
 
 constexpr double kSnapshotEvery_s = 180.0;
+// A large run's snapshot takes seconds, in which nobody gets new work: at most a twentieth of the time.
+constexpr double kTimesItsLength = 20.0;
 
 record::FailureCategory category_of(sched::FailureCategory category) {
     switch (category) {
@@ -38,7 +44,9 @@ record::TrialRecord record_of_lost_trial(const sched::Task& task, const sched::T
 }  // namespace
 
 JournalSink::JournalSink(store::RunStore& store, std::unordered_map<Id128, std::int32_t> former_attempts)
-    : store_(store), former_attempts_(std::move(former_attempts)), last_snapshot_s_(monotonic_s()) {}
+    : store_(store),
+      former_attempts_(std::move(former_attempts)),
+      next_snapshot_s_(monotonic_s() + kSnapshotEvery_s) {}
 
 void JournalSink::append(const sched::Task& task, const sched::TaskResult& result) {
     record::TrialRecord record =
@@ -47,19 +55,28 @@ void JournalSink::append(const sched::Task& task, const sched::TaskResult& resul
         record.attempt += former->second;
     }
     steps_ += std::max(0, record.evaluations);
+    if (record.status == record::TrialStatus::failed &&
+        warned_.insert(record::failure_kind(record.failure)).second) {
+        log::warning(fmt::format(
+            "trial {} failed: {}; further failures of this kind are counted only, and "
+            "memcap status {} names them",
+            record.trial_id.hex(), record::failure_text(record.failure), store_.folder().root().string()));
+    }
     store_.append(record);
 }
 
 void JournalSink::sync() {
     store_.sync();
-    if (monotonic_s() - last_snapshot_s_ < kSnapshotEvery_s) return;
+    const double start_s = monotonic_s();
+    if (start_s < next_snapshot_s_) return;
     try {
         store_.snapshot();
     } catch (const StoreError& problem) {
         // The journal is the record; the snapshot at the end makes up for this one.
         log::warning(problem.what());
     }
-    last_snapshot_s_ = monotonic_s();
+    const double end_s = monotonic_s();
+    next_snapshot_s_ = end_s + std::max(kSnapshotEvery_s, kTimesItsLength * (end_s - start_s));
 }
 
 }  // namespace memcap::app

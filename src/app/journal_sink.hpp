@@ -1,8 +1,11 @@
-// Where the manager's results go: the run folder, with a snapshot of results.h5 every few minutes.
+// Where the manager's results go: the run folder, with a snapshot of results.h5 every few minutes. The first
+// failure of each kind is told at once.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "memcap/base/ids.hpp"
 #include "memcap/sched/result_sink.hpp"
@@ -26,8 +29,9 @@ class JournalSink : public sched::ResultSink {
   private:
     store::RunStore& store_;
     std::unordered_map<Id128, std::int32_t> former_attempts_;
+    std::unordered_set<std::string> warned_;  ///< kinds of failure
     std::int64_t steps_ = 0;
-    double last_snapshot_s_;
+    double next_snapshot_s_;
 };
 
 }  // namespace memcap::app

@@ -7,8 +7,6 @@
 #include <cmath>
 
 #include "app/amounts.hpp"
-#include "memcap/base/clock.hpp"
-#include "memcap/base/log.hpp"
 
 namespace memcap::app {
 

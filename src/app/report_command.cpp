@@ -10,6 +10,7 @@
 
 #include "app/machine.hpp"
 #include "app/options.hpp"
+#include "app/report_snapshots.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/errors.hpp"
@@ -22,7 +23,9 @@ namespace memcap::app {
 int report_results(const Arguments& arguments) {
     CommandSyntax syntax{
         .usage = "memcap report DIR... [--out FILE.html] [--export FOLDER]",
-        .purpose = "Makes a page with tables and figures that opens offline (default: DIR/report.html).",
+        .purpose =
+            "Makes a page with tables and figures that opens offline (default: DIR/report.html), at any "
+            "moment of a run.",
         .options = boost::program_options::options_description(),
         .fewest_files = 1,
         .most_files = SIZE_MAX};
@@ -44,6 +47,8 @@ int report_results(const Arguments& arguments) {
                                      "-c",
                                      kStart,
                                      (std::filesystem::path(kSourceFolder) / "analysis").string()};
+    const ReportSnapshots snapshots(parsed->files);
+    command.insert(command.end(), snapshots.arguments().begin(), snapshots.arguments().end());
     for (const char* option : {"out", "export"}) {
         if (!parsed->has(option)) continue;
         command.push_back(std::string("--") + option);

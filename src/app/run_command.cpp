@@ -279,8 +279,13 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
 void print_results(const store::RunStore& store) {
     // Does not throw where stdout takes nothing: the ranks have to part in order, and the end of the program
     // sees it.
-    const std::string text = fmt::format("{}results: {}\n", capacity_table(store.statistics()),
-                                         store.folder().results_file().string());
+    std::string text = capacity_table(store.statistics());
+    if (const auto progress = store.progress(); progress.open() > 0) {
+        text += fmt::format(
+            "not finished: {} of {} trials are open; the capacity of a row is known when none of its are\n",
+            progress.open(), progress.planned);
+    }
+    text += fmt::format("results: {}\n", store.folder().results_file().string());
     std::fputs(text.c_str(), stdout);
 }
 
@@ -345,6 +350,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     const config::Experiment experiment = config::load(request.file, request.overrides);
     device_of_rank(device_kind(experiment.run.device), self.local_rank);
     const store::RunFolder folder(request.folder.value_or(default_folder(experiment)));
+    folder.expect_run_or_free();
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
     hub::HashCache hashes(folder.hashes());

@@ -69,10 +69,12 @@ class Reader {
     }
 
     [[noreturn]] void fail(std::string why) const {
-        throw DataError(file_, {.what = "this is no usable result of memcap bench",
-                                .where = {},
-                                .why = std::move(why),
-                                .advice = "Delete it and run memcap bench again"});
+        throw DataError(file_,
+                        {.what = "this is no usable result of memcap bench",
+                         .where = {},
+                         .why = std::move(why),
+                         .advice = "Name a file that `memcap bench --json` wrote; those that plan finds by "
+                                   "itself are made anew by memcap bench"});
     }
 
     std::string text(const char* key) const {

@@ -1,6 +1,7 @@
 // memcap status: how far a run is, from its journal alone.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,35 @@
 #include "memcap/store/journal/run_status.hpp"
 
 namespace memcap::app {
+
+namespace {
+
+nlohmann::json failures_json(const store::RunStatus& status) {
+    nlohmann::json failures = nlohmann::json::array();
+    for (const auto& group : status.failures) {
+        nlohmann::json ids = nlohmann::json::array();
+        for (const Id128& trial : group.trials) ids.push_back(trial.hex());
+        failures.push_back({{"reason", group.reason}, {"count", group.trials.size()}, {"ids", ids}});
+    }
+    return failures;
+}
+
+void print_failures(const store::RunStatus& status) {
+    constexpr std::size_t kShown = 5;
+    for (const auto& group : status.failures) {
+        const Axes& axes = group.axes;
+        fmt::print("{} failed: {}\n", group.trials.size(), group.reason);
+        fmt::print("  first: {}, {} {}, seed {}, K = {}, N = {}, protocol {}, {}\n", axes.model, axes.corpus,
+                   axes.sample, axes.seed, axes.memory_vectors, axes.length, axes.protocol,
+                   to_string(axes.precision));
+        for (std::size_t i = 0; i < std::min(kShown, group.trials.size()); ++i)
+            fmt::print("  {}\n", group.trials[i].hex());
+        if (group.trials.size() > kShown)
+            fmt::print("  and {} more: --json lists all\n", group.trials.size() - kShown);
+    }
+}
+
+}  // namespace
 
 int show_status(const Arguments& arguments) {
     CommandSyntax syntax{
@@ -34,6 +64,7 @@ int show_status(const Arguments& arguments) {
                                  {"retryable", status.retryable},
                                  {"open", status.open()},
                                  {"skipped", status.skipped},
+                                 {"failures", failures_json(status)},
                                  {"launches", status.launches},
                                  {"running", running},
                                  {"host", running ? status.owner->host : ""},
@@ -43,7 +74,8 @@ int show_status(const Arguments& arguments) {
                                  {"trials_per_s", status.rate_per_s()},
                                  {"left_s", left_s},
                                  {"damaged_bytes", status.damaged_bytes}};
-        fmt::print("{}\n", out.dump(2));
+        // A message may quote names of files, which need not be UTF-8.
+        fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
         return kDone;
     }
     fmt::print("{}: {} of {} trials done, {} failed, {} open, {} skipped\n", status.experiment, status.done,
@@ -56,6 +88,7 @@ int show_status(const Arguments& arguments) {
         fmt::print("not running; launch {} began {}, last result {}\n", status.launches, status.started_utc,
                    status.last_result_utc.empty() ? "none" : status.last_result_utc);
     }
+    print_failures(status);
     if (status.damaged_bytes > 0)
         fmt::print("{} bytes of the journal are damaged: memcap rebuild says more\n", status.damaged_bytes);
     return kDone;

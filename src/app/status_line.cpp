@@ -32,7 +32,8 @@ void StatusLine::show(std::string_view line) {
         log::info(line);
         return;
     }
-    fmt::print(stderr, "\r\033[K{}", line);
+    // The cursor goes back, so that a message that comes next begins where the line began.
+    fmt::print(stderr, "\r\033[K{}\r", line);
     std::fflush(stderr);
     shown_ = true;
 }

@@ -1,6 +1,8 @@
 // memcap rebuild and memcap merge: results.h5 from journals.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "app/options.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/store/merge.hpp"
@@ -10,14 +12,32 @@ namespace memcap::app {
 
 namespace {
 
+/// "1 row", "2 rows".
+std::string count_text(std::uint64_t count, const char* noun) {
+    return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 void print_written(const store::SnapshotReport& written) {
-    fmt::print("{} rows written\n", written.rows);
+    fmt::print("{} written\n", count_text(written.rows, "row"));
     if (written.rows_without_tokens > 0)
-        fmt::print("{} rows have no tokens: their file in tokens/ is gone\n", written.rows_without_tokens);
+        fmt::print("{} without tokens: their file in tokens/ is gone\n",
+                   count_text(written.rows_without_tokens, "row"));
     if (written.rows_without_arrays > 0) {
-        fmt::print("{} rows have no vector: their segment in vectors/ is gone or damaged\n",
-                   written.rows_without_arrays);
+        fmt::print("{} without vector: their segment in vectors/ is gone or damaged\n",
+                   count_text(written.rows_without_arrays, "row"));
     }
+    if (written.rows_with_young_arrays > 0) {
+        fmt::print(
+            "{} without vector: it is still in the journal, where no other file can refer to it; merge "
+            "with --self-contained copies it\n",
+            count_text(written.rows_with_young_arrays, "row"));
+    }
+}
+
+void print_near(std::uint64_t near, const std::string& largest) {
+    if (near > 0)
+        fmt::print("{} again with numbers that differ by rounding, at most {}\n", count_text(near, "trial"),
+                   largest);
 }
 
 }  // namespace
@@ -41,8 +61,14 @@ int rebuild_results(const Arguments& arguments) {
                journal.damaged_bytes, journal.torn_bytes, journal.unreadable_frames, journal.duplicates);
     for (const auto& conflict : journal.conflicts) fmt::print("conflict: {}\n", conflict);
     for (const auto& note : journal.notes) fmt::print("note: {}\n", note);
-    if (report.trials_in_no_plan > 0)
-        fmt::print("{} trials are in no plan any more and have no row\n", report.trials_in_no_plan);
+    print_near(journal.near, fmt::format("{:.1e}", journal.largest_near_difference));
+    std::uint64_t unexplained = report.trials_in_no_plan;
+    for (const auto& [reason, count] : report.dropped) {
+        fmt::print("{}\n", store::dropped_text(reason, count));
+        unexplained -= std::min(unexplained, count);
+    }
+    if (unexplained > 0)
+        fmt::print("{} in no plan of the journal and without a row\n", count_text(unexplained, "trial"));
     print_written(report.written);
     return kDone;
 }
@@ -63,7 +89,9 @@ int merge_results(const Arguments& arguments) {
                      parsed->has("self-contained") ? store::MergeArrays::copy : store::MergeArrays::refer);
     for (const auto& conflict : report.conflicts) fmt::print("conflict: {}\n", conflict);
     for (const auto& note : report.notes) fmt::print("note: {}\n", note);
-    fmt::print("{} trials were in more than one folder\n", report.duplicates);
+    fmt::print("{} {} in more than one folder\n", count_text(report.duplicates, "trial"),
+               report.duplicates == 1 ? "was" : "were");
+    print_near(report.near, report.largest_near);
     print_written(report.written);
     return kDone;
 }

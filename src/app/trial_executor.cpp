@@ -77,8 +77,8 @@ memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const mode
     const std::int64_t guess = std::max<std::int64_t>(first_budget(model.device()), positions);
     options.position_budget =
         memory::fastest_rows(model, positions, std::min(guess, fitting), std::min(kMostRows, fitting));
-    log::info(fmt::format("{} rows a step are fastest, found in {:.2f} s", options.position_budget,
-                          monotonic_s() - start_s));
+    log::info(fmt::format("steps of {} token positions (all slots together) are fastest, found in {:.2f} s",
+                          options.position_budget, monotonic_s() - start_s));
     return options;
 }
 

@@ -13,6 +13,8 @@ namespace memcap {
 
 namespace {
 
+constexpr std::string_view kTemporaryEnd = ".memcap-tmp";
+
 [[noreturn]] void fail(const std::filesystem::path& path, const char* action) {
     const std::string why = std::strerror(errno);
     throw StoreError(path, {.what = std::string("cannot ") + action,
@@ -64,6 +66,14 @@ std::string read_text_file(const std::filesystem::path& path) {
     return content;
 }
 
+std::filesystem::path temporary_name(const std::filesystem::path& path) {
+    return path.string() + std::string(kTemporaryEnd);
+}
+
+bool is_temporary_name(const std::filesystem::path& path) {
+    return path.filename().string().ends_with(kTemporaryEnd);
+}
+
 void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& path) {
     {
         const Descriptor file(temporary, O_RDONLY);
@@ -76,7 +86,7 @@ void publish_file(const std::filesystem::path& temporary, const std::filesystem:
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-    const std::filesystem::path temporary = path.string() + ".tmp";
+    const std::filesystem::path temporary = temporary_name(path);
     try {
         write_all(temporary, content);
         publish_file(temporary, path);

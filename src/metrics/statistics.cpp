@@ -30,17 +30,24 @@ class NameOrder {
 
 using CellKey = std::array<std::int64_t, 6>;
 
-std::map<CellKey, std::vector<Outcome>> group_by_cell(std::span<const Outcome> outcomes) {
+struct Cell {
+    std::vector<Outcome> outcomes;
+    std::int64_t open = 0;
+};
+
+std::map<CellKey, Cell> group_by_cell(std::span<const Outcome> outcomes, std::span<const Axes* const> open) {
     NameOrder models;
     NameOrder corpora;
     NameOrder protocols;
-    std::map<CellKey, std::vector<Outcome>> cells;
-    for (const Outcome& outcome : outcomes) {
-        const Axes& axes = *outcome.axes;
-        const CellKey key{models(axes.model),       corpora(axes.corpus),
-                          axes.memory_vectors,      axes.prefix,
-                          protocols(axes.protocol), static_cast<std::int64_t>(axes.precision)};
-        cells[key].push_back(outcome);
+    const auto key_of = [&](const Axes& axes) {
+        return CellKey{models(axes.model),       corpora(axes.corpus),
+                       axes.memory_vectors,      axes.prefix,
+                       protocols(axes.protocol), static_cast<std::int64_t>(axes.precision)};
+    };
+    std::map<CellKey, Cell> cells;
+    for (const Outcome& outcome : outcomes) cells[key_of(*outcome.axes)].outcomes.push_back(outcome);
+    for (const Axes* axes : open) {
+        if (const auto cell = cells.find(key_of(*axes)); cell != cells.end()) ++cell->second.open;
     }
     return cells;
 }
@@ -70,6 +77,7 @@ StatisticsRow statistics_of(std::span<const Outcome> cell, const record::ModelRo
             .trials = static_cast<std::int64_t>(cell.size()),
             .failed = std::count_if(cell.begin(), cell.end(),
                                     [](const Outcome& outcome) { return !outcome.done(); }),
+            .open = 0,
             .capacity_tokens = capacity.tokens,
             .capacity_exact_tokens = decoding_capacity(cell, lengths, CapacityRule::all_exact).tokens,
             .capacity_cut = capacity.cut,
@@ -88,14 +96,21 @@ StatisticsRow statistics_of(std::span<const Outcome> cell, const record::ModelRo
 
 std::vector<StatisticsRow> statistics(std::span<const Outcome> outcomes,
                                       std::span<const record::ModelRow> models,
-                                      std::span<const record::CorpusRow> corpora) {
+                                      std::span<const record::CorpusRow> corpora,
+                                      std::span<const Axes* const> open) {
     std::vector<StatisticsRow> rows;
-    for (const auto& [key, cell] : group_by_cell(outcomes)) {
-        const Axes& axes = *cell.front().axes;
+    for (const auto& [key, cell] : group_by_cell(outcomes, open)) {
+        const Axes& axes = *cell.outcomes.front().axes;
         const record::CorpusRow* corpus = find_named(corpora, axes.corpus);
         const bool drawn = corpus != nullptr && corpus->drawn_lengths;
-        rows.push_back(statistics_of(cell, find_named(models, axes.model),
+        rows.push_back(statistics_of(cell.outcomes, find_named(models, axes.model),
                                      drawn ? LengthKind::drawn : LengthKind::grid));
+        StatisticsRow& row = rows.back();
+        row.open = cell.open;
+        if (row.open > 0) {
+            row.capacity_tokens = row.capacity_exact_tokens = -1;
+            row.capacity_cut = false;
+        }
     }
     return rows;
 }

@@ -8,10 +8,13 @@
 #include <map>
 #include <set>
 #include <system_error>
+#include <unordered_set>
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/record/agreement.hpp"
 #include "store/detail/array_library.hpp"
+#include "store/detail/columns.hpp"
 #include "store/detail/result_writer.hpp"
 
 namespace memcap::store {
@@ -26,7 +29,7 @@ struct Source {
 };
 
 Source open_source(const std::filesystem::path& root) {
-    RunFolder folder(std::filesystem::absolute(root).lexically_normal());
+    RunFolder folder(std::filesystem::weakly_canonical(root));
     if (!folder.exists()) {
         throw StoreError(root, {.what = "there is no run in this folder",
                                 .where = {},
@@ -39,6 +42,30 @@ Source open_source(const std::filesystem::path& root) {
     return {std::move(folder), std::move(library), std::move(state)};
 }
 
+bool is_result_file(const std::filesystem::path& path) {
+    try {
+        const detail::Handle file = detail::open_file(path);
+        return detail::has_attribute(file, "schema_version") && detail::has_link(file, "trials");
+    } catch (const detail::Hdf5Failure&) {
+        return false;
+    }
+}
+
+/// A mistaken first argument must not cost its owner a file.
+void expect_replaceable(const std::filesystem::path& out) {
+    const auto real = std::filesystem::weakly_canonical(out);
+    const RunFolder around(real.parent_path());
+    const auto refuse = [&out](const char* why, const char* advice) {
+        throw DataError(out, {.what = "cannot merge into this", .where = {}, .why = why, .advice = advice});
+    };
+    if (std::filesystem::is_directory(real))
+        refuse("it is a folder", "Name the file to write first: memcap merge OUT.h5 DIR...");
+    if (around.exists() && real == around.results_file())
+        refuse("it is the results.h5 of a run itself", "Choose another name, e.g. merged.h5");
+    if (std::filesystem::exists(real) && !is_result_file(real))
+        refuse("it is there already and is no result file of memcap", "Choose another name");
+}
+
 /// Builds the joint tables folder by folder.
 class Joint {
   public:
@@ -47,6 +74,10 @@ class Joint {
     void add(const Source& source, std::size_t folder) {
         const record::RunTables& tables = source.state.tables();
         for (const auto& note : source.state.report().notes) report_.notes.push_back(note);
+        for (const auto& [reason, count] : source.state.dropped()) {
+            dropped_[reason] += count;
+            report_.notes.push_back(source.folder.root().string() + ": " + dropped_text(reason, count));
+        }
         experiments_.push_back(tables.experiment);
         add_text(tables);
         add_names(tables);
@@ -58,7 +89,30 @@ class Joint {
         tables_.launches.insert(tables_.launches.end(), tables.launches.begin(), tables.launches.end());
         choose_records(source, folder);
         for (const ResultRow& row : source.state.rows()) add_row(*row.planned, folder);
+        for (std::size_t row = 0; row < source.state.planned_rows(); ++row) add_planned(tables.rows[row]);
     }
+
+    /// How far the plans of all folders are together, and the axes of what is still to run.
+    PlanProgress progress() const {
+        PlanProgress progress{.planned = planned_.size(), .done = 0, .failed = 0};
+        for (const Id128& trial : planned_) {
+            const auto chosen = chosen_.find(trial);
+            if (chosen == chosen_.end()) continue;
+            progress.done += chosen->second.stored->final() ? 1U : 0U;
+            progress.failed += chosen->second.stored->failed_for_good() ? 1U : 0U;
+        }
+        return progress;
+    }
+    std::vector<const Axes*> open() const {
+        std::vector<const Axes*> open;
+        for (const auto& [axes, trial] : planned_rows_) {
+            const auto chosen = chosen_.find(trial);
+            const StoredRecord* stored = chosen == chosen_.end() ? nullptr : chosen->second.stored;
+            if (stored == nullptr || !(stored->final() || stored->failed_for_good())) open.push_back(&axes);
+        }
+        return open;
+    }
+    const std::map<std::string, std::uint64_t>& dropped() const { return dropped_; }
 
     record::RunTables& tables() {
         tables_.experiment = fmt::format("{}", fmt::join(experiments_, " + "));
@@ -148,13 +202,37 @@ class Joint {
             const StoredRecord& former = *place->second.stored;
             if (!former.final() && (stored.final() || former.record.status == record::TrialStatus::failed)) {
                 place->second = {&stored, folder};
-            } else if (former.final() && stored.final() && in_conflict(former.record, stored.record)) {
-                report_.conflicts.push_back(
-                    fmt::format("trial {}: loss {} of {} stays, loss {} of {} is ignored", trial.hex(),
-                                former.record.loss_nats, experiments_[place->second.folder],
-                                stored.record.loss_nats, experiments_[folder]));
+            } else if (former.final() && stored.final()) {
+                compare(former.record, place->second.folder, stored.record, folder);
             }
         }
+    }
+
+    void compare(const record::TrialRecord& former, std::size_t former_folder,
+                 const record::TrialRecord& record, std::size_t folder) {
+        const record::Comparison comparison = record::compare(former, record);
+        if (comparison.agreement == record::Agreement::conflicting) {
+            report_.conflicts.push_back(fmt::format(
+                "trial {}: loss {} after {} evaluations in {} stays, loss {} after {} in {} is ignored",
+                former.trial_id.hex(), former.loss_nats, former.evaluations, experiments_[former_folder],
+                record.loss_nats, record.evaluations, experiments_[folder]));
+        }
+        if (comparison.agreement != record::Agreement::near) return;
+        ++report_.near;
+        if (!report_.largest_near.empty() && comparison.difference <= largest_near_) return;
+        largest_near_ = comparison.difference;
+        report_.largest_near = comparison.difference > 0.0
+                                   ? fmt::format("{:.1e} of {} in trial {}", comparison.difference,
+                                                 comparison.quantity, former.trial_id.hex())
+                                   : fmt::format("{} evaluations and {} in trial {}", former.evaluations,
+                                                 record.evaluations, former.trial_id.hex());
+    }
+
+    void add_planned(const record::PlannedRow& row) {
+        planned_.insert(row.trial_id);
+        Axes axes = row.axes;
+        rename(axes);
+        planned_rows_.emplace(std::move(axes), row.trial_id);
     }
 
     void add_row(record::PlannedRow row, std::size_t folder) {
@@ -169,6 +247,10 @@ class Joint {
         new_protocols_;  ///< of the folder being added
     std::unordered_map<Id128, Chosen> chosen_;
     std::set<std::pair<Axes, Id128>> seen_;
+    std::unordered_set<Id128> planned_;              ///< trials of the folders' last plans
+    std::set<std::pair<Axes, Id128>> planned_rows_;  ///< and their rows
+    std::map<std::string, std::uint64_t> dropped_;
+    double largest_near_ = 0.0;
     std::deque<std::pair<record::PlannedRow, std::size_t>> rows_;
 };
 
@@ -176,23 +258,22 @@ class Joint {
 
 MergeReport merge(const std::filesystem::path& out, const std::vector<std::filesystem::path>& folders,
                   MergeArrays arrays) {
+    expect_replaceable(out);
     std::deque<Source> sources;
     for (const auto& folder : folders) sources.push_back(open_source(folder));
     MergeReport report;
     Joint joint(report);
-    detail::ResultContent content{.tables = nullptr, .rows = {}, .folders = {}, .arrays = arrays};
+    detail::ResultContent content{
+        .tables = nullptr, .rows = {}, .folders = {}, .arrays = arrays, .progress = {}, .open = {}};
     for (Source& source : sources) {
         joint.add(source, content.folders.size());
         content.folders.push_back({&source.folder, &source.library});
-        if (arrays == MergeArrays::refer && !numbered_files(source.folder.journal(), ".bulk").empty()) {
-            report.notes.push_back(
-                fmt::format("{}: the latest vectors are not in a segment yet and are left out; run "
-                            "`memcap rebuild {}` first, or merge with --self-contained",
-                            source.folder.root().string(), source.folder.root().string()));
-        }
     }
     content.tables = &joint.tables();
     content.rows = joint.rows();
+    content.progress = joint.progress();
+    content.open = joint.open();
+    content.dropped = joint.dropped();
     report.written = detail::write_results(out, content);
     return report;
 }

@@ -41,7 +41,8 @@ RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& opti
     RebuildReport report{.journal = state.report(),
                          .written = {},
                          .trials = state.records().size(),
-                         .trials_in_no_plan = trials_in_no_plan(state)};
+                         .trials_in_no_plan = trials_in_no_plan(state),
+                         .dropped = state.dropped()};
     report.written = detail::write_snapshot(folder, state, library);
     return report;
 }

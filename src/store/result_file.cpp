@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <unordered_map>
 
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/store/journal/run_folder.hpp"
 #include "store/detail/columns.hpp"
 #include "store/detail/segment_file.hpp"
 #include "store/detail/side_tables.hpp"
@@ -20,13 +23,21 @@ using record::TrialRecord;
 
 constexpr std::int32_t kNewestSchema = 1;
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, const std::string& why) {
-    throw DataError(
-        path,
-        {.what = what,
-         .where = {},
-         .why = why,
-         .advice = "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew"});
+[[noreturn]] void fail(
+    const std::filesystem::path& path, const std::string& what, const std::string& why,
+    const char* advice =
+        "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew") {
+    throw DataError(path, {.what = what, .where = {}, .why = why, .advice = advice});
+}
+
+[[noreturn]] void fail_missing(const std::filesystem::path& path) {
+    const bool run_is_there = RunFolder(path.parent_path()).exists();
+    if (!run_is_there) fail(path, "there is no such result file", "");
+    fail(path, "there is no such result file yet",
+         "a run writes it after some minutes and at its end; the journal has all results so far",
+         "Wait for the run, or name OUT.h5 after `memcap merge OUT.h5 DIR --self-contained`, which works at "
+         "any "
+         "moment");
 }
 
 /// Start and count of each row in a ragged part.
@@ -152,6 +163,16 @@ class TrialColumns {
     std::vector<TrialRecord>& records_;
 };
 
+/// Fill values, which HDF5 gives where it finds no data, are no vector and no curve.
+void expect_values(const TrialRecord& record) {
+    const auto is_nan = [](float value) { return std::isnan(value); };
+    const auto no_evaluation = [](std::int32_t evaluation) { return evaluation < 1; };
+    if (std::ranges::any_of(record.vector, is_nan) || std::ranges::any_of(record.curve.accuracy, is_nan) ||
+        std::ranges::any_of(record.curve.evaluation, no_evaluation)) {
+        throw detail::Hdf5Failure("its values are not where the file refers to");
+    }
+}
+
 /// HDF5 answers with fill values where the file behind a virtual dataset is gone; that must not pass for
 /// data.
 void expect_segments(const std::filesystem::path& path, const Handle& dataset) {
@@ -243,6 +264,7 @@ StoredTrial ResultFile::Content::read(std::size_t row) {
     trial.record.curve.evaluation = curves.read<std::int32_t>(curve_evaluation, row);
     trial.record.curve.loss_nats = curves.read<float>(curve_loss, row);
     trial.record.curve.accuracy = curves.read<float>(curve_accuracy, row);
+    expect_values(trial.record);
     trial.text = texts.read<std::int32_t>(text_values, row);
     trial.prefix = prefixes.read<std::int32_t>(prefix_values, row);
     return trial;
@@ -257,7 +279,9 @@ ResultFile ResultFile::open(const std::filesystem::path& path) {
     auto content = std::make_unique<Content>();
     content->path =
         std::filesystem::absolute(std::filesystem::is_directory(path) ? path / "results.h5" : path);
-    if (!std::filesystem::exists(content->path)) fail(content->path, "there is no such result file", "");
+    if (!std::filesystem::exists(content->path)) fail_missing(content->path);
+    // What it refers to lies beside the file itself, not beside a link to it.
+    content->path = std::filesystem::canonical(content->path);
     try {
         content->file = detail::open_file(content->path);
         content->read_head();
@@ -295,8 +319,9 @@ StoredTrial ResultFile::read(std::size_t row) const {
     try {
         return content_->read(row);
     } catch (const detail::Hdf5Failure& failure) {
-        fail(content_->path, fmt::format("cannot read trial {}", numbers(row).trial_id.hex()),
-             failure.what());
+        fail(content_->path, fmt::format("cannot read trial {}", numbers(row).trial_id.hex()), failure.what(),
+             "Keep the file in its run folder, beside vectors/; for a file that needs no other: memcap merge "
+             "OUT.h5 DIR --self-contained");
     }
 }
 

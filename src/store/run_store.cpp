@@ -32,6 +32,14 @@ void log_report(const RunFolder& folder, const JournalReport& report) {
 
 }  // namespace
 
+std::string dropped_text(const std::string& reason, std::uint64_t count) {
+    return fmt::format(
+        "{} trial{} of this folder {} no row in results.h5 now: {}. The journal keeps {}: run with what it "
+        "was "
+        "before, and the rows are back; with another --out each has its own folder",
+        count, count == 1 ? "" : "s", count == 1 ? "has" : "have", reason, count == 1 ? "it" : "them");
+}
+
 RunStore::RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
                    detail::ArrayLibrary library)
     : folder_(std::move(folder)),
@@ -54,10 +62,9 @@ RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& op
     log_report(folder, state.report());
     detail::finish_interrupted_work(folder, library);
     std::uint32_t last_bulk = state.last_bulk();
-    for (const auto& numbers :
-         {numbered_files(folder.journal(), ".bulk"), numbered_files(folder.vectors(), ".h5")}) {
-        if (!numbers.empty()) last_bulk = std::max(last_bulk, numbers.back());
-    }
+    const auto bulk_files = numbered_files(folder.journal(), ".bulk");
+    if (!bulk_files.empty()) last_bulk = std::max(last_bulk, bulk_files.back());
+    if (!library.segments().empty()) last_bulk = std::max(last_bulk, library.segments().rbegin()->first);
     JournalWriter journal = JournalWriter::create(folder, state.run_id(), last_bulk + 1);
     return RunStore(folder, std::move(lock), std::move(state), std::move(journal), std::move(library));
 }
@@ -109,6 +116,7 @@ void RunStore::begin_launch(const record::RunTables& tables) {
     }
     journal_.sync();
     state_.add_tables(journal_.segment(), tables);
+    for (const auto& [reason, count] : state_.dropped()) log::warning(dropped_text(reason, count));
     write_file_atomically(folder_.experiment_file(), tables.experiment_yaml);
 }
 
@@ -151,7 +159,9 @@ std::vector<metrics::Outcome> RunStore::outcomes() const {
 }
 
 std::vector<metrics::StatisticsRow> RunStore::statistics() const {
-    return metrics::statistics(outcomes(), state_.tables().models, state_.tables().corpora);
+    std::vector<const Axes*> open;
+    for (const record::PlannedRow* row : state_.open_rows()) open.push_back(&row->axes);
+    return metrics::statistics(outcomes(), state_.tables().models, state_.tables().corpora, open);
 }
 
 }  // namespace memcap::store

@@ -26,12 +26,12 @@ from memcap_analysis.statistics import recompute_statistics
 SMALL = Plan(models=SMALL_MODELS[:2], memory_vectors=(1, 4), samples=4, failed_share=0.1)
 
 
-def results_of(trials: pd.DataFrame, models=MODELS, corpora=None) -> Results:
+def results_of(trials: pd.DataFrame, models=MODELS, corpora=None, open_trials=None) -> Results:
     trials = trials.assign(source=0, source_row=np.arange(len(trials)))
     corpora = pd.DataFrame() if corpora is None else corpora
     empty = pd.DataFrame()
-    return Results([], [{"experiment": "hand"}], trials, empty, recompute_statistics(trials, models, corpora), models, corpora,
-                   empty, empty, [""])
+    return Results([], [{"experiment": "hand"}], trials, empty, recompute_statistics(trials, models, corpora, open_trials), models,
+                   corpora, empty, empty, [""])
 
 
 def plain(page: str) -> str:
@@ -64,6 +64,29 @@ class Headline(unittest.TestCase):
         text = self.sentences(results_of(frame(trial(5, 4), trial(101, 99), trial(201, 9))))
         self.assertIn("up to 101 tokens in one vector (5 tokens without a single error in any text)", text)
 
+    def test_models_that_share_the_best_capacity_are_all_named(self):
+        models = pd.DataFrame([{"name": name, "memory_width": width, "vocabulary_size": 1024, "parameters": 1}
+                               for name, width in (("a", 64), ("b", 128), ("c", 32))])
+        text = self.sentences(results_of(frame(*(trial(17, 16, model=name) for name in "abc"),
+                                               *(trial(33, 2, model=name) for name in "ab")), models))
+        self.assertIn("a, b and c each keep up to 17 tokens in one vector", text)
+
+    def test_of_a_run_that_goes_on_nothing_is_said_to_fail(self):
+        open_cells = pd.DataFrame([{"model": "m", "corpus": "c", "memory_vectors": 1, "prefix": 0, "protocol": "paper",
+                                    "precision": "float32", "open": 3}])
+        text = self.sentences(results_of(frame(trial(17, 3)), open_trials=open_cells))
+        self.assertIn("No capacity is known yet: 3 trials", text)
+        self.assertNotIn("No model reached", text)
+        text = self.sentences(results_of(frame(trial(17, 3), trial(17, 16, memory_vectors=4)), open_trials=open_cells))
+        self.assertIn("m keeps at least 17 tokens in 4 vectors", text)
+        self.assertIn("In 1 of 2 combinations of model and number of vectors trials are still open", text)
+        text = self.sentences(results_of(frame(trial(17, 3), trial(17, 3, memory_vectors=4)), open_trials=open_cells))
+        self.assertIn("None of the finished combinations", text)
+
+    def test_a_mean_of_one_trial_is_marked(self):
+        text = self.sentences(results_of(frame(trial(17, 3, loss_nomem=4, loss_min=3))))
+        self.assertIn("17.0 nats (24.5 bits) in a single trial", text)
+
     def test_all_failed(self):
         self.assertEqual(self.sentences(results_of(frame(trial(5, 0, status="failed")))), "No trial has a result.")
 
@@ -78,6 +101,27 @@ class Tables(unittest.TestCase):
         matrix = tables.capacity_matrix(results.statistics, ["m"])
         self.assertEqual(matrix.values.tolist(), [["m", "5", "≥ 9"]])
         self.assertEqual(list(matrix.columns), ["Model", "K = 1", "K = 4"])
+
+    def test_what_is_not_known_is_a_dash(self):
+        results = results_of(frame(trial(5, 0, status="failed"), trial(9, 2, memory_vectors=4)))
+        self.assertEqual(tables.capacity_matrix(results.statistics, ["m"]).values.tolist(), [["m", "–", "0"]])
+        row = tables.capacity_table(results.statistics, ["m"]).iloc[0]
+        self.assertEqual((row["Capacity, tokens"], row["All exact, tokens"], row["Trials"]), ("–", "–", "1 (1 failed)"))
+        results.statistics.loc[:, "open"] = [0, 2]
+        results.statistics.loc[:, "capacity_tokens"] = [0, -1]
+        row = tables.capacity_table(results.statistics, ["m"]).iloc[1]
+        self.assertEqual((row["Capacity, tokens"], row["Trials"]), ("–", "1 (2 open)"))
+
+    def test_values_of_one_trial_are_marked(self):
+        one = frame(trial(11, 3, loss_nomem=4, loss_min=3), trial(5, 4), trial(11, 3, memory_vectors=4),
+                    trial(11, 4, memory_vectors=4))
+        results = results_of(one)
+        rows = tables.capacity_table(results.statistics, ["m"], one)
+        self.assertEqual(rows["Information gain, nats"].iloc[0], "11.0 (n = 1)")
+        self.assertEqual([text.endswith("(n = 1)") for text in rows["Slope-1 offset, nats"]], [True, False])
+
+    def test_times_of_trials_side_by_side_are_not_added_up(self):
+        self.assertFalse([column for column in tables.endings_table(frame(trial(5, 4)), ["m"]) if "ime" in column])
 
     def test_nats_and_bits(self):
         results = results_of(frame(trial(11, 3, loss_nomem=4, loss_min=3), trial(11, 3, loss_nomem=4, loss_min=2)))
@@ -129,6 +173,11 @@ class Duration(FolderTest):
         self.assertEqual(prose.run_seconds(results), 150)
         results.trials.loc[0, "finished_utc"] = "2025-01-02T03:10:40Z"
         self.assertEqual(prose.run_seconds(results), 190)
+
+    def test_of_the_ranks_is_that_of_the_launches_times_their_number(self):
+        facts = dict(prose.run_facts(load(write(self.folder, Plan()))))
+        self.assertEqual((facts["Duration"], facts["Time of all ranks"]), ("2 min 30 s", "5 min 0 s"))
+        self.assertNotIn("Time in trials", facts)
 
     def test_in_words(self):
         self.assertEqual([tables.duration(s) for s in (0.25, 8, 200, 18_720)], ["0.25 s", "8 s", "3 min 20 s", "5 h 12 min"])
@@ -265,6 +314,36 @@ class Command(FolderTest):
         self.assertEqual(status, 2)
         self.assertIn("not an HDF5 file", error)
         self.assertFalse((self.folder / "report.html").exists())
+
+    def test_a_run_that_goes_on_is_marked(self):
+        path = write(self.folder, dataclasses.replace(SMALL, curves=False, vectors=False))
+        with h5py.File(path, "a") as file:
+            file.attrs.update({"planned_trials": 1000, "open_trials": 20, "dropped_trials": 7,
+                               "dropped_reasons": "protocol 'hot' changed (7)"})
+            # An older statistics table has no such column.
+            self.assertNotIn("open", file["statistics"])
+            file["statistics/open"] = np.full(file["statistics/trials"].shape, 1)
+            file["statistics/capacity_tokens"][...] = -1
+            file["statistics/capacity_exact_tokens"][...] = -1
+            file["statistics/capacity_cut"][...] = 0
+        status, said, _ = self.run_main(self.folder)
+        self.assertEqual(status, 0)
+        text = plain((self.folder / "report.html").read_text())
+        for shown in (said, text):
+            self.assertIn("Not finished: 980 of 1,000 planned trials have ended, 20 are open.", shown)
+        self.assertIn("7 trials of the run folder are not shown: protocol 'hot' changed (7)", text)
+        self.assertIn("agree with a recomputation", text)
+        self.assertNotIn("Capacity by model", text)
+
+    def test_a_snapshot_stands_for_its_folder(self):
+        path = write(self.folder / "elsewhere", dataclasses.replace(SMALL, curves=False, vectors=False))
+        run = self.folder / "run"
+        run.mkdir()
+        status, said, error = self.run_main(run, "--snapshot", run, path)
+        self.assertEqual((status, error), (0, ""))
+        page = (run / "report.html").read_text()
+        self.assertIn(str(run / "results.h5"), page)
+        self.assertNotIn("elsewhere", page)
 
     def test_no_trial_yet(self):
         path = write(self.folder, Plan(samples=2))

@@ -65,6 +65,20 @@ class ReadsAFile(FolderTest):
         self.assertIn("curves-0.h5", results.notes[0])
 
 
+    def test_curves_that_are_fill_values_are_refused(self):
+        with h5py.File(self.folder / "run" / "vectors" / "curves-0.h5", "a") as segment:
+            del segment["evaluation"]
+        with self.assertRaisesRegex(ResultFileError, "learning curves without numbers"):
+            accuracy_curves(load(self.path), np.array([1]))
+
+    def test_a_link_leads_to_the_segments(self):
+        link = self.folder / "latest.h5"
+        link.symlink_to(self.path)
+        results = load(link)
+        self.assertFalse(np.isnan(accuracy_curves(results, np.array([10_000]))).all())
+        self.assertEqual(results.notes, [])
+
+
 class RefusesBrokenFiles(FolderTest):
     def setUp(self):
         super().setUp()

@@ -89,13 +89,14 @@ TEST(WriteFileAtomically, AFullDiskLeavesTheOldFile) {
     const test::TemporaryFolder folder;
     const fs::path file = folder.path() / "results";
     write_file_atomically(file, "old");
-    fs::create_symlink("/dev/full", file.string() + ".tmp");  // every write to it fails: no space left
-    EXPECT_EQ(message_of_write(file, "new"), file.string() +
-                                                 ".tmp: cannot write the file (No space left on device). "
-                                                 "Check free space and permissions, then run again");
+    fs::create_symlink("/dev/full", temporary_name(file));  // every write to it fails: no space left
+    EXPECT_EQ(message_of_write(file, "new"),
+              file.string() +
+                  ".memcap-tmp: cannot write the file (No space left on device). "
+                  "Check free space and permissions, then run again");
     EXPECT_EQ(read_text_file(file), "old");
     EXPECT_FALSE(fs::is_symlink(file));
-    EXPECT_FALSE(fs::is_symlink(file.string() + ".tmp")) << "a temporary file was left";
+    EXPECT_FALSE(fs::is_symlink(temporary_name(file))) << "a temporary file was left";
 }
 
 TEST(WriteFileAtomically, AFolderInTheWayStays) {
@@ -107,15 +108,16 @@ TEST(WriteFileAtomically, AFolderInTheWayStays) {
                                                 ": cannot put the new file in place (Is a directory). "
                                                 "Check free space and permissions, then run again");
     EXPECT_EQ(read_text_file(way / "kept"), "kept");
-    EXPECT_FALSE(fs::exists(way.string() + ".tmp")) << "a temporary file was left";
+    EXPECT_FALSE(fs::exists(temporary_name(way))) << "a temporary file was left";
 }
 
 TEST(WriteFileAtomically, AMissingFolderIsNamed) {
     const test::TemporaryFolder folder;
     const fs::path file = folder.path() / "none" / "results";
-    EXPECT_EQ(message_of_write(file, "new"), file.string() +
-                                                 ".tmp: cannot open the file (No such file or directory). "
-                                                 "Check free space and permissions, then run again");
+    EXPECT_EQ(message_of_write(file, "new"),
+              file.string() +
+                  ".memcap-tmp: cannot open the file (No such file or directory). "
+                  "Check free space and permissions, then run again");
 }
 
 TEST(PublishFile, MovesAClosedFileOverTheOldOne) {

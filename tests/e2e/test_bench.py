@@ -117,7 +117,8 @@ class Request(Bench):
 
     def test_is_answered_in_words(self):
         done = self.memcap("bench", *INK)
-        for expected in ("copy", "GB/s", "float32 product of 2048", "FLOP/s", "at best", "ink-64", "trial steps/s", "%"):
+        for expected in ("copy", "GB/s", "float32 product of 2048", "FLOP/s", "at best", "ink-64", "trial steps/s", "%",
+                         "slot: memory of one trial"):
             self.assertIn(expected, done.stdout)
         self.assertIn(str(self.cache), done.stderr)
 
@@ -277,6 +278,8 @@ class Plan(Bench):
         self.assertIn(f"warning: ignored: {file}", messages)
         _, messages = self.plan("--bench", file, status=USAGE)
         self.assertIn(str(file), messages)
+        # The file may be anybody's, for instance an experiment.
+        self.assertNotIn("elete", messages)
         self.bench(*INK)
         self.assertEqual(self.kept(), [file])
         plan, messages = self.plan(lengths=[16], memory_vectors=[1])

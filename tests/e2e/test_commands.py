@@ -12,7 +12,7 @@ import h5py
 import model_folders as damage
 
 from rich_run import ESSAY_TRIALS, ESSAYS_SKIPPED, RANDOM_TRIALS, RichRun
-from support import MODELS, ROOT, USAGE, EndToEnd, ragged, random_words, table, trials
+from support import DEFECT, MODELS, ROOT, USAGE, EndToEnd, ragged, random_words, table, trials
 
 REFERENCE = ROOT / ".venv" / "reference" / "bin" / "python"
 # Makes pickles of a folder's model.safetensors, as many as the second argument says.
@@ -254,6 +254,16 @@ class Merge(EndToEnd):
         self.words.rename(self.folder / "far-away")
         for part, expected in zip(parts, before):
             self.assert_equal_tables(ragged(alone, *part), expected)
+
+    def test_spares_what_is_no_merged_file(self):
+        own = (self.essays / "results.h5").read_bytes()
+        for out in (self.essays / "results.h5", self.essays, self.folder / "e2e.yaml"):
+            said = self.memcap("merge", out, self.essays, self.words, status=USAGE).stderr
+            self.assertIn("cannot merge into this", said)
+        self.assertEqual((self.essays / "results.h5").read_bytes(), own)
+        said = self.memcap("merge", self.folder / "none" / "merged.h5", self.essays, status=DEFECT).stderr
+        self.assertIn("No such file or directory", said)
+        self.assertNotIn("no room", said)
 
     def test_of_a_folder_without_a_run_makes_no_file(self):
         self.memcap("merge", self.folder / "merged.h5", self.essays, self.folder / "nowhere", status=USAGE)

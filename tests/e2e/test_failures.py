@@ -43,6 +43,19 @@ class FailedTrials(EndToEnd):
         status = self.status(self.run_folder)
         self.assertEqual((status["done"], status["failed"], status["open"]), (12, 12, 0))
 
+    def test_are_named_with_their_reason(self):
+        ids = {trial_id for trial_id, wild in zip(self.trials["trial_id"], self.wild) if wild}
+        failures = self.status(self.run_folder)["failures"]
+        self.assertEqual(sum(group["count"] for group in failures), 12)
+        self.assertEqual({trial_id for group in failures for trial_id in group["ids"]}, ids)
+        said = self.memcap("status", self.run_folder).stdout
+        for group in failures:
+            self.assertIn("not finite", group["reason"])
+            self.assertIn(f"{group['count']} failed: {group['reason']}", said)
+        self.assertRegex(said, "|".join(ids))
+        log = (self.run_folder / "log" / "rank-0.log").read_text(encoding="utf-8")
+        self.assertEqual(log.count("of this kind are counted only"), len(failures))
+
     def test_run_again_only_when_asked(self):
         self.start_again()
         np.testing.assert_array_equal(table(self.run_folder)["attempt"], 1)

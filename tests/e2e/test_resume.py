@@ -131,6 +131,60 @@ class Resume(Interrupted):
         self.run_experiment(file)
         self.assert_only_the_rest_was_done(run, before, 12)
 
+    def test_at_any_moment_can_be_reported_and_merged(self):
+        running = self.start(self.write(**LONG))
+        run = self.folder / "run"
+        self.wait_for_results(run, 1, running)
+        self.assertFalse((run / "results.h5").exists())
+        said = self.memcap("report", run).stdout
+        self.assertIn(f"of {PLANNED} planned trials have ended", said)
+        self.assertIn("Not finished:", (run / "report.html").read_text(encoding="utf-8"))
+        said = self.memcap("merge", self.folder / "now.h5", run, "--self-contained").stdout
+        self.assertNotIn("without vector", said)
+        self.assertIsNone(running.poll(), "the run ended before it was looked at")
+        self.kill_all(running, [])
+        self.memcap("report", run, "--out", self.folder / "killed.html")
+        self.assertFalse((run / "results.h5").exists())
+
+    def test_that_is_not_finished_says_so(self):
+        said = self.memcap("run", self.write(), "--out", self.folder / "run", "--limit", "4", status=WORK_REMAINS).stdout
+        self.assertIn("not finished: 8 of 12 trials are open", said)
+        run = self.folder / "run"
+        self.assertEqual(set(table(run, "statistics")["capacity_tokens"]), {-1})
+        said = self.memcap("report", run).stdout
+        self.assertIn("Not finished: 4 of 12 planned trials have ended, 8 are open", said)
+        page = (run / "report.html").read_text(encoding="utf-8")
+        self.assertIn("No capacity is known yet", page)
+        self.assertNotIn("No model reached", page)
+
+    def test_with_another_protocol_of_the_same_name_says_what_is_not_shown(self):
+        file = self.write(samples=1)
+        run = self.run_experiment(file)
+        before = rows(run)
+        changed = self.write(samples=1, max_steps=41, name="changed.yaml")
+        said = self.memcap("run", changed, "--out", run).stderr
+        self.assertIn("4 trials of this folder have no row in results.h5 now: protocol 'short' changed", said)
+        self.assertEqual(len(rows(run)), 4)
+        self.assertFalse(set(rows(run)) & set(before))
+        # The advice: with what was there before, the rows are back.
+        self.assertIn("4 done before, 0 to run", self.memcap("run", file, "--out", run).stderr)
+        self.assertEqual(rows(run), before)
+
+    def test_leaves_the_files_of_others_alone(self):
+        run = self.folder / "run"
+        run.mkdir()
+        others = [run / name for name in ("notes.tmp", "results.h5.tmp", "keep.txt")]
+        for file in others:
+            file.write_text("mine", encoding="utf-8")
+        self.run_experiment(self.write(samples=1))
+        self.assertEqual([file.read_text(encoding="utf-8") for file in others], ["mine"] * 3)
+        mine = self.folder / "mine"
+        mine.mkdir()
+        file = self.write(samples=1, name="mine/experiment.yaml")
+        content = file.read_text(encoding="utf-8")
+        self.assertIn("would replace this file", self.memcap("run", file, "--out", mine, status=2).stderr)
+        self.assertEqual(file.read_text(encoding="utf-8"), content)
+
     def test_with_more_lengths_adds_their_trials_only(self):
         run = self.run_experiment(self.write(lengths=[6, 12]))
         before = rows(run)

@@ -261,6 +261,26 @@ TEST_F(Journal, StatusCountsWhatTheLastPlanAsksFor) {
     EXPECT_FALSE(status.owner);
 }
 
+TEST_F(Journal, StatusNamesFailedTrialsByKind) {
+    auto writer = write();
+    writer.append(tables);
+    for (const std::size_t row : {2, 5, 7}) {
+        auto failure = sample_failure(tables.rows[row]);
+        failure.failure.message = "the loss is not finite (evaluation " + std::to_string(row) + ")";
+        writer.append(failure);
+    }
+    writer.append(sample_failure(tables.rows[3], FailureCategory::retryable));
+    writer.append(sample_failure(tables.rows[4]));
+    writer.append(sample_record(tables.rows[4], 2));  // a later success: no failure any more
+    const RunStatus status = read_status(folder);
+    ASSERT_EQ(status.failures.size(), 2U);
+    EXPECT_EQ(status.failures[0].reason, "permanent: the loss is not finite (evaluation 2)");
+    EXPECT_EQ(status.failures[0].axes, tables.rows[2].axes);
+    EXPECT_EQ(status.failures[0].trials, (std::vector<Id128>{tables.rows[2].trial_id, tables.rows[5].trial_id,
+                                                             tables.rows[7].trial_id}));
+    EXPECT_EQ(status.failures[1].trials, std::vector<Id128>{tables.rows[3].trial_id});
+}
+
 TEST_F(Journal, ARunHasARateFromItsFirstResultOn) {
     auto writer = write();
     tables.launches.back().started_utc = "2026-11-23T10:00:00Z";

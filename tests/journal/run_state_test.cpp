@@ -95,6 +95,52 @@ TEST_F(State, RowsWhoseProtocolNowMeansSomethingElseGo) {
     EXPECT_EQ(state.tables().rows.size(), changed.rows.size());
     EXPECT_TRUE(state.rows().empty());
     EXPECT_EQ(state.records().size(), 1U);
+    EXPECT_EQ(state.dropped(), (std::map<std::string, std::uint64_t>{{"protocol 'paper' changed", 1}}));
+    // What was before brings the row back.
+    state.add_tables(3, tables);
+    EXPECT_EQ(state.rows().size(), 1U);
+    EXPECT_TRUE(state.dropped().empty());
+}
+
+TEST_F(State, EachReasonForDroppedRowsIsSaid) {
+    state.add_tables(1, tables);
+    for (const auto& planned : tables.rows) add(sample_record(planned));
+    auto changed = sample_tables();
+    changed.models.front().weights_sha256 = std::string(64, '0');
+    for (auto& planned : changed.rows) {
+        const bool other_tokens = planned.axes.model != "ink-64" && planned.axes.sample == 2;
+        if (planned.axes.model == "ink-64" || other_tokens) planned.trial_id.high ^= 1;
+    }
+    state.add_tables(2, changed);
+    EXPECT_EQ(state.dropped(),
+              (std::map<std::string, std::uint64_t>{{"config.json or weights of model 'ink-64' changed", 48},
+                                                    {"token ids of corpus 'essays' changed", 12}}));
+    EXPECT_EQ(state.rows().size(), 36U);
+}
+
+TEST_F(State, ProgressCountsTheTrialsOfTheLastPlan) {
+    tables.rows.push_back(tables.rows[0]);
+    tables.rows.back().axes.protocol = "same";  // another row of a trial
+    state.add_tables(1, tables);
+    add(sample_record(tables.rows[0]));
+    add(sample_record(tables.rows[1]), ArraysState::never_acknowledged);
+    add(sample_failure(tables.rows[2]));
+    add(sample_failure(tables.rows[3], FailureCategory::retryable));
+    EXPECT_EQ(state.progress().planned, 96U);
+    EXPECT_EQ(state.progress().done, 1U);
+    EXPECT_EQ(state.progress().failed, 1U);
+    EXPECT_EQ(state.progress().open(), 94U);
+    EXPECT_EQ(state.open_rows().size(), 94U);
+}
+
+TEST_F(State, ADuplicateThatDiffersByRoundingIsCounted) {
+    add(sample_record(row, 1));
+    auto second = sample_record(row, 2);
+    second.loss_nats *= 1.0 + 1e-6;
+    add(second);
+    EXPECT_EQ(state.report().near, 1U);
+    EXPECT_NEAR(state.report().largest_near_difference, 1e-6, 1e-8);
+    EXPECT_TRUE(state.report().conflicts.empty());
 }
 
 TEST_F(State, TheRunKeepsItsFirstDate) {

@@ -160,6 +160,25 @@ TEST(Statistics, HaveARowACellInTheOrderOfTheOutcomes) {
     EXPECT_TRUE(std::isnan(rows[2].theoretical_capacity_tokens));
 }
 
+TEST(Statistics, OfACellWithOpenTrialsHaveNoCapacity) {
+    Cell cell;
+    cell.add(11, 10);
+    cell.add(21, 5);
+    const auto outcomes = cell.outcomes();
+    const Axes here = *outcomes.front().axes;
+    Axes elsewhere = here;
+    elsewhere.memory_vectors += 1;
+    const std::vector<const Axes*> open{&here, &here, &elsewhere};
+    const auto rows = statistics(outcomes, {}, {}, open);
+    ASSERT_EQ(rows.size(), 1U);
+    EXPECT_EQ(rows[0].open, 2);
+    EXPECT_EQ(rows[0].capacity_tokens, -1);
+    EXPECT_EQ(rows[0].capacity_exact_tokens, -1);
+    EXPECT_FALSE(rows[0].capacity_known());
+    EXPECT_FALSE(std::isnan(rows[0].token_gain_mean));
+    EXPECT_TRUE(statistics(outcomes, {}, {}).front().capacity_known());
+}
+
 TEST(Statistics, TakeDrawnLengthsFromTheCorpus) {
     Cell cell;
     cell.add(101, 100);

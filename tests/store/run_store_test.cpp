@@ -21,6 +21,8 @@ using record::TrialStatus;
 using testing::sample_failure;
 using testing::sample_record;
 using testing::sample_tables;
+using testing::segments_of;
+using ::testing::StartsWith;
 using testing::TemporaryFolder;
 
 class Store : public ::testing::Test {
@@ -106,7 +108,7 @@ TEST_F(Store, ASnapshotShowsEveryRecordWithItsVectorCurveAndTokens) {
     EXPECT_EQ(report.rows_without_tokens, 0U);
     EXPECT_EQ(report.rows_without_arrays, 0U);
     EXPECT_EQ(expect_whole_results(), 96U);
-    EXPECT_TRUE(fs::exists(root / "vectors/0002.h5"));
+    EXPECT_EQ(segments_of(root).size(), 2U);
     EXPECT_TRUE(numbered_files(root / "journal", ".bulk").empty());
 }
 
@@ -127,7 +129,7 @@ TEST_F(Store, ASnapshotOfNothingNewIsTheSameFile) {
     const std::string first = read_text_file(root / "results.h5");
     store.snapshot();
     EXPECT_TRUE(read_text_file(root / "results.h5") == first);
-    EXPECT_EQ(numbered_files(root / "vectors", ".h5").size(), 1U);
+    EXPECT_EQ(segments_of(root).size(), 1U);
 }
 
 TEST_F(Store, ASnapshotOfAnEmptyRunIsAReadableFile) {
@@ -252,16 +254,18 @@ TEST_F(Store, ACrashBetweenPublishingASegmentAndDeletingItsBulkFileIsSafe) {
     store->snapshot();
     store.reset();
     write_file_atomically(root / "journal/0001.bulk", bulk);
-    write_file_atomically(root / "vectors/0002.h5.tmp", "half a segment");
+    write_file_atomically(temporary_name(root / "vectors/0002.h5"), "half a segment");
     fs::remove(root / "results.h5");
 
     store = open();
     EXPECT_FALSE(fs::exists(root / "journal/0001.bulk"));
-    EXPECT_FALSE(fs::exists(root / "vectors/0002.h5.tmp"));
+    EXPECT_FALSE(fs::exists(temporary_name(root / "vectors/0002.h5")));
     store->append(sample_record(row(7)));
     store->snapshot();
     EXPECT_EQ(expect_whole_results(), 8U);
-    EXPECT_EQ(numbered_files(root / "vectors", ".h5"), (std::vector<std::uint32_t>{1, 2}));
+    const auto segments = segments_of(root);
+    ASSERT_EQ(segments.size(), 2U);
+    EXPECT_THAT(segments[1].filename().string(), StartsWith("0002-"));
 }
 
 TEST_F(Store, ACrashBetweenPublishingASegmentAndTheResultFileIsSafe) {
@@ -299,7 +303,7 @@ TEST_F(Store, RemovedVectorsSegmentsLeaveTheNumbers) {
         store.append(sample_record(row(0)));
         store.snapshot();
     }
-    fs::remove(root / "vectors/0001.h5");
+    fs::remove(segments_of(root).at(0));
     EXPECT_THROW(ResultFile::open(root).read(0), DataError);
     auto store = open();
     EXPECT_TRUE(store.known(row(0).trial_id));
@@ -346,11 +350,88 @@ TEST_F(Store, AFullDiskFailsTheSnapshotAndNotTheRun) {
         EXPECT_THROW(store.snapshot(), StoreError) << size;
         ::setrlimit(RLIMIT_FSIZE, &former);
         EXPECT_TRUE(read_text_file(root / "results.h5") == before);
-        EXPECT_FALSE(fs::exists(root / "results.h5.tmp"));
+        EXPECT_FALSE(fs::exists(temporary_name(root / "results.h5")));
     }
     store.append(sample_record(row(40)));
     EXPECT_EQ(store.snapshot().rows, 41U);
     EXPECT_EQ(expect_whole_results(), 41U);
+}
+
+TEST_F(Store, FilesOfOthersInTheFolderStay) {
+    fs::create_directories(root / "empty.tmp");
+    const std::vector<fs::path> others{root / "notes.tmp", root / "results.h5.tmp", root / "mine.memcap-tmp"};
+    for (const auto& file : others) write_file_atomically(file, "mine");
+    fs::create_directories(root / "vectors");
+    write_file_atomically(temporary_name(root / "results.h5"), "half a file of a former start");
+    write_file_atomically(temporary_name(root / "vectors/0001.h5"), "half a segment");
+    begin().snapshot();
+    EXPECT_TRUE(fs::exists(root / "empty.tmp"));
+    for (const auto& file : others) EXPECT_EQ(read_text_file(file), "mine");
+    EXPECT_FALSE(fs::exists(temporary_name(root / "results.h5")));
+    EXPECT_TRUE(segments_of(root).empty());
+}
+
+TEST_F(Store, AFolderWhoseFilesNoRunMadeIsRefused) {
+    const RunFolder folder(root);
+    EXPECT_NO_THROW(folder.expect_run_or_free());
+    fs::create_directories(root);
+    write_file_atomically(root / "experiment.yaml", "experiment: mine");
+    EXPECT_THROW(folder.expect_run_or_free(), DataError);
+    fs::create_directories(root / "journal");
+    EXPECT_NO_THROW(folder.expect_run_or_free());
+}
+
+TEST_F(Store, SegmentsUnderTheNamesOfFormerVersionsAreReadAndGoOn) {
+    {
+        auto store = begin();
+        for (std::size_t number = 0; number < 5; ++number) store.append(sample_record(row(number)));
+        store.snapshot();
+    }
+    fs::rename(segments_of(root).at(0), root / "vectors/0001.h5");
+    auto store = open();
+    store.append(sample_record(row(5)));
+    EXPECT_EQ(store.snapshot().rows_without_arrays, 0U);
+    EXPECT_EQ(expect_whole_results(), 6U);
+    EXPECT_TRUE(fs::exists(root / "vectors/0001.h5"));
+    EXPECT_THAT(segments_of(root).at(1).filename().string(), StartsWith("0002-"));
+}
+
+TEST_F(Store, SegmentsOfAnotherRunThatWerePutHereChangeNothing) {
+    {
+        auto other = RunStore::open(place / "other", {});
+        other.begin_launch(tables);
+        other.append(sample_record(row(9)));
+        other.snapshot();
+        auto store = begin();
+        for (std::size_t number = 0; number < 5; ++number) store.append(sample_record(row(number)));
+    }
+    const auto foreign = segments_of(place / "other").at(0);
+    fs::copy_file(foreign, root / "vectors" / foreign.filename());
+    auto store = open();
+    EXPECT_TRUE(fs::exists(root / "journal/0001.bulk"));
+    EXPECT_EQ(store.snapshot().rows_without_arrays, 0U);
+    EXPECT_EQ(expect_whole_results(), 5U);
+}
+
+TEST_F(Store, ACellWithOpenTrialsHasNoCapacity) {
+    auto store = begin();
+    for (const auto& planned : tables.rows) {
+        if (planned.axes.model == "ink-64" || planned.axes.length < 32) store.append(sample_record(planned));
+    }
+    EXPECT_EQ(store.progress().planned, 96U);
+    EXPECT_EQ(store.progress().open(), 16U);
+    const auto before = store.statistics();
+    store.snapshot();
+    const auto& shown = ResultFile::open(root).statistics();
+    ASSERT_EQ(before.size(), shown.size());
+    for (std::size_t cell = 0; cell < shown.size(); ++cell) {
+        const bool whole = before[cell].model == "ink-64";
+        EXPECT_EQ(before[cell].open, whole ? 0 : 4);
+        EXPECT_EQ(before[cell].capacity_known(), whole);
+        EXPECT_EQ(before[cell].capacity_tokens, whole ? 8 * before[cell].memory_vectors : -1);
+        EXPECT_EQ(shown[cell].open, before[cell].open);
+        EXPECT_EQ(shown[cell].capacity_tokens, before[cell].capacity_tokens);
+    }
 }
 
 TEST_F(Store, StatisticsAreThoseOfTheResultFile) {

@@ -1,6 +1,7 @@
 // A small experiment with known numbers: plans, tokens and records for the tests of the store.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <string>
@@ -157,6 +158,15 @@ inline record::TrialRecord sample_failure(
     record.failure = {.category = category, .message = "the loss is not finite (evaluation 3) — Übelkeit"};
     record.finished_utc = "2026-03-01T12:04:00Z";
     return record;
+}
+
+/// The vectors segments of a run, in the order of their numbers.
+inline std::vector<std::filesystem::path> segments_of(const std::filesystem::path& root) {
+    std::vector<std::filesystem::path> paths;
+    for (const auto& entry : std::filesystem::directory_iterator(root / "vectors"))
+        paths.push_back(entry.path());
+    std::sort(paths.begin(), paths.end());
+    return paths;
 }
 
 using memcap::test::TemporaryFolder;

@@ -72,6 +72,45 @@ class ResultFile(unittest.TestCase):
         self.assertEqual(attributes["created_utc"], "2026-03-01T12:00:00Z")
         for name in ("Conventions", "memcap_version"):
             self.assertIsInstance(attributes[name], str)
+        for name, count in (("planned_trials", 96), ("open_trials", 1), ("skipped_trials", 1), ("dropped_trials", 0)):
+            self.assertEqual(attributes[name], count, name)
+
+    def test_texts_have_variable_length(self):
+        def check(name, item):
+            kind = h5py.check_string_dtype(item.dtype) if isinstance(item, h5py.Dataset) else None
+            if kind is not None:
+                self.assertEqual((kind.encoding, kind.length), ("utf-8", None), name)
+        self.file.visititems(check)
+
+    def test_every_dataset_has_dimensions_of_its_group_or_those_above(self):
+        def check(name, item):
+            if not isinstance(item, h5py.Dataset) or item.is_scale:
+                return
+            for axis, dimension in enumerate(item.dims):
+                self.assertEqual(len(dimension), 1, name)
+                scale = dimension[0]
+                self.assertEqual(scale.shape, (item.shape[axis],), name)
+                self.assertTrue(name.startswith(scale.parent.name.strip("/")), f"{name}: {scale.name}")
+        self.file.visititems(check)
+
+    def test_dimensions_take_no_room(self):
+        hollow = self.file["vectors/element"]
+        self.assertEqual(hollow.id.get_storage_size(), 0)
+        self.assertTrue(hollow.attrs["NAME"].startswith(b"This is a netCDF dimension but not a netCDF variable."))
+
+    @unittest.skipUnless(importlib.util.find_spec("xarray") and importlib.util.find_spec("h5netcdf"),
+                         "xarray and h5netcdf are not installed")
+    def test_xarray_reads_every_group_and_compares_names_as_text(self):
+        import xarray
+        path = self.folder / "results.h5"
+        trials = xarray.open_dataset(path, group="trials", engine="h5netcdf")
+        self.assertEqual(int((trials["model"] == "ink-64").sum()), 48)
+        self.assertEqual(trials["accuracy"].dims, ("trial",))
+        tree = xarray.open_datatree(path, engine="h5netcdf")
+        self.assertEqual(tree["protocols/betas"].dims, ("protocol", "moment"))
+        self.assertEqual(tree["statistics/capacity_tokens"].dims, ("cell",))
+        np.testing.assert_array_equal(tree["vectors/values"].values, self.file["vectors/values"][...])
+        np.testing.assert_array_equal(tree["tokens/start"].values, self.file["tokens/start"][...])
 
     def test_every_column_has_its_type_label_and_dimension(self):
         self.assertEqual(set(self.trials) - {"trial"}, set(COLUMNS))
@@ -115,8 +154,12 @@ class ResultFile(unittest.TestCase):
     def test_vectors_and_curves_are_plain_arrays_over_two_segments(self):
         vectors, curves = self.file["vectors"], self.file["curves"]
         self.assertTrue(vectors["values"].is_virtual)
-        self.assertEqual(sorted({s.file_name for s in vectors["values"].virtual_sources()}),
-                         ["vectors/0001.h5", "vectors/0002.h5"])
+        sources = sorted({source.file_name for source in vectors["values"].virtual_sources()})
+        self.assertEqual(len(sources), 2)
+        for number, source in enumerate(sources, 1):
+            self.assertRegex(source, rf"^vectors/000{number}-[0-9a-f]{{16}}\.h5$")
+        for group in (vectors, curves):
+            self.assertIn("--self-contained", group.attrs["comment"])
         ids, memory_vectors = texts(self.trials["trial_id"]), self.trials["memory_vectors"][...]
         for row in range(95):
             start, count = vectors["start"][row], vectors["count"][row]

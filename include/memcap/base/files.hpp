@@ -14,6 +14,12 @@ namespace memcap {
 /// The whole content of a file; throws DataError if it cannot be read.
 std::string read_text_file(const std::filesystem::path& path);
 
+/// The name that `path` has until it is complete. Nobody but memcap ends a name like that, so what an
+/// interrupted write left can be told from files of others.
+std::filesystem::path temporary_name(const std::filesystem::path& path);
+/// Whether temporary_name() makes such names.
+bool is_temporary_name(const std::filesystem::path& path);
+
 /// Replaces `path` by a file with this content: temporary name, fsync, rename, fsync of the folder.
 /// Throws StoreError, and then leaves what was there before.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);

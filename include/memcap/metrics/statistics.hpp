@@ -23,6 +23,8 @@ struct StatisticsRow {
 
     std::int64_t trials = 0;  ///< with a record, failed ones included
     std::int64_t failed = 0;  ///< left out of everything below
+    std::int64_t open = 0;    ///< planned trials that are still to run
+    /// -1 while trials are open.
     std::int32_t capacity_tokens = 0;
     std::int32_t capacity_exact_tokens = 0;
     bool capacity_cut = false;  ///< the largest length still passes: the capacity may be higher
@@ -35,13 +37,18 @@ struct StatisticsRow {
     double ce_offset_nats = 0.0;
     double theoretical_capacity_tokens = 0.0;
     double utilisation = 0.0;
+
+    /// Whether there is a capacity to show: no trial is open, and not all have failed.
+    bool capacity_known() const { return open == 0 && trials > failed; }
 };
 
 /// The statistics of all outcomes, a row a cell, sorted by model, corpus, K, prefix, protocol and precision
 /// in the order in which their names first occur in `outcomes`. Widths and vocabularies come from `models`,
-/// which corpora have drawn lengths from `corpora`; a model that is not there gives NaN.
+/// which corpora have drawn lengths from `corpora`; a model that is not there gives NaN. `open`: axes of the
+/// planned trials that are still to run; a cell that has nothing but those has no row.
 std::vector<StatisticsRow> statistics(std::span<const Outcome> outcomes,
                                       std::span<const record::ModelRow> models,
-                                      std::span<const record::CorpusRow> corpora);
+                                      std::span<const record::CorpusRow> corpora,
+                                      std::span<const Axes* const> open = {});
 
 }  // namespace memcap::metrics

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <string>
 
 #include "memcap/store/journal/run_state.hpp"
 #include "memcap/store/run_store.hpp"
@@ -14,6 +16,7 @@ struct RebuildReport {
     SnapshotReport written;
     std::uint64_t trials = 0;             ///< with a record
     std::uint64_t trials_in_no_plan = 0;  ///< have a record, but no row: their names now mean something else
+    std::map<std::string, std::uint64_t> dropped;  ///< why, as far as it is known
 };
 
 /// Reads everything, each array against its checksum, and replaces results.h5. Throws StoreError, also if

@@ -40,7 +40,13 @@ struct SnapshotReport {
     std::uint64_t rows = 0;
     std::uint64_t rows_without_tokens = 0;  ///< their file in tokens/ is missing or damaged
     std::uint64_t rows_without_arrays = 0;  ///< their vector was kept, but its segment is missing or damaged
+    std::uint64_t rows_with_young_arrays =
+        0;  ///< their vector is still in the journal, where none can refer to
 };
+
+/// Says that trials have no row any more, why, and how they come back; `reason` as RunState::dropped() has
+/// it.
+std::string dropped_text(const std::string& reason, std::uint64_t count);
 
 /// A run folder that is open for writing. One thread at a time may use it.
 ///
@@ -87,6 +93,8 @@ class RunStore {
     /// Syncs and releases the folder; append and snapshot must not be called after it.
     void close();
 
+    /// How far the plan of the last launch is.
+    PlanProgress progress() const { return state_.progress(); }
     /// The statistics of all records so far, as results.h5 has them.
     std::vector<metrics::StatisticsRow> statistics() const;
     /// Rows as results.h5 has them: planned, with a record, in planned order. Valid until the next append.

@@ -23,11 +23,19 @@ struct SegmentEntry {
     std::uint64_t checksum = 0;
 };
 
-/// An immutable file vectors/<nnnn>.h5 and its index.
+/// An immutable file in vectors/ and its index.
 struct ArraySegment {
+    std::filesystem::path path;
+    std::string run_id;  ///< of the run that made it; empty: a memcap made it that did not say
     std::uint64_t vector_total = 0;
     std::uint64_t curve_total = 0;
     std::unordered_map<std::uint64_t, SegmentEntry> entries;  ///< by the offset in the bulk file
+};
+
+/// An entry and the segment that holds it.
+struct FoundArrays {
+    const ArraySegment* segment;
+    SegmentEntry entry;
 };
 
 class ArrayLibrary {
@@ -38,9 +46,12 @@ class ArrayLibrary {
     ArrayLibrary& operator=(ArrayLibrary&&) noexcept;
     ~ArrayLibrary();
 
-    const std::map<std::uint32_t, ArraySegment>& segments() const noexcept { return segments_; }
+    /// By the number of the bulk file; several of one number where segments of another run were put here.
+    const std::multimap<std::uint32_t, ArraySegment>& segments() const noexcept { return segments_; }
+    /// Whether this run has made a segment of that bulk file.
+    bool has_own(std::uint32_t number) const;
     /// The entry in its segment; nothing if the segment or the entry is not there.
-    std::optional<SegmentEntry> find(const BulkPlace& place) const;
+    std::optional<FoundArrays> find(const BulkPlace& place) const;
     /// Whether a place holds what its frame says: bulk files by checksum, segments by their index.
     ArraysState check(const BulkPlace& place);
     /// The same, with segments by checksum too.
@@ -50,16 +61,22 @@ class ArrayLibrary {
     /// Turns a finished bulk file into a segment and deletes it. `live`: the places in it that results refer
     /// to, by trial. A damaged entry is left out of the index. Throws Hdf5Failure or StoreError, and then
     /// changes nothing.
-    void publish(std::uint32_t number, const std::vector<std::pair<Id128, BulkPlace>>& live);
+    void publish(const Id128& run_id, std::uint32_t number,
+                 const std::vector<std::pair<Id128, BulkPlace>>& live);
 
   private:
     struct Cache;
     explicit ArrayLibrary(const RunFolder& folder);
     bool read_bulk(const BulkPlace& place, record::TrialRecord& record);
-    bool read_segment(const BulkPlace& place, const SegmentEntry& entry, record::TrialRecord& record);
+    bool read_segment(const BulkPlace& place, const FoundArrays& found, record::TrialRecord& record);
+    /// Reads the indexes of segments that have come since the last look: while a run is read that goes on, it
+    /// may turn a bulk file into a segment. Returns whether there are any.
+    bool look_again();
 
     RunFolder folder_;
-    std::map<std::uint32_t, ArraySegment> segments_;
+    std::optional<Id128> run_id_;
+    std::multimap<std::uint32_t, ArraySegment> segments_;
+    std::filesystem::file_time_type looked_at_{};
     std::unique_ptr<Cache> cache_;  ///< the files read last
 };
 

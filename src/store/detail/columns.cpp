@@ -11,12 +11,10 @@ namespace {
 constexpr std::uint64_t kChunkBytes = std::uint64_t{256} * 1024;
 constexpr unsigned kGzipLevel = 4;
 
-Handle text_type(std::size_t size_bytes) {
+Handle text_type() {
     Handle type(H5Tcopy(H5T_C_S1), H5Tclose, "describe a text");
-    checked(H5Tset_size(type.get(), size_bytes), "describe a text");
+    checked(H5Tset_size(type.get(), H5T_VARIABLE), "describe a text");
     checked(H5Tset_cset(type.get(), H5T_CSET_UTF8), "describe a text");
-    checked(H5Tset_strpad(type.get(), size_bytes == H5T_VARIABLE ? H5T_STR_NULLTERM : H5T_STR_NULLPAD),
-            "describe a text");
     return type;
 }
 
@@ -39,7 +37,7 @@ void write_labels(const Handle& dataset, const ColumnLabel& label) {
     if (!label.units.empty()) write_attribute(dataset, "units", label.units);
 }
 
-/// Texts of a fixed-length column: each ends at its first zero or at the full size.
+/// Texts of the fixed-length columns of earlier versions: each ends at its first zero or at the full size.
 std::vector<std::string> split_fixed(const std::vector<char>& bytes, std::size_t size) {
     std::vector<std::string> texts;
     for (std::size_t at = 0; at + size <= bytes.size(); at += size) {
@@ -49,7 +47,7 @@ std::vector<std::string> split_fixed(const std::vector<char>& bytes, std::size_t
 }
 
 std::vector<std::string> read_variable(const Handle& dataset, std::uint64_t count) {
-    const Handle type = text_type(H5T_VARIABLE);
+    const Handle type = text_type();
     const Handle space(H5Dget_space(dataset.get()), H5Sclose, "ask for the size of a dataset");
     std::vector<char*> pointers(count, nullptr);
     checked(H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()), "read texts");
@@ -62,7 +60,7 @@ std::vector<std::string> read_variable(const Handle& dataset, std::uint64_t coun
 }  // namespace
 
 void write_attribute(const Handle& object, const std::string& name, std::string_view text) {
-    const Handle type = text_type(H5T_VARIABLE);
+    const Handle type = text_type();
     const Handle attribute = create_attribute(object, name, type.get());
     const std::string terminated(text);
     const char* pointer = terminated.c_str();
@@ -74,9 +72,18 @@ void write_attribute(const Handle& object, const std::string& name, std::int32_t
     checked(H5Awrite(attribute.get(), H5T_NATIVE_INT32, &value), "write the attribute " + name);
 }
 
+void write_attribute(const Handle& object, const std::string& name, std::int64_t value) {
+    const Handle attribute = create_attribute(object, name, H5T_STD_I64LE);
+    checked(H5Awrite(attribute.get(), H5T_NATIVE_INT64, &value), "write the attribute " + name);
+}
+
+bool has_attribute(const Handle& object, const std::string& name) {
+    return H5Aexists(object.get(), name.c_str()) > 0;
+}
+
 std::string read_text_attribute(const Handle& object, const std::string& name) {
     const Handle attribute = open_attribute(object, name);
-    const Handle type = text_type(H5T_VARIABLE);
+    const Handle type = text_type();
     char* pointer = nullptr;
     checked(H5Aread(attribute.get(), type.get(), &pointer), "read the attribute " + name);
     std::string text = pointer != nullptr ? pointer : "";
@@ -137,29 +144,12 @@ std::vector<double> read_pairs(const Handle& group, const std::string& name) {
     return values;
 }
 
-Handle write_name_column(const Handle& group, const ColumnLabel& label,
-                         const std::vector<std::string_view>& values) {
-    std::size_t size = 1;
-    for (const auto value : values) size = std::max(size, value.size());
-    std::vector<char> bytes(size * values.size(), '\0');
-    for (std::size_t row = 0; row < values.size(); ++row) {
-        std::copy(values[row].begin(), values[row].end(), bytes.data() + row * size);
-    }
-    const Handle type = text_type(size);
-    Handle dataset = create_line(group, label, type.get(), values.size(), Compression::shuffle_gzip);
-    if (!values.empty()) {
-        checked(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()),
-                "write texts");
-    }
-    return dataset;
-}
-
 Handle write_text_column(const Handle& group, const ColumnLabel& label,
                          const std::vector<std::string_view>& values) {
     const std::vector<std::string> terminated(values.begin(), values.end());
     std::vector<const char*> pointers;
     for (const auto& text : terminated) pointers.push_back(text.c_str());
-    const Handle type = text_type(H5T_VARIABLE);
+    const Handle type = text_type();
     Handle dataset = create_line(group, label, type.get(), values.size(), Compression::shuffle_gzip);
     if (!values.empty()) {
         checked(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()),
@@ -169,7 +159,7 @@ Handle write_text_column(const Handle& group, const ColumnLabel& label,
 }
 
 Handle write_text(const Handle& group, const ColumnLabel& label, const std::string& text) {
-    const Handle type = text_type(H5T_VARIABLE);
+    const Handle type = text_type();
     const Handle space = scalar_space();
     const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "make a property list");
     checked(H5Pset_obj_track_times(creation.get(), 0), "leave out time stamps");

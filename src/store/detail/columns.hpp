@@ -13,6 +13,8 @@ namespace memcap::store::detail {
 
 void write_attribute(const Handle& object, const std::string& name, std::string_view text);
 void write_attribute(const Handle& object, const std::string& name, std::int32_t value);
+void write_attribute(const Handle& object, const std::string& name, std::int64_t value);
+bool has_attribute(const Handle& object, const std::string& name);
 std::string read_text_attribute(const Handle& object, const std::string& name);
 std::int32_t read_int_attribute(const Handle& object, const std::string& name);
 
@@ -65,10 +67,8 @@ Handle write_column(const Handle& group, const ColumnLabel& label, const std::ve
 Handle write_pairs(const Handle& group, const ColumnLabel& label, const std::vector<double>& values);
 std::vector<double> read_pairs(const Handle& group, const std::string& name);
 
-/// Short, often repeated texts: fixed-length UTF-8, padded with zeros, which compresses and reads fast.
-Handle write_name_column(const Handle& group, const ColumnLabel& label,
-                         const std::vector<std::string_view>& values);
-/// Free text of any length: variable-length UTF-8.
+/// Texts: variable-length UTF-8, which every reader gives as text (texts of fixed length come out of some as
+/// bytes).
 Handle write_text_column(const Handle& group, const ColumnLabel& label,
                          const std::vector<std::string_view>& values);
 /// A single variable-length UTF-8 text.

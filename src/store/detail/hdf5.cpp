@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 
@@ -18,8 +19,12 @@ herr_t keep_innermost(unsigned depth, const H5E_error2_t* error, void* data) {
     return 0;
 }
 
-/// Errors are reported as exceptions, so HDF5 must not print them as well.
-void silence_hdf5() {
+void prepare_hdf5() {
+    // What a result file refers to lies where the file says. This variable would have HDF5 look elsewhere
+    // first, for instance among the vectors of another run.
+    static const int unset = ::unsetenv("HDF5_VDS_PREFIX");
+    static_cast<void>(unset);
+    // Errors are reported as exceptions, so HDF5 must not print them as well.
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
@@ -28,7 +33,7 @@ Handle properties(hid_t kind) {
 }
 
 Handle file_access(hbool_t locking) {
-    silence_hdf5();
+    prepare_hdf5();
     Handle access = properties(H5P_FILE_ACCESS);
     // Best effort: some cluster file systems refuse locks. The lock of the run folder is what excludes other
     // writers.
@@ -48,9 +53,9 @@ void fail_hdf5(const std::string& what) {
 
 void require_space(const std::filesystem::path& path, std::uint64_t size_bytes) {
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    const int problem =
-        descriptor < 0 ? errno : ::posix_fallocate(descriptor, 0, static_cast<off_t>(size_bytes));
-    if (descriptor >= 0) ::close(descriptor);
+    if (descriptor < 0) throw Hdf5Failure(std::string("the file cannot be made: ") + std::strerror(errno));
+    const int problem = ::posix_fallocate(descriptor, 0, static_cast<off_t>(size_bytes));
+    ::close(descriptor);
     std::error_code ignored;
     std::filesystem::remove(path, ignored);
     if (problem != 0) throw Hdf5Failure(std::string("no room for the file: ") + std::strerror(problem));

@@ -3,7 +3,9 @@
 #include <map>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
+#include "store/detail/dimension.hpp"
 #include "store/detail/ragged.hpp"
 #include "store/detail/segment_file.hpp"
 
@@ -40,6 +42,8 @@ void write_stretches(const Handle& vectors, const Handle& curves, const Stretche
     write_column(vectors, {"count", "elements of the row, K * E; 0: none kept", ""}, stretches.vector_count);
     write_column(curves, {"start", "first point of the row's curve", ""}, stretches.curve_start);
     write_column(curves, {"count", "points of the row's curve; 0: none kept", ""}, stretches.curve_count);
+    attach_ragged(vectors, "element", {kVectorValues});
+    attach_ragged(curves, "point", {kCurveEvaluation, kCurveLoss, kCurveAccuracy});
 }
 
 /// A stretch of a virtual dataset and the file it lies in.
@@ -90,16 +94,17 @@ struct SegmentLine {
         std::uint64_t curve = 0;
     };
     std::vector<Mapping> vectors, curves;
-    std::map<std::pair<std::size_t, std::uint32_t>, Base> bases;  ///< by folder and segment
+    std::unordered_map<const ArraySegment*, Base> bases;
 
     SegmentLine(const ResultContent& content, const std::filesystem::path& base) {
         Base end;
-        for (std::size_t folder = 0; folder < content.folders.size(); ++folder) {
-            for (const auto& [number, segment] : content.folders[folder].library->segments()) {
-                const auto path = content.folders[folder].folder->vectors_segment(number);
-                const std::string name =
-                    std::filesystem::absolute(path).lexically_proximate(base).generic_string();
-                bases[{folder, number}] = end;
+        for (const ContentFolder& folder : content.folders) {
+            // The system takes .. of a link's target, so a way through links must not be shortened as text.
+            const RunFolder place(std::filesystem::canonical(folder.folder->root()));
+            for (const auto& [number, segment] : folder.library->segments()) {
+                const auto path = place.vectors() / segment.path.filename();
+                const std::string name = path.lexically_proximate(base).generic_string();
+                bases[&segment] = end;
                 vectors.push_back({name, end.vector, segment.vector_total});
                 curves.push_back({name, end.curve, segment.curve_total});
                 end.vector += segment.vector_total;
@@ -109,29 +114,46 @@ struct SegmentLine {
     }
 };
 
-std::uint64_t refer_to_segments(const Handle& vectors, const Handle& curves, const ResultContent& content,
-                                const std::filesystem::path& base) {
+/// What a lone copy of the file, which HDF5 fills with such numbers without a word, has to say for itself.
+void write_comment(const Handle& group) {
+    write_attribute(group, "comment",
+                    "The values lie in the files of the run's folder vectors/, which this file refers to by "
+                    "their place relative to its own. Where they are missing, HDF5 gives NaN (-1 for "
+                    "`evaluation`) instead of an error. `memcap merge OUT.h5 DIR --self-contained` makes one "
+                    "file that holds them.");
+}
+
+ArraysReport refer_to_segments(const Handle& vectors, const Handle& curves, const ResultContent& content,
+                               const std::filesystem::path& base) {
     const SegmentLine line(content, base);
     Stretches stretches(content.rows.size());
-    std::uint64_t without = 0;
+    ArraysReport report;
+    std::unordered_set<const ArraySegment*> sampled;
     for (std::size_t row = 0; row < content.rows.size(); ++row) {
         if (!has_arrays(content.rows[row])) continue;
-        const std::size_t folder = content.rows[row].folder;
         const BulkPlace& place = content.rows[row].stored->arrays;
-        const auto entry = content.folders[folder].library->find(place);
-        if (!entry || !is_whole(content.rows[row])) {
-            ++without;
-            continue;
+        const auto found = content.folders[content.rows[row].folder].library->find(place);
+        if (!is_whole(content.rows[row])) {
+            ++report.gone;
+        } else if (!found || !line.bases.contains(found->segment)) {
+            ++report.young;
+        } else {
+            const auto& start = line.bases.at(found->segment);
+            stretches.set(row, start.vector + found->entry.vector_start,
+                          start.curve + found->entry.curve_start, place);
+            if (!sampled.insert(found->segment).second) continue;
+            if (place.vector_count > 0) report.vector_samples.push_back(stretches.vector_start[row]);
+            if (place.curve_count > 0) report.curve_samples.push_back(stretches.curve_start[row]);
         }
-        const auto& start = line.bases.at({folder, place.number});
-        stretches.set(row, start.vector + entry->vector_start, start.curve + entry->curve_start, place);
     }
+    write_comment(vectors);
+    write_comment(curves);
     write_virtual(vectors, vector_label(), line.vectors, std::numeric_limits<float>::quiet_NaN());
     write_virtual(curves, evaluation_label(), line.curves, std::int32_t{-1});
     write_virtual(curves, loss_label(), line.curves, std::numeric_limits<float>::quiet_NaN());
     write_virtual(curves, accuracy_label(), line.curves, std::numeric_limits<float>::quiet_NaN());
     write_stretches(vectors, curves, stretches);
-    return without;
+    return report;
 }
 
 /// The trials whose arrays can be read, once each, in the order of the rows; with the sizes of all of them.
@@ -143,21 +165,27 @@ struct CopyList {
     std::unordered_map<const StoredRecord*, Start> starts;
     std::uint64_t vector_total = 0;
     std::uint64_t curve_total = 0;
+    bool vectors;  ///< and not the curves alone
 
-    explicit CopyList(const ResultContent& content) {
+    explicit CopyList(const ResultContent& content) : vectors(content.arrays == MergeArrays::copy) {
         for (const ContentRow& row : content.rows) {
             if (!has_arrays(row) || !is_whole(row) || starts.contains(row.stored)) continue;
             record::TrialRecord scratch;
             if (!content.folders[row.folder].library->read(row.stored->arrays, scratch)) continue;
             trials.push_back(&row);
             starts.emplace(row.stored, Start{vector_total, curve_total});
-            vector_total += row.stored->arrays.vector_count;
+            vector_total += shown(row.stored->arrays).vector_count;
             curve_total += row.stored->arrays.curve_count;
         }
     }
+    /// The place with as many elements as the file will have of it.
+    BulkPlace shown(BulkPlace place) const {
+        if (!vectors) place.vector_count = 0;
+        return place;
+    }
 };
 
-std::uint64_t copy_arrays(const Handle& vectors, const Handle& curves, const ResultContent& content) {
+ArraysReport copy_arrays(const Handle& vectors, const Handle& curves, const ResultContent& content) {
     const CopyList list(content);
     ArrayLines lines(vectors, curves, list.vector_total, list.curve_total);
     for (const ContentRow* row : list.trials) {
@@ -165,31 +193,32 @@ std::uint64_t copy_arrays(const Handle& vectors, const Handle& curves, const Res
         if (!content.folders[row->folder].library->read(row->stored->arrays, arrays)) {
             throw Hdf5Failure("a vectors segment changed while it was being copied");
         }
+        if (!list.vectors) arrays.vector.clear();
         lines.append(arrays);
     }
     lines.flush();
     Stretches stretches(content.rows.size());
-    std::uint64_t without = 0;
+    ArraysReport report;
     for (std::size_t row = 0; row < content.rows.size(); ++row) {
         const StoredRecord* stored = content.rows[row].stored;
         if (const auto start = list.starts.find(stored); start != list.starts.end()) {
-            stretches.set(row, start->second.vector, start->second.curve, stored->arrays);
+            stretches.set(row, start->second.vector, start->second.curve, list.shown(stored->arrays));
         } else if (has_arrays(content.rows[row])) {
-            ++without;
+            ++report.gone;
         }
     }
     write_stretches(vectors, curves, stretches);
-    return without;
+    return report;
 }
 
 }  // namespace
 
-std::uint64_t write_arrays(const Handle& file, const ResultContent& content,
-                           const std::filesystem::path& base) {
+ArraysReport write_arrays(const Handle& file, const ResultContent& content,
+                          const std::filesystem::path& base) {
     const Handle vectors = create_group(file, "vectors");
     const Handle curves = create_group(file, "curves");
-    return content.arrays == MergeArrays::copy ? copy_arrays(vectors, curves, content)
-                                               : refer_to_segments(vectors, curves, content, base);
+    return content.arrays == MergeArrays::refer ? refer_to_segments(vectors, curves, content, base)
+                                                : copy_arrays(vectors, curves, content);
 }
 
 }  // namespace memcap::store::detail

@@ -6,6 +6,7 @@
 
 #include "memcap/base/log.hpp"
 #include "store/detail/columns.hpp"
+#include "store/detail/dimension.hpp"
 #include "store/detail/ragged.hpp"
 
 namespace memcap::store::detail {
@@ -51,6 +52,7 @@ struct TokenColumns {
         write_column(group, {"values", what, ""}, values);
         write_column(group, {"start", "first token of the row in values", ""}, start);
         write_column(group, {"count", "tokens of the row", ""}, count);
+        attach_ragged(group, "token", {"values"});
     }
 };
 

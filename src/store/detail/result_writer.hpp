@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "memcap/record/run_tables.hpp"
@@ -33,6 +35,9 @@ struct ResultContent {
     std::vector<ContentRow> rows;
     std::vector<ContentFolder> folders;
     MergeArrays arrays = MergeArrays::refer;
+    PlanProgress progress;
+    std::vector<const Axes*> open;                   ///< axes of planned rows that are still to run
+    std::map<std::string, std::uint64_t> dropped{};  ///< as RunState::dropped()
 };
 
 /// Replaces the file at `path`: temporary name, close, fsync, rename. Throws StoreError and then leaves what

@@ -8,6 +8,7 @@ namespace memcap::store::detail {
 namespace {
 
 constexpr std::int32_t kSegmentSchemaVersion = 1;
+constexpr const char* kRunId = "run_id";
 constexpr std::size_t kGatheredElements = 1 << 20;
 
 std::string index_name(const char* column) {
@@ -92,7 +93,7 @@ Handle create_with_space(const std::filesystem::path& path,
 
 }  // namespace
 
-SegmentWriter::SegmentWriter(const std::filesystem::path& path,
+SegmentWriter::SegmentWriter(const std::filesystem::path& path, const Id128& run_id,
                              const std::vector<std::pair<Id128, BulkPlace>>& entries)
     : path_(path), file_(create_with_space(path, entries)) {
     for (const auto& [trial, place] : entries) {
@@ -100,6 +101,8 @@ SegmentWriter::SegmentWriter(const std::filesystem::path& path,
         curve_total_ += place.curve_count;
     }
     write_attribute(file_, "schema_version", kSegmentSchemaVersion);
+    segment_.run_id = run_id.hex();
+    write_attribute(file_, kRunId, segment_.run_id);
     write_attribute(file_, "title", "memcap vectors segment: part of the results.h5 of its run folder");
     lines_.emplace(file_, file_, vector_total_, curve_total_);
 }
@@ -133,7 +136,7 @@ void SegmentWriter::write_index() {
     const Handle index = create_group(file_, "index");
     std::vector<std::string> names;
     for (const Id128& trial : trials_) names.push_back(trial.hex());
-    write_name_column(index, {"trial_id", "the trial whose vector and curve these are", ""},
+    write_text_column(index, {"trial_id", "the trial whose vector and curve these are", ""},
                       {names.begin(), names.end()});
     const auto write = [&](const char* name, const char* long_name, auto get) {
         std::vector<std::uint64_t> values;
@@ -152,7 +155,8 @@ void SegmentWriter::write_index() {
 }
 
 SegmentReader::SegmentReader(const std::filesystem::path& path)
-    : file_(open_file(path)),
+    : path_(path),
+      file_(open_file(path)),
       vectors_(open_dataset(file_, kVectorValues)),
       evaluations_(open_dataset(file_, kCurveEvaluation)),
       losses_(open_dataset(file_, kCurveLoss)),
@@ -167,8 +171,11 @@ ArraySegment SegmentReader::index() const {
         checksums.size() != offsets.size()) {
         throw Hdf5Failure("the columns of its index differ in length");
     }
-    ArraySegment segment{
-        .vector_total = element_count(vectors_), .curve_total = element_count(evaluations_), .entries = {}};
+    ArraySegment segment{.path = path_,
+                         .run_id = has_attribute(file_, kRunId) ? read_text_attribute(file_, kRunId) : "",
+                         .vector_total = element_count(vectors_),
+                         .curve_total = element_count(evaluations_),
+                         .entries = {}};
     for (std::size_t row = 0; row < offsets.size(); ++row) {
         segment.entries[offsets[row]] = {vector_starts[row], curve_starts[row], checksums[row]};
     }

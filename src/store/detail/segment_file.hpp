@@ -62,7 +62,8 @@ ColumnLabel accuracy_label();
 class SegmentWriter {
   public:
     /// `entries`: all that may come, for the sizes.
-    SegmentWriter(const std::filesystem::path& path, const std::vector<std::pair<Id128, BulkPlace>>& entries);
+    SegmentWriter(const std::filesystem::path& path, const Id128& run_id,
+                  const std::vector<std::pair<Id128, BulkPlace>>& entries);
     SegmentWriter(const SegmentWriter&) = delete;
     SegmentWriter& operator=(const SegmentWriter&) = delete;
     /// Removes the file unless it was finished.
@@ -89,10 +90,12 @@ class SegmentWriter {
 class SegmentReader {
   public:
     explicit SegmentReader(const std::filesystem::path& path);
+    /// The index, with the file's path and its run.
     ArraySegment index() const;
     void read(const BulkPlace& place, const SegmentEntry& entry, record::TrialRecord& record) const;
 
   private:
+    std::filesystem::path path_;
     Handle file_;
     Handle vectors_;
     Handle evaluations_;

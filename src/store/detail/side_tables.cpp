@@ -25,15 +25,15 @@ template <class Table>
 void skipped_columns(Table& table) {
     using record::SkippedRow;
     const auto axis = [](auto member) { return field(&SkippedRow::axes, member); };
-    table.name({"model", "model", ""}, axis(&Axes::model));
-    table.name({"corpus", "corpus", ""}, axis(&Axes::corpus));
+    table.text({"model", "model", ""}, axis(&Axes::model));
+    table.text({"corpus", "corpus", ""}, axis(&Axes::corpus));
     table.number({"sample", "number of the sample in its corpus, from 0", ""}, axis(&Axes::sample));
     table.number({"seed", "seed of the initial memory", ""}, axis(&Axes::seed));
     table.number({"memory_vectors", "memory vectors, K", ""}, axis(&Axes::memory_vectors));
     table.number({"length", "tokens in the text, N", "tokens"}, axis(&Axes::length));
     table.number({"prefix", "visible, unscored tokens between memory and text", "tokens"},
                  axis(&Axes::prefix));
-    table.name({"protocol", "name of the protocol", ""}, axis(&Axes::protocol));
+    table.text({"protocol", "name of the protocol", ""}, axis(&Axes::protocol));
     table.enumerator({"precision", "in what the frozen model computes", ""}, axis(&Axes::precision),
                      parse_precision);
     table.text({"reason", "why there is no such trial", ""}, field(&SkippedRow::reason));
@@ -42,20 +42,24 @@ void skipped_columns(Table& table) {
 template <class Table>
 void statistics_columns(Table& table) {
     using Row = metrics::StatisticsRow;
-    table.name({"model", "model", ""}, field(&Row::model));
-    table.name({"corpus", "corpus", ""}, field(&Row::corpus));
+    table.text({"model", "model", ""}, field(&Row::model));
+    table.text({"corpus", "corpus", ""}, field(&Row::corpus));
     table.number({"memory_vectors", "memory vectors, K", ""}, field(&Row::memory_vectors));
     table.number({"prefix", "visible, unscored tokens between memory and text", "tokens"},
                  field(&Row::prefix));
-    table.name({"protocol", "name of the protocol", ""}, field(&Row::protocol));
+    table.text({"protocol", "name of the protocol", ""}, field(&Row::protocol));
     table.enumerator({"precision", "in what the frozen model computes", ""}, field(&Row::precision),
                      parse_precision);
     table.number({"trials", "trials with a record, failed ones included", ""}, field(&Row::trials));
     table.number({"failed", "failed trials, left out of all columns that follow", ""}, field(&Row::failed));
+    table.newer_number({"open", "trials still to run: until there are none the capacities are not known", ""},
+                       field(&Row::open));
     table.number(
-        {"capacity_tokens", "largest length whose mean accuracy is at least 0.99; 0: none", "tokens"},
+        {"capacity_tokens",
+         "largest length whose mean accuracy is at least 0.99; 0: none; -1: trials are open", "tokens"},
         field(&Row::capacity_tokens));
-    table.number({"capacity_exact_tokens", "largest length of which all trials are exact; 0: none", "tokens"},
+    table.number({"capacity_exact_tokens",
+                  "largest length of which all trials are exact; 0: none; -1: trials are open", "tokens"},
                  field(&Row::capacity_exact_tokens));
     table.flag({"capacity_cut", "1: the largest length of the grid still passes", ""},
                field(&Row::capacity_cut));
@@ -84,11 +88,11 @@ void statistics_columns(Table& table) {
 template <class Table>
 void model_columns(Table& table) {
     using Row = record::ModelRow;
-    table.name({"name", "name in the experiment file", ""}, field(&Row::name));
-    table.name({"family", "family of the model", ""}, field(&Row::family));
+    table.text({"name", "name in the experiment file", ""}, field(&Row::name));
+    table.text({"family", "family of the model", ""}, field(&Row::family));
     table.text({"path", "folder it was read from", ""}, field(&Row::path));
-    table.name({"config_sha256", "SHA-256 of config.json", ""}, field(&Row::config_sha256));
-    table.name({"weights_sha256", "SHA-256 of the weight files", ""}, field(&Row::weights_sha256));
+    table.text({"config_sha256", "SHA-256 of config.json", ""}, field(&Row::config_sha256));
+    table.text({"weights_sha256", "SHA-256 of the weight files", ""}, field(&Row::weights_sha256));
     table.number({"parameters", "parameters", ""}, field(&Row::parameters));
     table.number({"memory_width", "numbers in a memory vector, E", ""}, field(&Row::memory_width));
     table.number({"vocabulary_size", "vocabulary of the model's config, V", ""},
@@ -103,15 +107,15 @@ void model_columns(Table& table) {
 template <class Table>
 void corpus_columns(Table& table) {
     using Row = record::CorpusRow;
-    table.name({"name", "name in the experiment file", ""}, field(&Row::name));
-    table.name({"kind", "text, csv, jsonl or random_words", ""}, field(&Row::kind));
+    table.text({"name", "name in the experiment file", ""}, field(&Row::name));
+    table.text({"kind", "text, csv, jsonl or random_words", ""}, field(&Row::kind));
     table.text({"path", "file or folder it was read from", ""}, field(&Row::path));
-    table.name({"part", "part of each text that is compressed", ""}, field(&Row::part));
-    table.name({"sentences", "rule that split the texts", ""}, field(&Row::sentences));
+    table.text({"part", "part of each text that is compressed", ""}, field(&Row::part));
+    table.text({"sentences", "rule that split the texts", ""}, field(&Row::sentences));
     table.number({"samples", "samples", ""}, field(&Row::samples));
     table.flag({"drawn_lengths", "1: each sample has a drawn length of its own", ""},
                field(&Row::drawn_lengths));
-    table.name({"sha256", "SHA-256 of its files", ""}, field(&Row::sha256));
+    table.text({"sha256", "SHA-256 of its files", ""}, field(&Row::sha256));
     table.newer_text({"joined", "what stands between the sentences of a text: as_written or space", ""},
                      field(&Row::joined));
     table.newer_text({"opened", "which inputs begin with what the tokenizer puts before a text", ""},
@@ -122,7 +126,7 @@ template <class Table>
 void protocol_columns(Table& table) {
     using Row = record::ProtocolRow;
     const auto value = [](auto member) { return field(&Row::values, member); };
-    table.name({"name", "name in the experiment file", ""}, field(&Row::name));
+    table.text({"name", "name in the experiment file", ""}, field(&Row::name));
     table.enumerator({"optimiser", "optimiser of the memory", ""}, value(&Protocol::optimiser),
                      parse_optimiser);
     table.number({"learning_rate", "highest learning rate", ""}, value(&Protocol::learning_rate));
@@ -147,15 +151,15 @@ void protocol_columns(Table& table) {
 template <class Table>
 void launch_columns(Table& table) {
     using Row = record::LaunchRow;
-    table.name({"started_utc", "start", ""}, field(&Row::started_utc));
-    table.name({"ended_utc", "end; empty if it was killed or still runs", ""}, field(&Row::ended_utc));
+    table.text({"started_utc", "start", ""}, field(&Row::started_utc));
+    table.text({"ended_utc", "end; empty if it was killed or still runs", ""}, field(&Row::ended_utc));
     table.text({"argv", "command line", ""}, field(&Row::argv));
-    table.name({"memcap_version", "version of memcap", ""}, field(&Row::memcap_version));
-    table.name({"git_revision", "revision it was built from", ""}, field(&Row::git_revision));
+    table.text({"memcap_version", "version of memcap", ""}, field(&Row::memcap_version));
+    table.text({"git_revision", "revision it was built from", ""}, field(&Row::git_revision));
     table.text({"hosts", "hosts", ""}, field(&Row::hosts));
     table.text({"devices", "devices", ""}, field(&Row::devices));
     table.number({"ranks", "ranks", ""}, field(&Row::ranks));
-    table.name({"job_id", "job of the batch system", ""}, field(&Row::job_id));
+    table.text({"job_id", "job of the batch system", ""}, field(&Row::job_id));
     table.number({"restart_count", "restarts of that job", ""}, field(&Row::restart_count));
     table.text({"versions", "libraries and compiler, JSON", ""}, field(&Row::versions));
     table.newer_text({"weights", "how ranks came by the weights, with times, JSON", ""},
@@ -166,18 +170,20 @@ void launch_columns(Table& table) {
 
 void write_side_tables(const Handle& file, const record::RunTables& tables,
                        const std::vector<metrics::StatisticsRow>& statistics) {
-    const auto write = [](const Handle& parent, const char* name, const auto& rows, auto columns) {
-        TableWriter table(parent, name, rows);
+    const Dimension moments(file, "moment", 2);
+    const auto write = [&moments](const Handle& parent, const char* name, const char* dimension,
+                                  const auto& rows, auto columns) {
+        TableWriter table(parent, name, dimension, moments, rows);
         columns(table);
     };
-    write(file, "skipped", tables.skipped, [](auto& table) { skipped_columns(table); });
-    write(file, "statistics", statistics, [](auto& table) { statistics_columns(table); });
-    write(file, "models", tables.models, [](auto& table) { model_columns(table); });
-    write(file, "corpora", tables.corpora, [](auto& table) { corpus_columns(table); });
-    write(file, "protocols", tables.protocols, [](auto& table) { protocol_columns(table); });
+    write(file, "skipped", "skipped_trial", tables.skipped, [](auto& table) { skipped_columns(table); });
+    write(file, "statistics", "cell", statistics, [](auto& table) { statistics_columns(table); });
+    write(file, "models", "model", tables.models, [](auto& table) { model_columns(table); });
+    write(file, "corpora", "corpus", tables.corpora, [](auto& table) { corpus_columns(table); });
+    write(file, "protocols", "protocol", tables.protocols, [](auto& table) { protocol_columns(table); });
     const Handle provenance = create_group(file, "provenance");
     write_text(provenance, {"experiment_yaml", "the experiment file, resolved", ""}, tables.experiment_yaml);
-    write(provenance, "launches", tables.launches, [](auto& table) { launch_columns(table); });
+    write(provenance, "launches", "launch", tables.launches, [](auto& table) { launch_columns(table); });
 }
 
 record::RunTables read_side_tables(const Handle& file) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <system_error>
 
+#include "memcap/base/files.hpp"
 #include "memcap/base/log.hpp"
 #include "store/detail/hdf5.hpp"
 #include "store/detail/result_writer.hpp"
@@ -26,11 +27,12 @@ LivePlaces live_places(const RunState& state) {
     return places;
 }
 
+/// Deletes what an interrupted write left in a folder that is memcap's own.
 void remove_temporaries(const std::filesystem::path& folder) {
     std::error_code error;
     std::vector<std::filesystem::path> temporaries;
     for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-        if (entry.path().extension() == ".tmp") temporaries.push_back(entry.path());
+        if (is_temporary_name(entry.path())) temporaries.push_back(entry.path());
     }
     for (const auto& path : temporaries) std::filesystem::remove(path, error);
 }
@@ -38,11 +40,16 @@ void remove_temporaries(const std::filesystem::path& folder) {
 }  // namespace
 
 void finish_interrupted_work(const RunFolder& folder, const ArrayLibrary& library) {
-    for (const auto& place : {folder.root(), folder.vectors(), folder.tokens()}) remove_temporaries(place);
+    for (const auto& place : {folder.vectors(), folder.tokens()}) remove_temporaries(place);
+    // Beside the run lie files of others: only what this run itself writes there.
+    for (const auto& file : {folder.results_file(), folder.experiment_file(), folder.hashes()}) {
+        std::error_code ignored;
+        std::filesystem::remove(temporary_name(file), ignored);
+    }
     for (const std::uint32_t number : numbered_files(folder.journal(), ".bulk")) {
         // A segment gets its name only once it is complete, so its bulk file has done its work.
         std::error_code ignored;
-        if (library.segments().contains(number)) std::filesystem::remove(folder.bulk_file(number), ignored);
+        if (library.has_own(number)) std::filesystem::remove(folder.bulk_file(number), ignored);
     }
 }
 
@@ -52,14 +59,13 @@ void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLib
     LivePlaces places = live_places(state);
     for (const std::uint32_t number : numbers) {
         try {
-            library.publish(number, places[number]);
+            library.publish(state.run_id(), number, places[number]);
         } catch (const Hdf5Failure& failure) {
-            throw StoreError(folder.vectors_segment(number),
-                             {.what = "cannot write the vectors",
+            throw StoreError(folder.bulk_file(number),
+                             {.what = "cannot move these vectors to " + folder.vectors().string(),
                               .where = {},
                               .why = failure.what(),
-                              .advice = "Free space if the disk is full; they stay safe in " +
-                                        folder.bulk_file(number).string()});
+                              .advice = "Free space if the disk is full; they stay safe in this file"});
         }
     }
 }
@@ -68,7 +74,11 @@ SnapshotReport write_snapshot(const RunFolder& folder, const RunState& state, Ar
     ResultContent content{.tables = &state.tables(),
                           .rows = {},
                           .folders = {{&folder, &library}},
-                          .arrays = MergeArrays::refer};
+                          .arrays = MergeArrays::refer,
+                          .progress = state.progress(),
+                          .open = {},
+                          .dropped = state.dropped()};
+    for (const record::PlannedRow* row : state.open_rows()) content.open.push_back(&row->axes);
     for (const ResultRow& row : state.rows()) {
         content.rows.push_back(
             {.planned = row.planned, .stored = row.stored, .folder = 0, .token_folder = 0});

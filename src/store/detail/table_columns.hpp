@@ -6,59 +6,67 @@
 #include <vector>
 
 #include "store/detail/columns.hpp"
+#include "store/detail/dimension.hpp"
 
 namespace memcap::store::detail {
 
-/// Writes one dataset a column into a new group. The getters of all its functions take a row and return a
-/// reference.
+/// Writes one dataset a column into a new group, all with one dimension. The getters of all its functions
+/// take a row and return a reference.
 template <class Row>
 class TableWriter {
   public:
-    TableWriter(const Handle& parent, const std::string& name, const std::vector<Row>& rows)
-        : group_(create_group(parent, name)), rows_(rows) {}
+    /// `dimension`: the name of that of the rows; `pairs`: that of a pair's two numbers.
+    TableWriter(const Handle& parent, const std::string& name, const std::string& dimension,
+                const Dimension& pairs, const std::vector<Row>& rows)
+        : group_(create_group(parent, name)),
+          dimension_(group_, dimension, rows.size()),
+          pairs_(pairs),
+          rows_(rows) {}
 
-    template <class Get>
-    void name(const ColumnLabel& label, Get get) {
-        std::vector<std::string_view> values;
-        for (const Row& row : rows_) values.push_back(get(row));
-        write_name_column(group_, label, values);
-    }
     template <class Get>
     void text(const ColumnLabel& label, Get get) {
         std::vector<std::string_view> values;
         for (const Row& row : rows_) values.push_back(get(row));
-        write_text_column(group_, label, values);
+        dimension_.attach(write_text_column(group_, label, values));
     }
-    /// A text that files of earlier versions do not have.
+    /// Columns that files of earlier versions do not have.
     template <class Get>
     void newer_text(const ColumnLabel& label, Get get) {
         text(label, get);
     }
     template <class Get>
+    void newer_number(const ColumnLabel& label, Get get) {
+        number(label, get);
+    }
+    template <class Get>
     void number(const ColumnLabel& label, Get get) {
         std::vector<std::remove_cvref_t<decltype(get(rows_.front()))>> values;
         for (const Row& row : rows_) values.push_back(get(row));
-        write_column(group_, label, values);
+        dimension_.attach(write_column(group_, label, values));
     }
     template <class Get>
     void flag(const ColumnLabel& label, Get get) {
         std::vector<std::uint8_t> values;
         for (const Row& row : rows_) values.push_back(get(row) ? 1 : 0);
-        write_column(group_, label, values);
+        dimension_.attach(write_column(group_, label, values));
     }
     template <class Get, class Parse>
     void enumerator(const ColumnLabel& label, Get get, Parse) {
-        name(label, [get](const Row& row) { return to_string(get(row)); });
+        text(label, [get](const Row& row) { return to_string(get(row)); });
     }
     template <class First, class Second>
     void pair(const ColumnLabel& label, First first, Second second) {
         std::vector<double> values;
         for (const Row& row : rows_) values.insert(values.end(), {first(row), second(row)});
-        write_pairs(group_, label, values);
+        const Handle column = write_pairs(group_, label, values);
+        dimension_.attach(column);
+        pairs_.attach(column, 1);
     }
 
   private:
     Handle group_;
+    Dimension dimension_;
+    const Dimension& pairs_;
     const std::vector<Row>& rows_;
 };
 
@@ -70,17 +78,18 @@ class TableReader {
         : group_(open_group(parent, name)), rows_(rows) {}
 
     template <class Get>
-    void name(const ColumnLabel& label, Get get) {
+    void text(const ColumnLabel& label, Get get) {
         fill(label, read_text_column(group_, label.name),
              [&](Row& row, std::string& value) { get(row) = std::move(value); });
     }
     template <class Get>
-    void text(const ColumnLabel& label, Get get) {
-        name(label, get);
-    }
-    template <class Get>
     void newer_text(const ColumnLabel& label, Get get) {
-        if (has_link(group_, label.name)) name(label, get);
+        if (has_link(group_, label.name)) text(label, get);
+    }
+    /// A number that files of earlier versions do not have; their rows keep what they were made with.
+    template <class Get>
+    void newer_number(const ColumnLabel& label, Get get) {
+        if (has_link(group_, label.name)) number(label, get);
     }
     template <class Get>
     void number(const ColumnLabel& label, Get get) {

@@ -1,14 +1,15 @@
 // The table /trials: every column of the result format, a row a planned trial that has a record.
 #include "store/detail/trial_columns.hpp"
 
-#include <hdf5_hl.h>
-
 #include <functional>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include "memcap/metrics/derived_columns.hpp"
+#include "memcap/record/agreement.hpp"
 #include "store/detail/columns.hpp"
+#include "store/detail/dimension.hpp"
 
 namespace memcap::store::detail {
 
@@ -24,8 +25,8 @@ class TrialTable {
         : rows_(rows), group_(create_group(file, "trials")) {
         std::vector<std::int64_t> numbers(rows.size());
         std::iota(numbers.begin(), numbers.end(), 0);
-        scale_ = write_column(group_, {"trial", "number of the row, from 0", ""}, numbers);
-        checked(H5DSset_scale(scale_.get(), "trial"), "make the dimension scale");
+        dimension_.emplace(write_column(group_, {"trial", "number of the row, from 0", ""}, numbers),
+                           "trial");
     }
 
     template <class T>
@@ -33,13 +34,13 @@ class TrialTable {
         std::vector<T> values;
         values.reserve(rows_.size());
         for (const ContentRow& row : rows_) values.push_back(get(row));
-        attach(write_column(group_, label, values));
+        dimension_->attach(write_column(group_, label, values));
     }
-    void names(const ColumnLabel& label, const std::function<std::string_view(const ContentRow&)>& get) {
-        attach(write_name_column(group_, label, texts(get)));
-    }
-    void free_texts(const ColumnLabel& label, const std::function<std::string_view(const ContentRow&)>& get) {
-        attach(write_text_column(group_, label, texts(get)));
+    void texts(const ColumnLabel& label, const std::function<std::string_view(const ContentRow&)>& get) {
+        std::vector<std::string_view> values;
+        values.reserve(rows_.size());
+        for (const ContentRow& row : rows_) values.push_back(get(row));
+        dimension_->attach(write_text_column(group_, label, values));
     }
 
     // Shorthands for fields of the axes and of the record.
@@ -48,7 +49,7 @@ class TrialTable {
         numbers<T>(label, [field](const ContentRow& row) { return row.planned->axes.*field; });
     }
     void axis_name(const ColumnLabel& label, std::string Axes::*field) {
-        names(label, [field](const ContentRow& row) { return std::string_view(row.planned->axes.*field); });
+        texts(label, [field](const ContentRow& row) { return std::string_view(row.planned->axes.*field); });
     }
     template <class T>
     void measured(const ColumnLabel& label, T TrialRecord::*field) {
@@ -61,28 +62,16 @@ class TrialTable {
     }
 
   private:
-    std::vector<std::string_view> texts(const std::function<std::string_view(const ContentRow&)>& get) const {
-        std::vector<std::string_view> values;
-        values.reserve(rows_.size());
-        for (const ContentRow& row : rows_) values.push_back(get(row));
-        return values;
-    }
-    void attach(const Handle& column) {
-        checked(H5DSattach_scale(column.get(), scale_.get(), 0), "attach the dimension scale");
-    }
-
     const std::vector<ContentRow>& rows_;
     Handle group_;
-    Handle scale_;
+    std::optional<Dimension> dimension_;
 };
 
 std::vector<std::string> failure_texts(const std::vector<ContentRow>& rows) {
     std::vector<std::string> texts;
     for (const ContentRow& row : rows) {
         const TrialRecord& record = row.stored->record;
-        const bool failed = record.status == TrialStatus::failed;
-        texts.push_back(
-            failed ? std::string(to_string(record.failure.category)) + ": " + record.failure.message : "");
+        texts.push_back(record.status == TrialStatus::failed ? record::failure_text(record.failure) : "");
     }
     return texts;
 }
@@ -101,12 +90,12 @@ void write_axes(TrialTable& table, const std::vector<ContentRow>& rows,
                 const std::unordered_map<std::string, std::string>& families, const Sources& sources) {
     std::vector<std::string> ids;
     for (const ContentRow& row : rows) ids.push_back(row.planned->trial_id.hex());
-    table.names({"trial_id", "content hash of all that decides the result", ""},
+    table.texts({"trial_id", "content hash of all that decides the result", ""},
                 [&ids, &rows](const ContentRow& row) {
                     return std::string_view(ids[static_cast<std::size_t>(&row - rows.data())]);
                 });
     table.axis_name({"model", "model", ""}, &Axes::model);
-    table.names({"family", "family of the model", ""}, [&families](const ContentRow& row) {
+    table.texts({"family", "family of the model", ""}, [&families](const ContentRow& row) {
         const auto family = families.find(row.planned->axes.model);
         return family == families.end() ? std::string_view() : std::string_view(family->second);
     });
@@ -123,7 +112,7 @@ void write_axes(TrialTable& table, const std::vector<ContentRow>& rows,
     table.axis({"length", "tokens in the text, N", "tokens"}, &Axes::length);
     table.axis({"prefix", "visible, unscored tokens between memory and text", "tokens"}, &Axes::prefix);
     table.axis_name({"protocol", "name of the protocol; its values are in /protocols", ""}, &Axes::protocol);
-    table.names({"precision", "in what the frozen model computes", ""},
+    table.texts({"precision", "in what the frozen model computes", ""},
                 [](const ContentRow& row) { return to_string(row.planned->axes.precision); });
     table.numbers<std::int32_t>({"scored_tokens", "tokens that count in loss and accuracy", "tokens"},
                                 [](const ContentRow& row) { return row.planned->scored_tokens; });
@@ -131,15 +120,15 @@ void write_axes(TrialTable& table, const std::vector<ContentRow>& rows,
 
 void write_outcome(TrialTable& table, const std::vector<ContentRow>& rows) {
     const auto failures = failure_texts(rows);
-    table.names({"status", "done or failed", ""},
+    table.texts({"status", "done or failed", ""},
                 [](const ContentRow& row) { return to_string(row.stored->record.status); });
-    table.free_texts({"failure", "category and message of a failure", ""}, [&](const ContentRow& row) {
+    table.texts({"failure", "category and message of a failure", ""}, [&](const ContentRow& row) {
         return std::string_view(failures[static_cast<std::size_t>(&row - rows.data())]);
     });
     table.measured({"evaluations", "forward passes made", ""}, &TrialRecord::evaluations);
     table.measured({"best_evaluation", "first evaluation with the best accuracy, from 1", ""},
                    &TrialRecord::best_evaluation);
-    table.names({"stop_reason", "solved, patience or max_steps", ""},
+    table.texts({"stop_reason", "solved, patience or max_steps", ""},
                 [](const ContentRow& row) { return to_string(row.stored->record.stop_reason); });
     table.measured({"loss_nomem_nats", "mean cross-entropy without memory", "nats"},
                    &TrialRecord::loss_nomem_nats);
@@ -170,10 +159,12 @@ void write_derived(TrialTable& table) {
 }
 
 void write_circumstances(TrialTable& table) {
-    table.measured({"elapsed_s", "time in a slot", "s"}, &TrialRecord::elapsed_s);
+    table.measured(
+        {"elapsed_s", "time in a slot; slots of a rank run side by side, so these do not add up", "s"},
+        &TrialRecord::elapsed_s);
     table.measured({"rank", "rank that computed it", ""}, &TrialRecord::rank);
     const auto text = [&table](const ColumnLabel& label, std::string TrialRecord::*field) {
-        table.names(label,
+        table.texts(label,
                     [field](const ContentRow& row) { return std::string_view(row.stored->record.*field); });
     };
     text({"host", "host that computed it", ""}, &TrialRecord::host);

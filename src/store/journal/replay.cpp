@@ -144,6 +144,17 @@ RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tai
     return state;
 }
 
+std::optional<Id128> read_run_id(const RunFolder& folder) {
+    for (const std::uint32_t number : numbered_files(folder.journal(), ".log")) {
+        std::ifstream file(folder.log_segment(number), std::ios::binary);
+        Bytes head(kSegmentHeaderBytes);
+        file.read(reinterpret_cast<char*>(head.data()), static_cast<std::streamsize>(head.size()));
+        if (!file) continue;
+        if (const auto header = decode_header(head)) return header->run_id;
+    }
+    return std::nullopt;
+}
+
 ArraysCheck bulk_files_check(const RunFolder& folder) {
     struct OpenFile {
         std::uint32_t number = 0;

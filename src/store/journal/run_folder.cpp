@@ -21,8 +21,8 @@ std::filesystem::path RunFolder::log_segment(std::uint32_t number) const {
 std::filesystem::path RunFolder::bulk_file(std::uint32_t number) const {
     return journal() / numbered(number, ".bulk");
 }
-std::filesystem::path RunFolder::vectors_segment(std::uint32_t number) const {
-    return vectors() / numbered(number, ".h5");
+std::filesystem::path RunFolder::vectors_segment(std::uint32_t number, std::uint64_t content) const {
+    return vectors() / fmt::format("{:04}-{:016x}.h5", number, content);
 }
 std::filesystem::path RunFolder::log_file(int rank) const {
     return log() / fmt::format("rank-{}.log", rank);
@@ -38,6 +38,18 @@ void RunFolder::create() const {
                                       .why = error.message(),
                                       .advice = "Choose another place with --out, or free space there"});
         }
+    }
+}
+
+void RunFolder::expect_run_or_free() const {
+    if (exists()) return;
+    for (const auto& file : {experiment_file(), results_file(), hashes()}) {
+        std::error_code error;
+        if (!std::filesystem::exists(std::filesystem::symlink_status(file, error))) continue;
+        throw DataError(file, {.what = "a run in this folder would replace this file",
+                               .where = {},
+                               .why = "the folder has no journal/, so the file is no run's",
+                               .advice = "Choose another folder with --out, or move the file away"});
     }
 }
 

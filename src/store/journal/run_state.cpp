@@ -4,10 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
+#include <unordered_set>
 
 #include "memcap/base/hash.hpp"
+#include "memcap/record/agreement.hpp"
 
 namespace memcap::store {
 
@@ -31,17 +32,40 @@ std::set<std::string> keep_earlier(std::vector<Row>& rows, const std::vector<Row
     return changed;
 }
 
-/// Lets finished trials of an earlier plan stay, as long as their row still says what they are.
-void keep_earlier_rows(record::RunTables& tables, const record::RunTables& earlier) {
-    const auto models = keep_earlier(tables.models, earlier.models);
-    const auto corpora = keep_earlier(tables.corpora, earlier.corpora);
-    const auto protocols = keep_earlier(tables.protocols, earlier.protocols);
-    std::set<Axes> known;
-    for (const auto& row : tables.rows) known.insert(row.axes);
+/// Names that mean something else than they did.
+struct ChangedNames {
+    std::set<std::string> models, corpora, protocols;
+
+    /// Why a row of the earlier plan cannot stay; empty if it can.
+    std::string reason(const Axes& axes) const {
+        if (models.contains(axes.model))
+            return fmt::format("config.json or weights of model '{}' changed", axes.model);
+        if (corpora.contains(axes.corpus)) return fmt::format("corpus '{}' changed", axes.corpus);
+        if (protocols.contains(axes.protocol)) return fmt::format("protocol '{}' changed", axes.protocol);
+        return "";
+    }
+};
+
+/// Lets trials of an earlier plan stay, as long as their row still says what they are; `drop` hears of the
+/// others and why.
+template <class Drop>
+void keep_earlier_rows(record::RunTables& tables, const record::RunTables& earlier, Drop drop) {
+    const ChangedNames changed{.models = keep_earlier(tables.models, earlier.models),
+                               .corpora = keep_earlier(tables.corpora, earlier.corpora),
+                               .protocols = keep_earlier(tables.protocols, earlier.protocols)};
+    std::map<Axes, Id128> known;
+    for (const auto& row : tables.rows) known.emplace(row.axes, row.trial_id);
     for (const auto& row : earlier.rows) {
-        if (models.contains(row.axes.model) || corpora.contains(row.axes.corpus)) continue;
-        if (protocols.contains(row.axes.protocol)) continue;
-        if (known.insert(row.axes).second) tables.rows.push_back(row);
+        if (const std::string reason = changed.reason(row.axes); !reason.empty()) {
+            drop(row, reason);
+            continue;
+        }
+        const auto [place, fresh] = known.emplace(row.axes, row.trial_id);
+        if (fresh) {
+            tables.rows.push_back(row);
+        } else if (place->second != row.trial_id) {
+            drop(row, fmt::format("token ids of corpus '{}' changed", row.axes.corpus));
+        }
     }
 }
 
@@ -61,11 +85,6 @@ Id128 plan_hash(record::RunTables tables) {
     return hash128(record::encode(tables));
 }
 
-bool differs(double a, double b) {
-    if (std::isnan(a) || std::isnan(b)) return std::isnan(a) != std::isnan(b);
-    return std::abs(a - b) > 1e-6 * std::max(std::abs(a), std::abs(b));
-}
-
 }  // namespace
 
 bool same_meaning(const record::ModelRow& a, const record::ModelRow& b) {
@@ -79,12 +98,6 @@ bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b) {
     return a.values == b.values;
 }
 
-bool in_conflict(const record::TrialRecord& a, const record::TrialRecord& b) {
-    return a.evaluations != b.evaluations || a.best_evaluation != b.best_evaluation ||
-           a.correct_tokens != b.correct_tokens || differs(a.loss_nomem_nats, b.loss_nomem_nats) ||
-           differs(a.loss_nats, b.loss_nats) || differs(a.loss_min_nats, b.loss_min_nats);
-}
-
 void RunState::add_tables(std::uint32_t segment, record::RunTables tables) {
     const std::vector<record::LaunchRow> launches = std::move(tables.launches);
     const Id128 hash = plan_hash(tables);
@@ -92,7 +105,9 @@ void RunState::add_tables(std::uint32_t segment, record::RunTables tables) {
         tables.launches = std::move(tables_.launches);
         if (!tables_.created_utc.empty()) tables.created_utc = tables_.created_utc;
         planned_rows_ = tables.rows.size();
-        keep_earlier_rows(tables, tables_);
+        keep_earlier_rows(tables, tables_, [this](const record::PlannedRow& row, const std::string& reason) {
+            dropped_[row.trial_id] = reason;
+        });
         keep_earlier_samples(tables, tables_);
         tables_ = std::move(tables);
         plan_hash_ = hash;
@@ -121,20 +136,62 @@ bool RunState::add_result(record::TrialRecord record, const BulkPlace& arrays, A
     const std::int32_t attempts = std::max(stored.attempts, record.attempt);
     stored.attempts = attempts;
     if (!fresh && stored.final()) {
-        const bool done = record.status == record::TrialStatus::done;
-        if (done) ++report_.duplicates;
-        if (done && in_conflict(stored.record, record)) {
-            report_.conflicts.push_back(
-                fmt::format("trial {}: loss {} after {} evaluations (attempt {}) stays, loss {} after {} "
-                            "(attempt {}) is ignored",
-                            record.trial_id.hex(), stored.record.loss_nats, stored.record.evaluations,
-                            stored.record.attempt, record.loss_nats, record.evaluations, record.attempt));
-        }
+        if (record.status == record::TrialStatus::done) count_duplicate(stored.record, record);
         return false;
     }
     stored = {
         .record = std::move(record), .arrays = arrays, .arrays_state = arrays_state, .attempts = attempts};
     return true;
+}
+
+void RunState::count_duplicate(const record::TrialRecord& former, const record::TrialRecord& record) {
+    ++report_.duplicates;
+    const record::Comparison comparison = record::compare(former, record);
+    if (comparison.agreement == record::Agreement::near) {
+        ++report_.near;
+        report_.largest_near_difference = std::max(report_.largest_near_difference, comparison.difference);
+    }
+    if (comparison.agreement != record::Agreement::conflicting) return;
+    report_.conflicts.push_back(fmt::format(
+        "trial {}: loss {} after {} evaluations (attempt {}) stays, loss {} after {} (attempt {}) "
+        "is ignored",
+        record.trial_id.hex(), former.loss_nats, former.evaluations, former.attempt, record.loss_nats,
+        record.evaluations, record.attempt));
+}
+
+PlanProgress RunState::progress() const {
+    PlanProgress progress;
+    std::unordered_set<Id128> planned;
+    for (std::size_t row = 0; row < planned_rows_; ++row) {
+        const Id128& trial = tables_.rows[row].trial_id;
+        if (!planned.insert(trial).second) continue;
+        const StoredRecord* stored = find(trial);
+        progress.done += stored != nullptr && stored->final() ? 1U : 0U;
+        progress.failed += stored != nullptr && stored->failed_for_good() ? 1U : 0U;
+    }
+    progress.planned = planned.size();
+    return progress;
+}
+
+std::vector<const record::PlannedRow*> RunState::open_rows() const {
+    std::vector<const record::PlannedRow*> open;
+    for (std::size_t row = 0; row < planned_rows_; ++row) {
+        const StoredRecord* stored = find(tables_.rows[row].trial_id);
+        if (stored == nullptr || !(stored->final() || stored->failed_for_good()))
+            open.push_back(&tables_.rows[row]);
+    }
+    return open;
+}
+
+std::map<std::string, std::uint64_t> RunState::dropped() const {
+    std::map<std::string, std::uint64_t> counts;
+    if (dropped_.empty()) return counts;
+    std::unordered_set<Id128> shown;
+    for (const auto& row : tables_.rows) shown.insert(row.trial_id);
+    for (const auto& [trial, reason] : dropped_) {
+        if (!shown.contains(trial) && records_.contains(trial)) ++counts[reason];
+    }
+    return counts;
 }
 
 const StoredRecord* RunState::find(const Id128& trial) const {

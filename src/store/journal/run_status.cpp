@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <ctime>
+#include <functional>
+#include <map>
 #include <unordered_set>
 
 #include "memcap/base/errors.hpp"
+#include "memcap/record/agreement.hpp"
 #include "memcap/store/journal/run_state.hpp"
 
 namespace memcap::store {
@@ -19,13 +22,20 @@ std::int64_t seconds_of(const std::string& utc) {
     return ::timegm(&parts);
 }
 
-void count_trial(RunStatus& status, const StoredRecord& stored) {
+/// Failed trials by what they have in common.
+using FailureGroups = std::map<std::string, FailureGroup>;
+
+void count_trial(RunStatus& status, FailureGroups& groups, const Axes& axes, const StoredRecord& stored) {
     if (stored.record.status == record::TrialStatus::done) {
         ++status.done;
-    } else if (stored.record.failure.category == record::FailureCategory::permanent) {
-        ++status.failed;
     } else {
-        ++status.retryable;
+        ++(stored.failed_for_good() ? status.failed : status.retryable);
+        FailureGroup& group = groups[record::failure_kind(stored.record.failure)];
+        if (group.trials.empty()) {
+            group.reason = record::failure_text(stored.record.failure);
+            group.axes = axes;
+        }
+        group.trials.push_back(stored.record.trial_id);
     }
     // ISO 8601 in UTC sorts as text.
     if (stored.record.finished_utc >= status.started_utc) {
@@ -56,10 +66,15 @@ RunStatus read_status(const RunFolder& folder) {
         status.ended_utc = tables.launches.back().ended_utc;
     }
     std::unordered_set<Id128> planned;
+    FailureGroups groups;
     for (std::size_t row = 0; row < state.planned_rows(); ++row) {
         if (!planned.insert(tables.rows[row].trial_id).second) continue;
-        if (const StoredRecord* stored = state.find(tables.rows[row].trial_id)) count_trial(status, *stored);
+        if (const StoredRecord* stored = state.find(tables.rows[row].trial_id))
+            count_trial(status, groups, tables.rows[row].axes, *stored);
     }
+    for (auto& [kind, group] : groups) status.failures.push_back(std::move(group));
+    std::ranges::stable_sort(status.failures, std::ranges::greater(),
+                             [](const FailureGroup& group) { return group.trials.size(); });
     status.planned = planned.size();
     if (const auto started = seconds_of(status.started_utc); started > 0 && status.done_in_launch > 0) {
         status.elapsed_in_launch_s =

@@ -20,8 +20,10 @@ class RunFolder {
     std::filesystem::path log_segment(std::uint32_t number) const;
     std::filesystem::path bulk_file(std::uint32_t number) const;
     std::filesystem::path vectors() const { return root_ / "vectors"; }
-    /// The immutable segment that a bulk file of the same number becomes.
-    std::filesystem::path vectors_segment(std::uint32_t number) const;
+    /// The immutable segment that a bulk file of the same number becomes. `content` is a hash of the run and
+    /// of all that the segment holds, so that a file which refers to it never finds another run's in its
+    /// place.
+    std::filesystem::path vectors_segment(std::uint32_t number, std::uint64_t content) const;
     std::filesystem::path tokens() const { return root_ / "tokens"; }
     /// Hashes of model files, kept from launch to launch.
     std::filesystem::path hashes() const { return root_ / "hashes.json"; }
@@ -29,6 +31,8 @@ class RunFolder {
     std::filesystem::path log() const { return root_ / "log"; }
     std::filesystem::path log_file(int rank) const;
 
+    /// Throws DataError if a run that begins here would replace files that no run has made.
+    void expect_run_or_free() const;
     /// Makes the folder and those in it; throws StoreError.
     void create() const;
     /// Whether there is a run here, i.e. a journal folder.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -37,6 +38,11 @@ struct StoredRecord {
     bool final() const {
         return record.status == record::TrialStatus::done && arrays_state != ArraysState::never_acknowledged;
     }
+    /// A trial that failed and that no start tries again by itself.
+    bool failed_for_good() const {
+        return record.status == record::TrialStatus::failed &&
+               record.failure.category == record::FailureCategory::permanent;
+    }
 };
 
 /// What a replay met.
@@ -50,7 +56,9 @@ struct JournalReport {
     std::uint64_t duplicates = 0;         ///< results beyond a trial's first final one
     std::uint64_t unacknowledged = 0;  ///< finished, but their arrays did not reach the disk: they run again
     std::uint64_t missing_arrays = 0;  ///< finished, and their vectors segment is gone or damaged
-    std::vector<std::string> conflicts;  ///< duplicates whose numbers differ
+    std::uint64_t near = 0;            ///< duplicates that differ by rounding
+    double largest_near_difference = 0;  ///< relative, of their losses
+    std::vector<std::string> conflicts;  ///< duplicates whose numbers differ by more
     std::vector<std::string> notes;      ///< a sentence for each damaged file
 };
 
@@ -58,6 +66,15 @@ struct JournalReport {
 struct ResultRow {
     const record::PlannedRow* planned;
     const StoredRecord* stored;
+};
+
+/// How far a plan is, in distinct trials.
+struct PlanProgress {
+    std::uint64_t planned = 0;
+    std::uint64_t done = 0;
+    std::uint64_t failed = 0;  ///< for good
+
+    std::uint64_t open() const { return planned - done - failed; }
 };
 
 /// The state that the frames of a journal add up to. The first final record of a trial wins; until there is
@@ -82,6 +99,13 @@ class RunState {
     const StoredRecord* find(const Id128& trial) const;
     /// Planned rows that have a record, in planned order.
     std::vector<ResultRow> rows() const;
+    /// How far the last plan is.
+    PlanProgress progress() const;
+    /// Rows of the last plan whose trial has neither a result nor failed for good.
+    std::vector<const record::PlannedRow*> open_rows() const;
+    /// Why trials with a record have no row any more, and how many: their names mean something else now. The
+    /// records stay, and have rows again under a plan that asks for them.
+    std::map<std::string, std::uint64_t> dropped() const;
     /// The highest number of a bulk file that any frame names.
     std::uint32_t last_bulk() const noexcept { return last_bulk_; }
 
@@ -89,18 +113,19 @@ class RunState {
     JournalReport& report() noexcept { return report_; }
 
   private:
+    void count_duplicate(const record::TrialRecord& former, const record::TrialRecord& record);
+
     Id128 run_id_;
     record::RunTables tables_;
     std::size_t planned_rows_ = 0;
     std::optional<Id128> plan_hash_;
+    std::unordered_map<Id128, std::string>
+        dropped_;                                 ///< trials whose rows went with an earlier plan, and why
     std::vector<std::uint32_t> launch_segments_;  ///< beside tables_.launches
     std::unordered_map<Id128, StoredRecord> records_;
     std::uint32_t last_bulk_ = 0;
     JournalReport report_;
 };
-
-/// Whether two finished records of one trial disagree by more than rounding (1e-6 relative).
-bool in_conflict(const record::TrialRecord& a, const record::TrialRecord& b);
 
 /// Whether two rows of one name, in two plans, stand for the same thing; where a file lies is no part of
 /// that.
@@ -113,6 +138,9 @@ enum class TornTails : std::uint8_t { keep, cut };
 /// Replays the journal of a folder. With `cut`, torn tails are cut off (only the holder of the lock may do
 /// that). Throws StoreError if a segment cannot be read or was written by a newer memcap.
 RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails);
+
+/// The run that a folder's journal belongs to; nothing if there is no journal yet, or its head is damaged.
+std::optional<Id128> read_run_id(const RunFolder& folder);
 
 /// Checks arrays against the bulk files alone: what is in no bulk file counts as whole.
 ArraysCheck bulk_files_check(const RunFolder& folder);

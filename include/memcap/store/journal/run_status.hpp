@@ -4,11 +4,21 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "memcap/base/axes.hpp"
+#include "memcap/base/ids.hpp"
 #include "memcap/store/journal/folder_lock.hpp"
 #include "memcap/store/journal/run_folder.hpp"
 
 namespace memcap::store {
+
+/// Failed trials of one kind.
+struct FailureGroup {
+    std::string reason;  ///< category and message of the first
+    Axes axes;           ///< of the first
+    std::vector<Id128> trials;
+};
 
 struct RunStatus {
     std::string experiment;
@@ -24,7 +34,8 @@ struct RunStatus {
     std::uint64_t done_in_launch = 0;  ///< trials that the last launch has finished
     double elapsed_in_launch_s =
         0.0;  ///< from its start to its last result, at least 1: times have whole seconds
-    std::optional<LockOwner> owner;  ///< who holds the folder now
+    std::vector<FailureGroup> failures;  ///< of `failed` and `retryable`, the most frequent first
+    std::optional<LockOwner> owner;      ///< who holds the folder now
     std::uint64_t damaged_bytes = 0;
 
     std::uint64_t open() const { return planned - done - failed; }
