@@ -71,6 +71,16 @@ TEST(Cost, AScanCostsByItsStatesAndNothingByTheSquareOfTheLength) {
     EXPECT_DOUBLE_EQ(cost(50), 200'000 + 120'000 + 98'000);
 }
 
+TEST(Cost, ExpertsThatATokenDoesNotTakeAreHeldAndNotComputed) {
+    ModelFacts model;
+    model.width = 20;
+    model.layers = 2;
+    model.block_parameters = 1000;
+    model.idle_parameters = 600;
+    EXPECT_DOUBLE_EQ(flops_per_step(model, trial_of(0, 5)), 4 * 400 * 5);
+    EXPECT_EQ(weight_bytes(model, 2), 2 * 1000);
+}
+
 TEST(Cost, MemoryOfWeightsAndSlotsFollowsThePrecision) {
     const ModelFacts model = facts("a");
     const ValueWidths gpu;
