@@ -17,9 +17,10 @@ struct Phi3Config {
 };
 
 Phi3Config read_config(const hub::ModelConfig& config) {
-    // attention_bias is read by no version.
+    // Phi-4-mini's files have the last four; they and attention_bias are read by no version.
     config.allow_only(with_size_keys({"rms_norm_eps", "hidden_act", "sliding_window", "partial_rotary_factor",
-                                      "attention_bias", "resid_pdrop"}));
+                                      "resid_pdrop", "attention_bias", "full_attn_mod", "interpolate_factor",
+                                      "lm_head_bias", "mlp_bias"}));
     const Sizes sizes = read_sizes(config, {.vocab_size = 32064,
                                             .hidden_size = 3072,
                                             .intermediate_size = 8192,

@@ -49,12 +49,13 @@ std::vector<bool> read_sparse_layers(const hub::ModelConfig& config, std::int32_
 }
 
 Qwen3MoeConfig read_config(const hub::ModelConfig& config) {
-    // max_window_layers is read by no version; those of the router's own loss only matter to training.
-    config.allow_only(
-        with_size_keys({"rms_norm_eps", "hidden_act", "attention_bias", "use_sliding_window",
-                        "sliding_window", "max_window_layers", "decoder_sparse_step", "mlp_only_layers",
-                        "moe_intermediate_size", "num_experts", "num_local_experts", "num_experts_per_tok",
-                        "norm_topk_prob", "output_router_logits", "router_aux_loss_coef"}));
+    // Those of the router's own loss only matter to training; max_window_layers and the last three, which
+    // stand in files of Qwen3-Coder, are read by no version.
+    config.allow_only(with_size_keys(
+        {"rms_norm_eps", "hidden_act", "attention_bias", "use_sliding_window", "sliding_window",
+         "max_window_layers", "decoder_sparse_step", "mlp_only_layers", "moe_intermediate_size",
+         "num_experts", "num_local_experts", "num_experts_per_tok", "norm_topk_prob", "output_router_logits",
+         "router_aux_loss_coef", "qkv_bias", "use_qk_norm", "shared_expert_intermediate_size"}));
     const Sizes sizes = read_sizes(config, {.vocab_size = 151936,
                                             .hidden_size = 2048,
                                             .intermediate_size = 6144,

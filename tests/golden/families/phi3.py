@@ -108,6 +108,7 @@ def long_context() -> Variant:
         rope_scaling=factors | {"type": "longrope"},
         sliding_window=None,
         vocab_size=53,
+        **{"full_attn_mod": 1, "interpolate_factor": 1, "lm_head_bias": False, "mlp_bias": False},
     )
     bare = without(config, "rope_theta", "rope_scaling", "partial_rotary_factor", "torch_dtype") | {"dtype": "bfloat16"}
     parameters = factors | {"partial_rotary_factor": 0.75, "rope_theta": 10000.0, "rope_type": "longrope"}

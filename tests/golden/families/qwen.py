@@ -215,6 +215,7 @@ def qwen3_moe() -> Variant:
         keeps=(
             *edits(router_aux_loss_coef=0.1, max_window_layers=0, intermediate_size=40),
             Change("sliding_window", {"sliding_window": 7}),
+            Change("Qwen3-Coder", {"qkv_bias": False, "use_qk_norm": True, "shared_expert_intermediate_size": 0}),
         ),
         unsupported=edits(hidden_act="quick_gelu", num_experts_per_tok=6, num_local_experts=4),
     )
