@@ -64,6 +64,9 @@ void print_model(const fs::path& folder, const hub::ModelConfig& config, const m
         fmt::print("layers            {} of width {}, {} channels, {} states each\n", d.layers, d.width,
                    d.mlp_width, d.scan_states / d.mlp_width);
     }
+    if (d.idle_parameters > 0)
+        fmt::print("experts           a token passes {:.3f} M parameters of the layers\n",
+                   millions(d.block_parameters - d.idle_parameters));
     fmt::print("memory width      {}\n", d.memory_width);
     fmt::print("context           {}\n",
                d.context_tokens > 0 ? fmt::format("{} tokens", d.context_tokens) : "no limit");

@@ -337,6 +337,7 @@ plan::ModelFacts facts_of(const models::Description& description) {
     facts.vocabulary_size = description.vocabulary_size;
     facts.embedding_parameters = description.embedding_parameters;
     facts.block_parameters = description.block_parameters;
+    facts.idle_parameters = description.idle_parameters;
     facts.head_parameters = description.head_parameters;
     return facts;
 }

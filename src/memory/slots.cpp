@@ -47,6 +47,15 @@ std::int64_t bucket_positions(std::int64_t positions) {
     return (positions + step - 1) / step * step;
 }
 
+/// The same for a model that may rotate by the length of its input: pads must not change the rotation.
+std::int64_t bucket_positions(std::int64_t positions, const models::Description& model) {
+    const std::int64_t common = model.common_rotation_tokens;
+    if (common > 0 && positions > common && model.rotates_by_length) return positions;
+    std::int64_t most = positions > common ? model.context_tokens : common;
+    if (most == 0) most = INT64_MAX;
+    return std::max(positions, std::min(bucket_positions(positions), most));
+}
+
 }  // namespace
 
 bool is_out_of_memory(const std::exception& problem) {
@@ -138,7 +147,8 @@ class SlotsEngine::Engine {
 
 SlotsEngine::Engine::Shape SlotsEngine::Engine::shape_of(const plan::Trial& trial) const {
     if (!fixed_) return {};
-    return {.positions = bucket_positions(trial.positions()), .memory_vectors = trial.memory_vectors};
+    return {.positions = bucket_positions(trial.positions(), model_.description()),
+            .memory_vectors = trial.memory_vectors};
 }
 
 const SlotsEngine::Engine::Place* SlotsEngine::Engine::place_of(const Shape& shape) const {
@@ -357,7 +367,7 @@ void SlotsEngine::Engine::displace(std::vector<record::TrialRecord>& ended) {
     end_trials(ended);
     if (occupants_.empty()) return;
     const plan::Trial& first = occupants_.front().trial;
-    if (rows() == (fixed_ ? bucket_positions(first.positions()) : first.positions())) {
+    if (rows() == (fixed_ ? shape_of(first).positions : first.positions())) {
         ended.push_back(occupants_.front().failed(
             record::FailureCategory::retryable,
             fmt::format("out of memory: {} positions do not fit even alone", first.positions())));

@@ -19,11 +19,12 @@ namespace memcap::models {
 
 namespace {
 
-const std::array kFamilies{&families::kGemma2, &families::kGemma3,  &families::kGemma3BesideImages,
-                           &families::kGpt2,   &families::kGptNeoX, &families::kLlama,
-                           &families::kMamba,  &families::kMamba2,  &families::kMistral,
-                           &families::kOlmo,   &families::kOlmo2,   &families::kOpt,
-                           &families::kPhi3,   &families::kQwen2,   &families::kQwen3,
+const std::array kFamilies{&families::kGemma2,  &families::kGemma3,  &families::kGemma3BesideImages,
+                           &families::kGpt2,    &families::kGptNeoX, &families::kGraniteHybrid,
+                           &families::kLlama,   &families::kMamba,   &families::kMamba2,
+                           &families::kMistral, &families::kOlmo,    &families::kOlmo2,
+                           &families::kOlmo3,   &families::kOpt,     &families::kPhi3,
+                           &families::kQwen2,   &families::kQwen3,   &families::kQwen3Moe,
                            &families::kSmolLM3};
 
 const families::Family* family_named(std::string_view architecture) {

@@ -7,8 +7,8 @@
 
 #include <limits>
 #include <optional>
-#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "memcap/base/contracts.hpp"
 #include "nn/detail/device_operations.hpp"
@@ -27,8 +27,13 @@ struct HeadsPlan {
     HeadLayout layout;
     Segments segments;
     AttentionOptions options;
-    at::Tensor cosine;  ///< [T, rotated / 2], or undefined
-    at::Tensor sine;
+    std::vector<Rotation> rotations;  ///< one for all slots or one a slot; none: nothing rotates
+
+    /// That of a slot; undefined tensors without.
+    Rotation rotation(std::int64_t slot) const {
+        if (rotations.empty()) return {};
+        return rotations[rotations.size() == 1 ? 0 : static_cast<std::size_t>(slot)];
+    }
 };
 
 struct KeptPlan : torch::CustomClassHolder {
@@ -61,10 +66,11 @@ kernels::AttentionTask task_of(const HeadsPlan& plan, const at::Tensor& projecte
                                 .log_sum = log_sum.mutable_data_ptr<float>() +
                                            first_row * layout.query_heads +
                                            first_query * plan.segments.length(slot)};
-    if (plan.cosine.defined()) {
-        task.cosine = plan.cosine.const_data_ptr<float>();
-        task.sine = plan.sine.const_data_ptr<float>();
-        task.rotated = 2 * plan.cosine.size(1);
+    if (!plan.rotations.empty()) {
+        const Rotation rotation = plan.rotation(slot);
+        task.cosine = rotation.cosine.const_data_ptr<float>();
+        task.sine = rotation.sine.const_data_ptr<float>();
+        task.rotated = 2 * rotation.cosine.size(1);
     }
     return task;
 }
@@ -160,8 +166,10 @@ struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
                                  at::ScalarType type) {
         const at::Tensor projected = given.contiguous();
         const auto* kernels = detail::kernels_on(projected.device());
-        const auto heads = detail::device_heads(*kernels, projected, detail::equal_slots(plan.segments),
-                                                plan.layout, plan.cosine, plan.sine, type);
+        const auto slots = detail::equal_slots(plan.segments);
+        const Rotation rotation = plan.rotation(0);
+        const auto heads = detail::device_heads(*kernels, projected, slots, plan.layout, rotation.cosine,
+                                                rotation.sine, type);
         context->saved_data["plan"] = at::IValue::make_capsule(c10::make_intrusive<KeptPlan>(plan));
         context->saved_data["type"] = projected.scalar_type();
         return {heads.query, heads.key, heads.value};
@@ -171,11 +179,12 @@ struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
         const auto kept = context->saved_data["plan"].toCapsule();
         const HeadsPlan& plan = static_cast<const KeptPlan&>(*kept).plan;
         const auto* kernels = detail::kernels_on(gradients[0].device());
-        return {
-            detail::device_heads_gradient(*kernels, {gradients[0], gradients[1], gradients[2]}, plan.layout,
-                                          plan.cosine, plan.sine, context->saved_data["type"].toScalarType()),
-            {},
-            {}};
+        const Rotation rotation = plan.rotation(0);
+        return {detail::device_heads_gradient(*kernels, {gradients[0], gradients[1], gradients[2]},
+                                              plan.layout, rotation.cosine, rotation.sine,
+                                              context->saved_data["type"].toScalarType()),
+                {},
+                {}};
     }
 };
 
@@ -236,8 +245,8 @@ class LibraryAttention {
     at::Tensor operator()(const at::Tensor& projected, const RotaryTable* rotary,
                           const AttentionOptions& options, const ProductMode& mode) const {
         const at::Tensor projected_BTP = in_slots(projected);
-        const auto rotated = [rotary](const at::Tensor& x) {
-            return rotary == nullptr ? x : rotary->rotate(x);
+        const auto rotated = [&](const at::Tensor& x) {
+            return rotary == nullptr ? x : rotary->rotate(x, segments_);
         };
         const auto heads_first = [&mode](const at::Tensor& x) { return mode.factor(x).transpose(1, 2); };
         const at::Tensor q =
@@ -311,8 +320,8 @@ at::Tensor causal_attention(const at::Tensor& projected, const Segments& segment
     const bool on_device = detail::kernels_on(projected.device()) != nullptr;
     if (!on_device && mode.rounded != at::kFloat)
         return LibraryAttention(segments, layout)(projected, rotary, options, mode);
-    HeadsPlan plan{.layout = layout, .segments = segments, .options = options, .cosine = {}, .sine = {}};
-    if (rotary != nullptr) std::tie(plan.cosine, plan.sine) = rotary->tables(segments.longest());
+    HeadsPlan plan{.layout = layout, .segments = segments, .options = options, .rotations = {}};
+    if (rotary != nullptr) plan.rotations = rotary->rotations(segments);
     if (on_device) return device_attention(projected, plan, mode);
     return AttentionFunction::apply(projected, plan);
 }

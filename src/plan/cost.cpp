@@ -20,7 +20,8 @@ double flops_per_step(const ModelFacts& model, const TrialShape& trial) {
     constexpr double kScanFlops = 40.0;
     const double positions = trial.positions();
     const auto scored = scored_tokens(trial.target, trial.text_tokens);
-    const double products = 4.0 * static_cast<double>(model.block_parameters) * positions;
+    const double products =
+        4.0 * static_cast<double>(model.block_parameters - model.idle_parameters) * positions;
     const double attention = 7.0 * positions * positions * model.attention_width * model.layers;
     const double scan = kScanFlops * positions * static_cast<double>(model.scan_states) * model.layers;
     const double head = 4.0 * static_cast<double>(model.head_parameters) * scored;

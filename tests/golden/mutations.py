@@ -33,12 +33,19 @@ MUTATIONS = {
     "qwen2": ("qwen2", [
         ("no biases", "qwen2.cpp", "sizes, Bias::present, Bias::absent}", "sizes, Bias::absent, Bias::absent}"),
         ("lower layers slide", "qwen_windows.hpp", "i >= first", "i < first"),
-        ("half the base of the rotation", "qwen2.cpp", "read_rotary(config, sizes.head_dim)", "read_rotary(config, sizes.head_dim, {.default_theta = 5000.0})"),
+        ("half the base of the rotation", "qwen2.cpp", "read_rotary(config, sizes)", "read_rotary(config, sizes, {.default_theta = 5000.0})"),
     ]),
     "qwen3": ("qwen3", [
         ("no norm of heads", "qwen3.cpp", "attention.attend(normed,", "attention.attend(projected,"),
         ("norms of queries and keys exchanged", "blocks.cpp", 'weights.vector(scope + "q_norm.weight"', 'weights.vector(scope + "k_norm.weight"'),
         ("another epsilon", "qwen3.cpp", "config().rms_norm_eps);", "0.1);"),
+    ]),
+    "qwen3_moe": ("qwen3-moe", [
+        ("shares not normed", "experts.cpp", "if (config_.norm_topk_prob) share_Rk", "if (false) share_Rk"),
+        ("experts in reverse", "experts.cpp", "experts_[i](rows", "experts_[experts_.size() - 1 - i](rows"),
+        ("shares of other rows", "experts.cpp", ".index_select(0, order).unsqueeze(1)", ".unsqueeze(1)"),
+        ("softmax over the chosen alone", "experts.cpp", "router_(x_RD).to(at::kFloat).softmax(-1)", "router_(x_RD).to(at::kFloat)"),
+        ("no window", "qwen3_moe.cpp", ".window = window_}", "}"),
     ]),
     "smollm3": ("smollm3", [
         ("every layer rotates", "smollm3.cpp", "rotates_[index] ? &rotary_ : nullptr", "&rotary_"),
@@ -47,7 +54,7 @@ MUTATIONS = {
     ]),
     "phi3": ("phi3", [
         ("another activation", "phi3.cpp", "c.common.hidden_act}}", "nn::Activation::gelu}}"),
-        ("whole heads rotate", "phi3.cpp", '{.share = "partial_rotary_factor"}', '{.share = "rotary_pct"}'),
+        ("whole heads rotate", "phi3.cpp", '{.share = "partial_rotary_factor",', '{.share = "rotary_pct",'),
         ("no window", "phi3.cpp", ".window = sliding_window_}", ".window = 0}"),
     ]),
     "olmo": ("olmo-", [
@@ -56,10 +63,16 @@ MUTATIONS = {
         ("no norm at the end", "olmo.cpp", "return normed(x_RD);\n    }\n\n  private", "return x_RD;\n    }\n\n  private"),
     ]),
     "olmo2": ("olmo2", [
-        ("norm before attention", "olmo2.cpp", "nn::rms_norm(attention(layer, projected, segments), layer.post_attention_norm, epsilon)",
-         "attention(layer, layer.attention.project(nn::rms_norm(x_RD, layer.post_attention_norm, epsilon)), segments)"),
-        ("norm of keys left out", "olmo2.cpp", "normed(query, key, layer.key_norm)", "projected.narrow(-1, query, key)"),
-        ("another epsilon", "olmo2.cpp", 'config.number("rms_norm_eps", 1e-5)', "0.2"),
+        ("norm before attention", "post_norm_decoder.cpp", "nn::rms_norm(attention(i, projected, segments), layer.post_attention_norm, epsilon)",
+         "attention(i, layer.attention.project(nn::rms_norm(x_RD, layer.post_attention_norm, epsilon)), segments)"),
+        ("norm of keys left out", "post_norm_decoder.cpp", "normed(query, key, layer.key_norm)", "projected.narrow(-1, query, key)"),
+        ("another epsilon", "post_norm_decoder.cpp", 'config.number("rms_norm_eps", 1e-5)', "0.2"),
+    ]),
+    "olmo3": ("olmo3", [
+        ("window one too wide", "olmo3.cpp", ".window = sliding_window_}", ".window = sliding_window_ + 1}"),
+        ("each fourth layer slides", "olmo3.cpp", "(i + 1) % 4 != 0", "(i + 1) % 4 == 0"),
+        ("every layer rotates scaled", "olmo3.cpp", ".rotary = &local_rotary_", ".rotary = &global_rotary_"),
+        ("rope_theta in every layer", "olmo3.cpp", "plain_rotary(sizes, kDefaultTheta)", 'plain_rotary(sizes, config.number("rope_theta", kDefaultTheta))'),
     ]),
     "gpt_neox": ("gpt-neox", [
         ("heads not interleaved", "gpt_neox.cpp", "nn::HeadLayout::interleaved(config_.sizes.num_attention_heads,",
@@ -92,10 +105,37 @@ MUTATIONS = {
         ("no skip", "mamba.cpp", "layer.decay, layer.skip)", "layer.decay, layer.skip * 0)"),
     ]),
     "mamba2": ("mamba2", [
-        ("norm over all groups", "mamba2.cpp", "gated_RC.unflatten(-1, {config_.n_groups, -1}), layer.gated_norm",
-         "gated_RC.unflatten(-1, {1, -1}), layer.gated_norm.reshape({1, -1})"),
-        ("steps not limited", "mamba2.cpp", "config_.shortest_step, config_.longest_step)", "0.0, 1e9)"),
-        ("no bias of the steps", "mamba2.cpp", "layer.step_bias)", "layer.step_bias * 0)"),
+        ("norm over all groups", "mamba2_mixer.cpp", "gated_RC.unflatten(-1, {config_.n_groups, -1}), gated_norm_",
+         "gated_RC.unflatten(-1, {1, -1}), gated_norm_.reshape({1, -1})"),
+        ("steps not limited", "mamba2_mixer.cpp", "config_.shortest_step, config_.longest_step)", "0.0, 1e9)"),
+        ("no bias of the steps", "mamba2_mixer.cpp", "+ step_bias_)", "+ step_bias_ * 0)"),
+    ]),
+    "granite": ("granite-hybrid", [
+        ("usual scale of scores", "granite_hybrid.cpp", "{.scale = config_.attention_multiplier}", "{.scale = inverse_root(config_.sizes.head_dim)}"),
+        ("memory not multiplied", "granite_hybrid.cpp", "input_RE.mul(config_.embedding_multiplier)", "input_RE.mul(1.0)"),
+        ("residuals not multiplied", "granite_hybrid.cpp", ".mul(config_.residual_multiplier)", ".mul(1.0)"),
+        ("logits not divided", "granite_hybrid.cpp", ".div(c.logits_scaling)", ".div(1.0)"),
+        ("always rotates", "granite_hybrid.cpp", 'config.text("position_embedding_type", "nope") == "rope"', "true"),
+        ("layer types exchanged", "granite_hybrid.cpp", 'type == "attention" || type == "full_attention"', 'type == "mamba" || type == "linear_attention"'),
+    ]),
+    "longrope": ("phi3-longrope", [
+        ("short factors in long inputs", "src/nn/rotary.cpp", "beyond ? config.longrope->long_factors :", "false ? config.longrope->long_factors :"),
+        ("long factors ten positions early", "src/nn/rotary.cpp", "return longrope->original_context_tokens;", "return longrope->original_context_tokens - 10;"),
+        ("attention not sharpened", "config_keys.cpp", 'scaling.number("attention_factor", usual)', 'scaling.number("attention_factor", 1.0)'),
+        ("cosines alone sharpened", "src/nn/rotary.cpp", "angle.sin().mul(config_.attention_factor)", "angle.sin()"),
+        ("original context of the scaling first", "config_keys.cpp", "original_tokens > 0 ? original_tokens : inside", "inside > 0 ? inside : original_tokens"),
+    ]),
+    "dynamic": ("llama-rope-dynamic", [
+        ("base does not grow", "src/nn/rotary.cpp", "if (config.dynamic && beyond)", "if (config.dynamic && false)"),
+        ("exponent of the whole width", "src/nn/rotary.cpp", ".pow(width / (width - 2.0))", ".pow(1.0)"),
+        ("all lengths beyond alike", "src/nn/rotary.cpp", "config_.dynamic ? length : 0", "0"),
+    ]),
+    "yarn": ("qwen3", [
+        ("every pair slowed down", "src/nn/rotary.cpp", "if (config.yarn) return scaled_by_yarn(wavelength, *config.yarn, config.theta, config.head_width);",
+         "if (config.yarn) return wavelength.mul(config.yarn->factor).reciprocal();"),
+        ("band always of whole pairs", "src/nn/rotary.cpp", "if (scaling.whole_pairs) {", "if (true) {"),
+        ("weights of the factor left out", "config_keys.cpp", "weighted ? sharpened(factor, weight) / sharpened(factor, weight_of_all)", "false ? sharpened(factor, weight) / sharpened(factor, weight_of_all)"),
+        ("ends of the band exchanged", "config_keys.cpp", 'or_default("beta_fast", 32.0)', 'or_default("beta_slow", 32.0)'),
     ]),
     "engine": (ENGINE_TESTS, [
         ("moments of the trial before", "src/memory/detail/bucket.cpp", "    write(first_moment_BKE_[slot], vectors.first_moment, objective.memory_vectors);\n", ""),
@@ -113,6 +153,8 @@ MUTATIONS = {
         ("a trial that finds no memory leaves its rows", "src/memory/detail/bucket.cpp", "    const SlotVectors& vectors = *content.vectors;\n",
          "    contents_[index(slot)] = entering;\n    const SlotVectors& vectors = *content.vectors;\n"),
         ("float16's gradients as they are", "src/memory/detail/bucket.cpp", "mode.rounded == at::kHalf ?", "mode.rounded == at::kHalf && scored < 0 ?"),
+        ("pads lead past the common rotation", "src/memory/slots.cpp", "positions > common ? model.context_tokens : common", "model.context_tokens"),
+        ("pads under a rotation by length", "src/memory/slots.cpp", "positions > common && model.rotates_by_length", "false"),
         ("a shortage takes nothing away", "src/memory/slots.cpp", "options_.position_budget = reduced_budget_;", ""),
         ("a bucket takes all that is free", "src/memory/slots.cpp", "std::max(1, expected == expected_.end() ? 0 : expected->second)", "options_.slots"),
     ]),

@@ -50,6 +50,8 @@ class Variant:
     shards: int = 1
     # Names in the file for those of transformers' modules: beginnings to replace, the first that fits.
     renamed: dict[str, str] = field(default_factory=dict)
+    # Tensors as the files have them, where modules hold several in one.
+    split: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] = lambda tensors: tensors
     # Tensors of published files that are no weights: name -> value, for a reader to pass over.
     buffers: Callable[[dict], dict[str, torch.Tensor]] = lambda config: {}
     # Other spellings of the same configuration: file name -> config.json content; logits must be the same.
@@ -117,7 +119,7 @@ def draw_tensors(variant: Variant, folder: Path) -> dict[str, torch.Tensor]:
         else:
             raise SystemExit(f"{variant.name}: {name} has a spread of less than {SMALLEST_SPREAD}")
         tensors[file_name(variant, name)] = tensor
-    return tensors | variant.buffers(variant.config)
+    return variant.split(tensors) | variant.buffers(variant.config)
 
 
 def write_checkpoint(variant: Variant, folder: Path) -> None:

@@ -105,9 +105,11 @@ TEST_P(MixedSweep, GivesTheSameTrialsInAnyCompanyAndLayout) {
 
 INSTANTIATE_TEST_SUITE_P(OfFamily, MixedSweep,
                          ::testing::Values("gemma2", "gemma3", "gpt-neox-parallel", "gpt-neox-sequential",
-                                           "gpt2", "llama-grouped-tied", "mamba", "mamba2", "mistral-window",
-                                           "olmo-clipped", "olmo2", "opt-350m", "opt-pre-norm",
-                                           "phi3-partial", "qwen2", "qwen3", "smollm3"),
+                                           "gpt2", "granite-hybrid", "llama-grouped-tied",
+                                           "llama-rope-dynamic", "mamba", "mamba2", "mistral-window",
+                                           "olmo-clipped", "olmo2", "olmo3", "opt-350m", "opt-pre-norm",
+                                           "phi3-longrope", "phi3-partial", "qwen2", "qwen3", "qwen3-moe",
+                                           "smollm3"),
                          [](const auto& family) {
                              std::string name = family.param;
                              std::replace(name.begin(), name.end(), '-', '_');

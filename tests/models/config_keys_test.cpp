@@ -16,13 +16,17 @@ namespace {
 constexpr std::int32_t kHeadWidth = 8;
 constexpr RotaryKeys kLlama{};
 constexpr RotaryKeys kSmolLM3{.default_theta = 2e6};
-constexpr RotaryKeys kPhi3{.share = "partial_rotary_factor"};
+constexpr RotaryKeys kPhi3{.share = "partial_rotary_factor", .longrope_original_tokens = 4096};
 constexpr RotaryKeys kGptNeoX{.theta = "rotary_emb_base", .share = "rotary_pct", .default_share = 0.25};
 
 nn::RotaryConfig rotary_of(const std::string& content, const RotaryKeys& keys) {
     const test::TemporaryFolder folder;
     std::ofstream(folder.path() / "config.json") << content;
-    return read_rotary(hub::ModelConfig::load(folder.path()), kHeadWidth, keys);
+    const auto config = hub::ModelConfig::load(folder.path());
+    Sizes sizes{};
+    sizes.head_dim = kHeadWidth;
+    sizes.max_position_embeddings = config.size("max_position_embeddings", 2048);
+    return read_rotary(config, sizes, keys);
 }
 
 struct Spelling {
@@ -93,6 +97,46 @@ TEST(Rotary, OfAPartIsRefusedByNameWhereItCannotBe) {
     expect_named(R"({"rotary_pct": 1.5})", kGptNeoX, "rotary_pct");
     expect_named(R"({"rotary_pct": 0.4})", kGptNeoX, "rotary_pct");  // 3 of 8 elements
     expect_named(R"({"partial_rotary_factor": 0.1})", kPhi3, "partial_rotary_factor");
+}
+
+TEST(Rotary, OfATypeThatMemcapLacksIsRefusedByItsNameWhateverElseItsKeysAre) {
+    const auto expect_named = [](const char* content, const RotaryKeys& keys, const char* name) {
+        EXPECT_NE(refusal(content, keys).find(name), std::string::npos) << refusal(content, keys);
+    };
+    expect_named(R"({"rope_scaling": {"rope_type": "mrope", "mrope_section": [1, 2]}})", kLlama, "'mrope'");
+    expect_named(R"({"rope_scaling": {"type": "su", "short_factor": [1], "new": 1}})", kLlama, "'su'");
+    expect_named(R"({"rope_scaling": {"type": "linear", "factor": 2, "new": 1}})", kPhi3, "'linear'");
+    expect_named(R"({"rope_parameters": {"rope_type": "new", "partial_rotary_factor": 0.5}})", kLlama,
+                 "'new'");
+}
+
+TEST(Rotary, OfAKnownTypeIsRefusedForValuesThatMakeNoFrequencies) {
+    const auto expect_named = [](const char* content, const char* name) {
+        EXPECT_NE(refusal(content, kLlama).find(name), std::string::npos) << refusal(content, kLlama);
+    };
+    expect_named(R"({"rope_scaling": {"type": "linear", "factor": 0}})", "rope_scaling.factor");
+    expect_named(R"({"rope_scaling": {"type": "dynamic"}})", "rope_scaling.factor");
+    expect_named(R"({"rope_scaling": {"type": "yarn", "factor": -1.0}})", "rope_scaling.factor");
+    expect_named(R"({"rope_scaling": {"type": "yarn", "factor": 2.0, "beta_fast": -1.0}})", "beta_fast");
+    expect_named(R"({"rope_scaling": {"type": "longrope", "long_factor": [1, 2, 3, 4]}})", "short_factor");
+    expect_named(
+        R"({"rope_scaling": {"type": "longrope", "short_factor": [1, 2, 3], "long_factor": [1, 2, 3]}})",
+        "3 factors for 4");
+    expect_named(
+        R"({"rope_scaling": {"type": "longrope", "short_factor": [1, 2, 0, 4], "long_factor": [1, 2, 3, 4]}})",
+        "rope_scaling.short_factor");
+}
+
+TEST(Rotary, ReachesAsFarAsItsScalingIsMadeFor) {
+    const auto reach = [](const std::string& scaling) {
+        return rotary_of(R"({"max_position_embeddings": 100, "rope_scaling": )" + scaling + "}", kLlama)
+            .context_tokens;
+    };
+    EXPECT_EQ(reach("null"), 100);
+    EXPECT_EQ(reach(R"({"type": "dynamic", "factor": 2.5})"), 250);
+    // Qwen2.5's advice: the scaling is added, and the context stays as it was.
+    EXPECT_EQ(reach(R"({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 100})"), 400);
+    EXPECT_EQ(reach(R"({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 25})"), 100);
 }
 
 }  // namespace

@@ -5,12 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "memcap/base/files.hpp"
+#include "memcap/hub/safetensors.hpp"
 #include "memcap/models/registry.hpp"
 
 namespace memcap::models {
@@ -65,6 +68,27 @@ TEST(Shapes, HaveTheirPublishedNumbersOfParameters) {
     EXPECT_EQ(describe(shape_config("llama-3.2-1b").value()).parameters(), 1'235'814'400);
     EXPECT_EQ(describe(shape_config("llama-3.1-8b").value()).parameters(), 8'030'261'248);
     EXPECT_EQ(describe(shape_config("mamba-130m").value()).parameters(), 129'135'360);
+}
+
+TEST(Description, CountsTheParametersThatItsFilesHold) {
+    for (const char* name : {"granite-hybrid", "granite-hybrid-rope", "llama-plain", "mamba2-groups", "olmo2",
+                             "olmo3", "phi3-longrope", "qwen3", "qwen3-moe", "qwen3-moe-mixed"}) {
+        const fs::path folder = kSource / "tests" / "golden" / name / "model";
+        std::int64_t held = 0;
+        for (const auto& [tensor, view] : hub::WeightFiles::open(folder).tensors())
+            held += std::accumulate(view.shape.begin(), view.shape.end(), std::int64_t{1}, std::multiplies{});
+        EXPECT_EQ(describe(folder).parameters(), held) << name;
+    }
+}
+
+TEST(Description, SaysWhichOfTheExpertsParametersATokenDoesNotTake) {
+    const auto idle = [](const char* name) {
+        return describe(kSource / "tests" / "golden" / name / "model").idle_parameters;
+    };
+    // Layers, experts not taken, three matrices of 24 x 10.
+    EXPECT_EQ(idle("qwen3-moe"), 2 * 3 * 3 * 24 * 10);
+    EXPECT_EQ(idle("qwen3-moe-mixed"), 1 * 2 * 3 * 24 * 10);
+    EXPECT_EQ(idle("qwen3"), 0);
 }
 
 // Every checkpoint of the golden tests stands for a family or a variant of one.

@@ -378,29 +378,56 @@ TEST_F(Operations, CausalAttentionRotatesQueriesAndKeysOfEitherLayout) {
     }
 }
 
+/// A rotation that is the same for all inputs, and those that depend on the length of theirs beyond 10.
+std::vector<RotaryConfig> rotations_by_length() {
+    const RotaryConfig plain{.head_width = 12, .theta = 100.0, .linear_factor = 1.0, .llama3 = {}};
+    RotaryConfig longrope = plain;
+    longrope.longrope = LongRopeScaling{.short_factors = {1, 1, 1, 1, 1, 1},
+                                        .long_factors = {1, 2, 3, 4, 5, 6},
+                                        .original_context_tokens = 10};
+    RotaryConfig dynamic = plain;
+    dynamic.dynamic = DynamicScaling{.factor = 4.0, .original_context_tokens = 10};
+    return {plain, longrope, dynamic};
+}
+
 TEST_F(Operations, SlotsOfUnequalLengthAttendAsAlone) {
     const HeadLayout layout = HeadLayout::stacked(4, 2, 12);
-    const RotaryTable table({.head_width = 12, .theta = 100.0, .linear_factor = 1.0, .llama3 = {}}, 64,
-                            at::kCPU);
-    const Segments segments({3, 40, 1, 17}, at::kCPU);
+    const Segments segments({3, 40, 10, 1, 17, 11}, at::kCPU);
     const at::Tensor projected = at::randn({segments.rows(), layout.width()});
     const at::Tensor direction = at::randn({segments.rows(), 48});
     constexpr ProductMode kRounded{at::kBFloat16, at::kFloat};
-    for (const auto& mode : {ProductMode{}, kRounded}) {
-        const auto run = [&](std::int64_t first, std::int64_t count, const Segments& own) {
-            const at::Tensor x = projected.narrow(0, first, count).clone().requires_grad_(true);
-            const at::Tensor y = causal_attention(x, own, layout, &table, {.scale = 0.3}, mode);
-            return std::pair(y.detach(),
-                             torch::autograd::grad({y}, {x}, {direction.narrow(0, first, count)})[0]);
-        };
-        const auto together = run(0, segments.rows(), segments);
-        for (std::int64_t slot = 0; slot < segments.count(); ++slot) {
-            const std::int64_t first = segments.first(slot);
-            const std::int64_t count = segments.length(slot);
-            const auto alone = run(first, count, Segments({count}, at::kCPU));
-            EXPECT_LT(relative_error(together.first.narrow(0, first, count), alone.first), 1e-6);
-            EXPECT_LT(relative_error(together.second.narrow(0, first, count), alone.second), 1e-5);
+    for (const RotaryConfig& rotation : rotations_by_length()) {
+        for (const auto& mode : {ProductMode{}, kRounded}) {
+            const auto run = [&](std::int64_t first, std::int64_t count, const Segments& own) {
+                const RotaryTable table(rotation, 64, at::kCPU);
+                const at::Tensor x = projected.narrow(0, first, count).clone().requires_grad_(true);
+                const at::Tensor y = causal_attention(x, own, layout, &table, {.scale = 0.3}, mode);
+                return std::pair(y.detach(),
+                                 torch::autograd::grad({y}, {x}, {direction.narrow(0, first, count)})[0]);
+            };
+            const auto together = run(0, segments.rows(), segments);
+            for (std::int64_t slot = 0; slot < segments.count(); ++slot) {
+                const std::int64_t first = segments.first(slot);
+                const std::int64_t count = segments.length(slot);
+                const auto alone = run(first, count, Segments({count}, at::kCPU));
+                EXPECT_LT(relative_error(together.first.narrow(0, first, count), alone.first), 1e-6);
+                EXPECT_LT(relative_error(together.second.narrow(0, first, count), alone.second), 1e-5);
+            }
         }
+    }
+}
+
+TEST_F(Operations, RotationOfAnInputDependsOnItsLengthAndNotOnThoseBefore) {
+    for (const RotaryConfig& rotation : rotations_by_length()) {
+        const RotaryTable used(rotation, 64, at::kCPU);
+        for (const std::int64_t length : {40, 10, 11, 12, 40, 9, 64}) {
+            const at::Tensor x = at::randn({2, length, 1, 12});
+            const RotaryTable fresh(rotation, 64, at::kCPU);
+            EXPECT_TRUE(at::equal(used.rotate(x), fresh.rotate(x))) << length;
+        }
+        const at::Tensor x = at::randn({1, 11, 1, 12});
+        const bool by_length = rotation.common_tokens().has_value();
+        EXPECT_NE(at::equal(used.rotate(x).narrow(1, 0, 10), used.rotate(x.narrow(1, 0, 10))), by_length);
     }
 }
 

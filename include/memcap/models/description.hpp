@@ -18,9 +18,14 @@ struct Description {
     std::int32_t mlp_width = 0;
     std::int64_t scan_states = 0;     ///< state elements of a layer's scan; 0 without one
     std::int32_t context_tokens = 0;  ///< 0: no limit
+    /// Inputs longer than this rotate otherwise than those up to it, at every position; 0: all rotate alike.
+    std::int64_t common_rotation_tokens = 0;
+    /// Whether each length beyond has a rotation of its own.
+    bool rotates_by_length = false;
     std::int64_t vocabulary_size = 0;
     std::int64_t embedding_parameters = 0;
     std::int64_t block_parameters = 0;
+    std::int64_t idle_parameters = 0;  ///< of the blocks: those of experts that a token does not take
     std::int64_t head_parameters = 0;  ///< V * D, also where the head is tied
     bool tied_head = false;
     /// Floats that a row of a float32 batch on a CPU leaves in memory between forward and backward pass,

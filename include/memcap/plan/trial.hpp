@@ -27,6 +27,7 @@ struct ModelFacts {
     std::int64_t vocabulary_size = 0;
     std::int64_t embedding_parameters = 0;
     std::int64_t block_parameters = 0;
+    std::int64_t idle_parameters = 0;  ///< of the blocks: those of experts that a token does not take
     std::int64_t head_parameters = 0;  ///< V * D also where the head is tied
 };
 

@@ -40,15 +40,23 @@ struct RotaryKeys {
     double default_theta = 10000.0;
     std::string_view share{};  ///< the part of each head that rotates; empty: whole heads do
     double default_share = 1.0;
+    /// Phi-3: `su` and `yarn` are former names of longrope, there is no other scaling, and the original
+    /// context stands at the top level, this by default; 0: as in other families.
+    std::int32_t longrope_original_tokens = 0;
 };
 
-/// Rotation of heads `head_dim` wide, from `keys` and rope_scaling as written until transformers 4, or
-/// rope_parameters as written since 5, whose values precede those of `keys`. Throws DataError for a scaling
-/// that memcap lacks and for a width that cannot rotate.
-nn::RotaryConfig read_rotary(const hub::ModelConfig& config, std::int32_t head_dim,
-                             const RotaryKeys& keys = {});
-/// The base and scaling in one rope_scaling or rope_parameters, over those of `rotary`.
-void read_rotary_scaling(const hub::ModelConfig& scaling, nn::RotaryConfig& rotary);
+/// Rotation of heads as wide as `sizes` says, from `keys` and rope_scaling as written until transformers 4,
+/// or rope_parameters as written since 5, whose values precede those of `keys`. Throws DataError for a
+/// scaling that memcap lacks and for a width that cannot rotate.
+nn::RotaryConfig read_rotary(const hub::ModelConfig& config, const Sizes& sizes, const RotaryKeys& keys = {});
+/// A rotation of whole heads without scaling.
+nn::RotaryConfig plain_rotary(const Sizes& sizes, double theta);
+/// The base and scaling in the object `key`, if there is one, over those of `rotary`: of one of several types
+/// of layers, in which whole heads rotate.
+void read_layer_scaling(const hub::ModelConfig& config, std::string_view key, nn::RotaryConfig& rotary);
+/// Throws DataError for a rotation that depends on the length of the input, where `key` cannot have one.
+void reject_rotation_by_length(const hub::ModelConfig& config, std::string_view key,
+                               const nn::RotaryConfig& rotary);
 
 /// The activation of this key (transformers activations.py, ACT2FN); throws DataError for another than memcap
 /// has.
@@ -69,5 +77,7 @@ std::int64_t kept_by_layer_norm(std::int64_t width);
 
 /// The description of a decoder with these sizes; what depends on its parts is left to the family.
 Description describe_sizes(const char* family, const Sizes& sizes);
+/// The same of one that rotates so: how long its inputs may be, and from where on they rotate otherwise.
+Description describe_sizes(const char* family, const Sizes& sizes, const nn::RotaryConfig& rotary);
 
 }  // namespace memcap::models::families

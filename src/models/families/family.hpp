@@ -22,16 +22,19 @@ extern const Family kGemma3;
 extern const Family kGemma3BesideImages;
 extern const Family kGpt2;
 extern const Family kGptNeoX;
+extern const Family kGraniteHybrid;
 extern const Family kLlama;
 extern const Family kMamba;
 extern const Family kMamba2;
 extern const Family kMistral;
 extern const Family kOlmo;
 extern const Family kOlmo2;
+extern const Family kOlmo3;
 extern const Family kOpt;
 extern const Family kPhi3;
 extern const Family kQwen2;
 extern const Family kQwen3;
+extern const Family kQwen3Moe;
 extern const Family kSmolLM3;
 
 }  // namespace memcap::models::families

@@ -81,7 +81,7 @@ GemmaConfig read_gemma2(const hub::ModelConfig& config) {
     std::vector<bool> even;
     for (std::int32_t i = 0; i < c.sizes.num_hidden_layers; ++i) even.push_back(i % 2 == 0);
     c.slides = read_sliding_layers(config, even);
-    c.global_rotary = read_rotary(config, c.sizes.head_dim);
+    c.global_rotary = read_rotary(config, c.sizes);
     c.local_rotary = c.global_rotary;
     return c;
 }
@@ -89,26 +89,16 @@ GemmaConfig read_gemma2(const hub::ModelConfig& config) {
 /// Two rotations: until transformers 4 by rope_theta with rope_scaling and rope_local_base_freq, since then
 /// by one object a type of layer.
 void read_gemma3_rotaries(const hub::ModelConfig& config, GemmaConfig& c) {
-    const auto rotary = [&c](double theta) {
-        return nn::RotaryConfig{
-            .head_width = c.sizes.head_dim, .theta = theta, .linear_factor = 1.0, .llama3 = {}};
-    };
-    c.global_rotary = rotary(config.number("rope_theta", 1e6));
-    c.local_rotary = rotary(config.number("rope_local_base_freq", 1e4));
-    const auto read = [](const hub::ModelConfig& of, const char* key, nn::RotaryConfig& into) {
-        const auto scaling = of.object(key);
-        if (!scaling) return;
-        if (scaling->number("partial_rotary_factor", 1.0) != 1.0)
-            scaling->reject("partial_rotary_factor", "whole heads rotate in this family");
-        read_rotary_scaling(*scaling, into);
-    };
+    c.global_rotary = plain_rotary(c.sizes, config.number("rope_theta", 1e6));
+    c.local_rotary = plain_rotary(c.sizes, config.number("rope_local_base_freq", 1e4));
     if (c.sizes.head_dim % 2 != 0) config.reject("head_dim", "rotary embedding needs an even width");
     if (const auto both = config.object("rope_parameters")) {
         both->allow_only({"full_attention", "sliding_attention"});
-        read(*both, "full_attention", c.global_rotary);
-        read(*both, "sliding_attention", c.local_rotary);
+        read_layer_scaling(*both, "full_attention", c.global_rotary);
+        read_layer_scaling(*both, "sliding_attention", c.local_rotary);
+        reject_rotation_by_length(*both, "sliding_attention", c.local_rotary);
     }
-    read(config, "rope_scaling", c.global_rotary);
+    read_layer_scaling(config, "rope_scaling", c.global_rotary);
 }
 
 GemmaConfig read_gemma3(const hub::ModelConfig& config) {
@@ -149,7 +139,7 @@ GemmaConfig read_gemma3_beside_images(const hub::ModelConfig& config) {
 }
 
 Description describe_gemma(const GemmaConfig& c) {
-    Description description = describe_sizes(c.family, c.sizes);
+    Description description = describe_sizes(c.family, c.sizes, c.global_rotary);
     const std::int64_t hidden = c.sizes.hidden_size;
     const std::int64_t head_norms = c.normalises_heads ? 2 * c.sizes.head_dim : 0;
     const std::int64_t layer = GroupedAttention::parameters(c.sizes, c.attention_bias, c.attention_bias) +
@@ -203,8 +193,8 @@ class Gemma final : public Decoder {
               {read_head(weights, names.head, embedding, c.tie_word_embeddings), c.final_logit_softcapping},
               weights.device()),
           config_(c),
-          global_rotary_(c.global_rotary, c.sizes.max_position_embeddings, weights.device()),
-          local_rotary_(c.local_rotary, c.sizes.max_position_embeddings, weights.device()),
+          global_rotary_(c.global_rotary, c.global_rotary.context_tokens, weights.device()),
+          local_rotary_(c.local_rotary, c.global_rotary.context_tokens, weights.device()),
           final_norm_(read_factor(weights, names.body + "norm", c.sizes.hidden_size)) {
         std::vector<at::Tensor> head_norms(static_cast<std::size_t>(c.sizes.num_hidden_layers));
         if (c.normalises_heads) head_norms = read_head_norms(weights, names.body, c.sizes);

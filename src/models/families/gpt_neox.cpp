@@ -29,7 +29,7 @@ GptNeoXConfig read_config(const hub::ModelConfig& config) {
         {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
          "hidden_act", "max_position_embeddings", "layer_norm_eps", "use_parallel_residual", "attention_bias",
          "tie_word_embeddings", "rotary_pct", "rotary_emb_base", "rope_theta", "rope_scaling",
-         "rope_parameters", "partial_rotary_factor"},
+         "rope_parameters", "original_max_position_embeddings", "partial_rotary_factor"},
         "gpt_neox");
     GptNeoXConfig c{};
     c.sizes = read_sizes(config, {.vocab_size = 50432,
@@ -45,14 +45,14 @@ GptNeoXConfig read_config(const hub::ModelConfig& config) {
     c.attention_bias = Bias{config.boolean("attention_bias", true)};
     c.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
     c.hidden_act = read_activation(config, "hidden_act", "gelu");
-    c.rotary = read_rotary(config, c.sizes.head_dim,
+    c.rotary = read_rotary(config, c.sizes,
                            {.theta = "rotary_emb_base", .share = "rotary_pct", .default_share = 0.25});
     return c;
 }
 
 Description describe(const hub::ModelConfig& config) {
     const GptNeoXConfig c = read_config(config);
-    Description description = describe_sizes("gpt_neox", c.sizes);
+    Description description = describe_sizes("gpt_neox", c.sizes, c.rotary);
     const std::int64_t hidden = c.sizes.hidden_size;
     const std::int64_t inner = c.sizes.intermediate_size;
     const std::int64_t layer = GroupedAttention::parameters(c.sizes, c.attention_bias, c.attention_bias) +
@@ -86,7 +86,7 @@ class GptNeoX final : public Decoder {
                          embedding, c.tie_word_embeddings)},
               weights.device()),
           config_(c),
-          rotary_(c.rotary, c.sizes.max_position_embeddings, weights.device()),
+          rotary_(c.rotary, c.rotary.context_tokens, weights.device()),
           final_norm_(read_norm(weights, "gpt_neox.final_layer_norm", c.sizes.hidden_size)) {
         const std::int64_t width = c.sizes.hidden_size;
         const std::int64_t inner = c.sizes.intermediate_size;

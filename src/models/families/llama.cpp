@@ -34,13 +34,13 @@ LlamaConfig read_config(const hub::ModelConfig& config) {
     return {.common = read_pre_norm_config(config, sizes, 1e-6, false),
             .attention_bias = Bias{config.boolean("attention_bias", false)},
             .mlp_bias = Bias{config.boolean("mlp_bias", false)},
-            .rotary = read_rotary(config, sizes.head_dim)};
+            .rotary = read_rotary(config, sizes)};
 }
 
 Description describe(const hub::ModelConfig& config) {
     const LlamaConfig c = read_config(config);
     const Sizes& sizes = c.common.sizes;
-    return describe_pre_norm("llama", c.common,
+    return describe_pre_norm("llama", c.common, c.rotary,
                              GroupedAttention::parameters(sizes, c.attention_bias, c.attention_bias),
                              GatedMlp::parameters(sizes, c.mlp_bias));
 }
@@ -49,12 +49,12 @@ class Llama final : public PreNormDecoder {
   public:
     Llama(const LlamaConfig& c, Description description, const nn::WeightReader& weights)
         : PreNormDecoder(c.common, std::move(description), weights,
-                         [&](const std::string& scope) {
+                         [&](const std::string& scope, std::size_t /*layer*/) {
                              const Sizes& sizes = c.common.sizes;
                              return Parts{{weights, scope, sizes, c.attention_bias, c.attention_bias},
-                                          {weights, scope, sizes, c.mlp_bias, c.common.hidden_act}};
+                                          GatedMlp{weights, scope, sizes, c.mlp_bias, c.common.hidden_act}};
                          }),
-          rotary_(c.rotary, c.common.sizes.max_position_embeddings, weights.device()) {}
+          rotary_(c.rotary, c.rotary.context_tokens, weights.device()) {}
 
   private:
     at::Tensor attention(std::size_t /*index*/, const GroupedAttention& attention,

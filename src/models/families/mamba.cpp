@@ -116,7 +116,7 @@ class Mamba final : public Decoder {
         return {
             .norm = weights.vector(scope + "norm.weight", hidden),
             .in = read_linear(weights, mixer, {"in_proj"}, {2 * inner}, hidden, bias),
-            .taps = read_taps(weights, mixer, inner, config_.sizes),
+            .taps = read_taps(weights, mixer, inner, config_.sizes.conv_kernel),
             .taps_bias = config_.sizes.use_conv_bias == Bias::present
                              ? weights.vector(mixer + "conv1d.bias", inner)
                              : at::Tensor(),

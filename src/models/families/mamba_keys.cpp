@@ -53,8 +53,8 @@ Description describe_mamba(const char* family, const MambaSizes& sizes, std::int
 }
 
 at::Tensor read_taps(const nn::WeightReader& weights, const std::string& mixer_scope, std::int64_t channels,
-                     const MambaSizes& sizes) {
-    return weights.values(mixer_scope + "conv1d.weight", {channels, 1, sizes.conv_kernel}).squeeze(1);
+                     std::int32_t taps) {
+    return weights.values(mixer_scope + "conv1d.weight", {channels, 1, taps}).squeeze(1);
 }
 
 nn::Embedding read_mamba_embedding(const nn::WeightReader& weights, const MambaSizes& sizes) {

@@ -34,9 +34,9 @@ MambaSizes read_mamba_sizes(const hub::ModelConfig& config, const MambaSizes& de
 Description describe_mamba(const char* family, const MambaSizes& sizes, std::int64_t layer_parameters,
                            bool tied);
 
-/// conv1d.weight [channels, 1, k] as [channels, k].
+/// conv1d.weight [channels, 1, taps] as [channels, taps].
 at::Tensor read_taps(const nn::WeightReader& weights, const std::string& mixer_scope, std::int64_t channels,
-                     const MambaSizes& sizes);
+                     std::int32_t taps);
 
 /// backbone.embeddings.weight, or `embedding` as the first published files call it.
 nn::Embedding read_mamba_embedding(const nn::WeightReader& weights, const MambaSizes& sizes);

@@ -34,13 +34,13 @@ MistralConfig read_config(const hub::ModelConfig& config) {
                                             .max_position_embeddings = 131072});
     return {.common = read_pre_norm_config(config, sizes, 1e-6, false),
             .sliding_window = read_window(config),
-            .rotary = read_rotary(config, sizes.head_dim)};
+            .rotary = read_rotary(config, sizes)};
 }
 
 Description describe(const hub::ModelConfig& config) {
     const MistralConfig c = read_config(config);
     const Sizes& sizes = c.common.sizes;
-    return describe_pre_norm("mistral", c.common,
+    return describe_pre_norm("mistral", c.common, c.rotary,
                              GroupedAttention::parameters(sizes, Bias::absent, Bias::absent),
                              GatedMlp::parameters(sizes, Bias::absent));
 }
@@ -49,13 +49,13 @@ class Mistral final : public PreNormDecoder {
   public:
     Mistral(const MistralConfig& c, Description description, const nn::WeightReader& weights)
         : PreNormDecoder(c.common, std::move(description), weights,
-                         [&](const std::string& scope) {
+                         [&](const std::string& scope, std::size_t /*layer*/) {
                              const Sizes& sizes = c.common.sizes;
                              return Parts{{weights, scope, sizes, Bias::absent, Bias::absent},
-                                          {weights, scope, sizes, Bias::absent, c.common.hidden_act}};
+                                          GatedMlp{weights, scope, sizes, Bias::absent, c.common.hidden_act}};
                          }),
           sliding_window_(c.sliding_window),
-          rotary_(c.rotary, c.common.sizes.max_position_embeddings, weights.device()) {}
+          rotary_(c.rotary, c.rotary.context_tokens, weights.device()) {}
 
   private:
     at::Tensor attention(std::size_t /*index*/, const GroupedAttention& attention,

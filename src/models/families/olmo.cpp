@@ -44,12 +44,12 @@ OlmoConfig read_config(const hub::ModelConfig& config) {
             .attention_bias = Bias{config.boolean("attention_bias", false)},
             .tie_word_embeddings = config.boolean("tie_word_embeddings", false),
             .hidden_act = read_activation(config, "hidden_act", "silu"),
-            .rotary = read_rotary(config, sizes.head_dim)};
+            .rotary = read_rotary(config, sizes)};
 }
 
 Description describe(const hub::ModelConfig& config) {
     const OlmoConfig c = read_config(config);
-    Description description = describe_sizes("olmo", c.sizes);
+    Description description = describe_sizes("olmo", c.sizes, c.rotary);
     description.block_parameters =
         (GroupedAttention::parameters(c.sizes, c.attention_bias, c.attention_bias) +
          GatedMlp::parameters(c.sizes, Bias::absent)) *
@@ -76,7 +76,7 @@ class Olmo final : public Decoder {
         : Decoder(std::move(description), embedding,
                   {read_head(weights, "lm_head.weight", embedding, c.tie_word_embeddings)}, weights.device()),
           config_(c),
-          rotary_(c.rotary, c.sizes.max_position_embeddings, weights.device()) {
+          rotary_(c.rotary, c.rotary.context_tokens, weights.device()) {
         for (std::int32_t i = 0; i < c.sizes.num_hidden_layers; ++i) {
             const std::string scope = fmt::format("model.layers.{}.", i);
             layers_.push_back({{weights, scope, c.sizes, c.attention_bias, c.attention_bias},

@@ -17,10 +17,9 @@ struct Phi3Config {
 };
 
 Phi3Config read_config(const hub::ModelConfig& config) {
-    // original_max_position_embeddings belongs to a scaling that is refused; attention_bias is read by no
-    // version.
+    // attention_bias is read by no version.
     config.allow_only(with_size_keys({"rms_norm_eps", "hidden_act", "sliding_window", "partial_rotary_factor",
-                                      "original_max_position_embeddings", "attention_bias"}),
+                                      "attention_bias"}),
                       "phi3");
     const Sizes sizes = read_sizes(config, {.vocab_size = 32064,
                                             .hidden_size = 3072,
@@ -33,13 +32,14 @@ Phi3Config read_config(const hub::ModelConfig& config) {
     return {.common = read_pre_norm_config(config, sizes, 1e-5, false),
             .sliding_window = config.has("sliding_window") ? config.size("sliding_window") : 0,
             // Of the Llama line, this family alone may rotate a part of each head.
-            .rotary = read_rotary(config, sizes.head_dim, {.share = "partial_rotary_factor"})};
+            .rotary = read_rotary(config, sizes,
+                                  {.share = "partial_rotary_factor", .longrope_original_tokens = 4096})};
 }
 
 Description describe(const hub::ModelConfig& config) {
     const Phi3Config c = read_config(config);
     const Sizes& sizes = c.common.sizes;
-    return describe_pre_norm("phi3", c.common,
+    return describe_pre_norm("phi3", c.common, c.rotary,
                              GroupedAttention::parameters(sizes, Bias::absent, Bias::absent),
                              GatedMlp::parameters(sizes, Bias::absent));
 }
@@ -47,10 +47,11 @@ Description describe(const hub::ModelConfig& config) {
 class Phi3 final : public PreNormDecoder {
   public:
     Phi3(const Phi3Config& c, Description description, const nn::WeightReader& weights)
-        : PreNormDecoder(c.common, std::move(description), weights,
-                         [&](const std::string& scope) { return read_parts(c, weights, scope); }),
+        : PreNormDecoder(
+              c.common, std::move(description), weights,
+              [&](const std::string& scope, std::size_t /*layer*/) { return read_parts(c, weights, scope); }),
           sliding_window_(c.sliding_window),
-          rotary_(c.rotary, c.common.sizes.max_position_embeddings, weights.device()) {}
+          rotary_(c.rotary, c.rotary.context_tokens, weights.device()) {}
 
   private:
     static Parts read_parts(const Phi3Config& c, const nn::WeightReader& weights, const std::string& scope) {
@@ -62,8 +63,8 @@ class Phi3 final : public PreNormDecoder {
         const std::int64_t rows = sizes.query_width() + 2 * sizes.key_width();
         return {{linear("self_attn.qkv_proj", rows, width),
                  linear("self_attn.o_proj", width, sizes.query_width()), sizes},
-                {linear("mlp.gate_up_proj", 2 * std::int64_t{sizes.intermediate_size}, width),
-                 linear("mlp.down_proj", width, sizes.intermediate_size), c.common.hidden_act}};
+                GatedMlp{linear("mlp.gate_up_proj", 2 * std::int64_t{sizes.intermediate_size}, width),
+                         linear("mlp.down_proj", width, sizes.intermediate_size), c.common.hidden_act}};
     }
 
     at::Tensor attention(std::size_t /*index*/, const GroupedAttention& attention,

@@ -16,9 +16,9 @@ PreNormConfig read_pre_norm_config(const hub::ModelConfig& config, const Sizes& 
             .hidden_act = read_activation(config, "hidden_act", "silu")};
 }
 
-Description describe_pre_norm(const char* family, const PreNormConfig& config,
+Description describe_pre_norm(const char* family, const PreNormConfig& config, const nn::RotaryConfig& rotary,
                               std::int64_t attention_parameters, std::int64_t mlp_parameters) {
-    Description description = describe_sizes(family, config.sizes);
+    Description description = describe_sizes(family, config.sizes, rotary);
     const std::int64_t hidden = config.sizes.hidden_size;
     description.block_parameters =
         (attention_parameters + mlp_parameters + 2 * hidden) * config.sizes.num_hidden_layers + hidden;
@@ -51,7 +51,7 @@ PreNormDecoder::PreNormDecoder(const PreNormConfig& config, Description descript
         layers_.push_back(
             {.input_norm = weights.vector(scope + "input_layernorm.weight", width),
              .post_attention_norm = weights.vector(scope + "post_attention_layernorm.weight", width),
-             .parts = read_parts(scope)});
+             .parts = read_parts(scope, static_cast<std::size_t>(i))});
     }
 }
 

@@ -1,4 +1,4 @@
-// The skeleton of Llama and its relatives: RMSNorm before grouped attention and before a gated MLP.
+// The skeleton of Llama and its relatives: RMSNorm before grouped attention and before an MLP.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,7 @@ PreNormConfig read_pre_norm_config(const hub::ModelConfig& config, const Sizes& 
                                    bool default_tie);
 
 /// The description, with the parameters of one layer's attention and MLP.
-Description describe_pre_norm(const char* family, const PreNormConfig& config,
+Description describe_pre_norm(const char* family, const PreNormConfig& config, const nn::RotaryConfig& rotary,
                               std::int64_t attention_parameters, std::int64_t mlp_parameters);
 
 /// x += attention(rms_norm(x)); x += mlp(rms_norm(x)); names of the tensors as in transformers
@@ -32,10 +32,10 @@ class PreNormDecoder : public Decoder {
     /// What a layer has beside its norms.
     struct Parts {
         GroupedAttention attention;
-        GatedMlp mlp;
+        std::function<at::Tensor(const at::Tensor& x_RD)> mlp;  ///< a GatedMlp, or of experts
     };
-    /// Reads the parts of the layer whose tensors' names begin with `scope`.
-    using ReadParts = std::function<Parts(const std::string& scope)>;
+    /// Reads the parts of layer number `layer`, whose tensors' names begin with `scope`.
+    using ReadParts = std::function<Parts(const std::string& scope, std::size_t layer)>;
 
     PreNormDecoder(const PreNormConfig& config, Description description, const nn::WeightReader& weights,
                    const ReadParts& read_parts);

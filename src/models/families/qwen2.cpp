@@ -32,13 +32,13 @@ Qwen2Config read_config(const hub::ModelConfig& config) {
                                             .max_position_embeddings = 32768});
     return {.common = read_pre_norm_config(config, sizes, 1e-6, false),
             .windows = read_qwen_windows(config, sizes.num_hidden_layers),
-            .rotary = read_rotary(config, sizes.head_dim)};
+            .rotary = read_rotary(config, sizes)};
 }
 
 Description describe(const hub::ModelConfig& config) {
     const Qwen2Config c = read_config(config);
     const Sizes& sizes = c.common.sizes;
-    return describe_pre_norm("qwen2", c.common,
+    return describe_pre_norm("qwen2", c.common, c.rotary,
                              GroupedAttention::parameters(sizes, Bias::present, Bias::absent),
                              GatedMlp::parameters(sizes, Bias::absent));
 }
@@ -47,13 +47,13 @@ class Qwen2 final : public PreNormDecoder {
   public:
     Qwen2(const Qwen2Config& c, Description description, const nn::WeightReader& weights)
         : PreNormDecoder(c.common, std::move(description), weights,
-                         [&](const std::string& scope) {
+                         [&](const std::string& scope, std::size_t /*layer*/) {
                              const Sizes& sizes = c.common.sizes;
                              return Parts{{weights, scope, sizes, Bias::present, Bias::absent},
-                                          {weights, scope, sizes, Bias::absent, c.common.hidden_act}};
+                                          GatedMlp{weights, scope, sizes, Bias::absent, c.common.hidden_act}};
                          }),
           windows_(c.windows),
-          rotary_(c.rotary, c.common.sizes.max_position_embeddings, weights.device()) {}
+          rotary_(c.rotary, c.rotary.context_tokens, weights.device()) {}
 
   private:
     at::Tensor attention(std::size_t index, const GroupedAttention& attention, const at::Tensor& projected,

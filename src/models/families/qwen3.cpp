@@ -34,14 +34,14 @@ Qwen3Config read_config(const hub::ModelConfig& config) {
     return {.common = read_pre_norm_config(config, sizes, 1e-6, false),
             .attention_bias = Bias{config.boolean("attention_bias", false)},
             .windows = read_qwen_windows(config, sizes.num_hidden_layers),
-            .rotary = read_rotary(config, sizes.head_dim)};
+            .rotary = read_rotary(config, sizes)};
 }
 
 Description describe(const hub::ModelConfig& config) {
     const Qwen3Config c = read_config(config);
     const Sizes& sizes = c.common.sizes;
     Description description =
-        describe_pre_norm("qwen3", c.common,
+        describe_pre_norm("qwen3", c.common, c.rotary,
                           GroupedAttention::parameters(sizes, c.attention_bias, c.attention_bias) +
                               std::int64_t{2} * sizes.head_dim,
                           GatedMlp::parameters(sizes, Bias::absent));
@@ -53,13 +53,13 @@ class Qwen3 final : public PreNormDecoder {
   public:
     Qwen3(const Qwen3Config& c, Description description, const nn::WeightReader& weights)
         : PreNormDecoder(c.common, std::move(description), weights,
-                         [&](const std::string& scope) {
+                         [&](const std::string& scope, std::size_t /*layer*/) {
                              const Sizes& sizes = c.common.sizes;
                              return Parts{{weights, scope, sizes, c.attention_bias, c.attention_bias},
-                                          {weights, scope, sizes, Bias::absent, c.common.hidden_act}};
+                                          GatedMlp{weights, scope, sizes, Bias::absent, c.common.hidden_act}};
                          }),
           windows_(c.windows),
-          rotary_(c.rotary, c.common.sizes.max_position_embeddings, weights.device()),
+          rotary_(c.rotary, c.rotary.context_tokens, weights.device()),
           head_norms_(read_head_norms(weights, "model.", c.common.sizes)) {}
 
   private:

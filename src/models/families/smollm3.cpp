@@ -61,13 +61,13 @@ SmolLM3Config read_config(const hub::ModelConfig& config) {
             .mlp_bias = Bias{config.boolean("mlp_bias", false)},
             .rotates = rotates,
             .windows = read_windows(config, rotates),
-            .rotary = read_rotary(config, sizes.head_dim, {.default_theta = 2e6})};
+            .rotary = read_rotary(config, sizes, {.default_theta = 2e6})};
 }
 
 Description describe(const hub::ModelConfig& config) {
     const SmolLM3Config c = read_config(config);
     const Sizes& sizes = c.common.sizes;
-    return describe_pre_norm("smollm3", c.common,
+    return describe_pre_norm("smollm3", c.common, c.rotary,
                              GroupedAttention::parameters(sizes, c.attention_bias, c.attention_bias),
                              GatedMlp::parameters(sizes, c.mlp_bias));
 }
@@ -76,14 +76,14 @@ class SmolLM3 final : public PreNormDecoder {
   public:
     SmolLM3(const SmolLM3Config& c, Description description, const nn::WeightReader& weights)
         : PreNormDecoder(c.common, std::move(description), weights,
-                         [&](const std::string& scope) {
+                         [&](const std::string& scope, std::size_t /*layer*/) {
                              const Sizes& sizes = c.common.sizes;
                              return Parts{{weights, scope, sizes, c.attention_bias, c.attention_bias},
-                                          {weights, scope, sizes, c.mlp_bias, c.common.hidden_act}};
+                                          GatedMlp{weights, scope, sizes, c.mlp_bias, c.common.hidden_act}};
                          }),
           rotates_(c.rotates),
           windows_(c.windows),
-          rotary_(c.rotary, c.common.sizes.max_position_embeddings, weights.device()) {}
+          rotary_(c.rotary, c.rotary.context_tokens, weights.device()) {}
 
   private:
     at::Tensor attention(std::size_t index, const GroupedAttention& attention, const at::Tensor& projected,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from families import gemma, gpt2, gpt_neox, llama, mamba, mistral, olmo, opt, phi3, qwen, smollm
+from families import gemma, gpt2, gpt_neox, granite, llama, mamba, mistral, olmo, opt, phi3, qwen, smollm
 from variants import Variant
 
-FAMILIES = (llama, gpt_neox, opt, olmo, mistral, qwen, smollm, phi3, gpt2, gemma, mamba)
+FAMILIES = (llama, gpt_neox, opt, olmo, mistral, qwen, smollm, phi3, gpt2, gemma, mamba, granite)
 
 
 def all_variants() -> list[Variant]:

@@ -62,10 +62,10 @@ def gemma2() -> Variant:
             Change("final_logit_softcapping.default", {"final_logit_softcapping": None}),
             Change("query_pre_attn_scalar.default", {"query_pre_attn_scalar": None}),
             Change("rope_scaling.linear", {"rope_scaling": {"type": "linear", "factor": 3.0}}),
+            Change("rope_scaling.yarn", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
         ),
         unsupported=(
             *edits(hidden_activation="quick_gelu", use_bidirectional_attention=True),
-            Change("rope_scaling.yarn", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
         ),
     )
 
@@ -137,10 +137,10 @@ def gemma3() -> Variant:
             Change("rope_scaling.factor", {"rope_scaling": {"factor": 2.0}}),
             Change("sliding_window_pattern.default", {"sliding_window_pattern": None}),
             Change("rope_local_base_freq.default", {"rope_local_base_freq": None}),
+            Change("rope_scaling.yarn", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
         ),
         unsupported=(
             *edits(hidden_activation="quick_gelu", use_bidirectional_attention=True),
-            Change("rope_scaling.yarn", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
         ),
     )
 

@@ -73,16 +73,13 @@ def parallel() -> Variant:
             *edits(rotary_pct=0.75, rotary_emb_base=300, layer_norm_eps=0.05, use_parallel_residual=False),
             *edits(num_attention_heads=4, num_hidden_layers=1, hidden_act="relu", attention_bias=False),
             Change("rope_scaling.linear", {"rope_scaling": {"type": "linear", "factor": 3.0}}),
+            Change("rope_scaling.yarn", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
         ),
         keeps=(
             Change("tie_word_embeddings", {"tie_word_embeddings": True}),
             Change("metadata", {"torch_dtype": "float16", "use_cache": False, "attention_dropout": 0.1}),
         ),
-        unsupported=(
-            *edits(hidden_act="quick_gelu"),
-            Change("rope_scaling.dynamic", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}),
-            Change("rope_scaling.yarn", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
-        ),
+        unsupported=edits(hidden_act="quick_gelu"),
     )
 
 

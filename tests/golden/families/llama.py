@@ -33,19 +33,6 @@ def base_config(**overrides) -> dict:
     return {key: value for key, value in sorted(config.items()) if value is not None}
 
 
-# Scalings of rotary frequencies that transformers has and memcap does not.
-UNSUPPORTED_SCALING = {
-    "dynamic": {"type": "dynamic", "factor": 2.0},
-    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
-    "longrope": {
-        "rope_type": "longrope",
-        "short_factor": [1.0] * 4,
-        "long_factor": [2.0] * 4,
-        "original_max_position_embeddings": 32,
-    },
-}
-
-
 def plain() -> Variant:
     config = base_config(rope_theta=10000.0, rope_scaling=None, rms_norm_eps=1e-6, torch_dtype="float32")
     with_defaults = (
@@ -80,7 +67,7 @@ def plain() -> Variant:
             Change("rope_scaling.default", {"rope_scaling": {"rope_type": "default"}}),
         ),
         unsupported=(
-            *(Change(f"rope_scaling.{name}", {"rope_scaling": s}) for name, s in UNSUPPORTED_SCALING.items()),
+            Change("rope_scaling.proportional", {"rope_scaling": {"rope_type": "proportional", "factor": 2.0}}),
             *edits(hidden_act="quick_gelu", partial_rotary_factor=0.5),
         ),
     )
@@ -272,6 +259,39 @@ def linear_rope() -> Variant:
     )
 
 
+def dynamic_rope() -> Variant:
+    # The base grows for inputs longer than 16, as the runs `long` are and `short` is not.
+    scaling = {"factor": 3.0, "type": "dynamic"}
+    config = base_config(
+        hidden_size=48,
+        intermediate_size=40,
+        max_position_embeddings=16,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        rope_scaling=scaling,
+        rope_theta=500.0,
+        torch_dtype="bfloat16",
+        vocab_size=101,
+    )
+    return Variant(
+        name="llama-rope-dynamic",
+        about="`dynamic` rope scaling: a base that grows with the length of inputs beyond the context of 16",
+        seed=1010,
+        config=config,
+        forms={
+            "config.rope_parameters.json": without(config, "rope_theta", "rope_scaling")
+            | {"rope_parameters": {"factor": 3.0, "rope_theta": 500.0, "rope_type": "dynamic"}},
+        },
+        moves=(
+            *edits(rope_theta=2000.0, max_position_embeddings=24),
+            Change("rope_scaling.factor", {"rope_scaling": {"factor": 6.0}}),
+            Change("rope_scaling.default", {"rope_scaling": {"type": "default"}}),
+            Change("rope_scaling.linear", {"rope_scaling": {"type": "linear"}}),
+        ),
+        keeps=edits(original_max_position_embeddings=8),
+    )
+
+
 def smollm2() -> Variant:
     return Variant(
         name="llama-smollm2",
@@ -297,7 +317,7 @@ def smollm2() -> Variant:
 
 
 def variants() -> list[Variant]:
-    """All but the last keep more rows of logits and no gradients in bfloat16."""
+    """All but the last two keep more rows of logits and no gradients in bfloat16."""
     first = (
         plain(),
         grouped_tied(),
@@ -309,4 +329,4 @@ def variants() -> list[Variant]:
         linear_rope(),
     )
     kept = {"short": None, "long": 10}
-    return [*(replace(each, rows=kept, gradient_in_bfloat16=False) for each in first), smollm2()]
+    return [*(replace(each, rows=kept, gradient_in_bfloat16=False) for each in first), dynamic_rope(), smollm2()]

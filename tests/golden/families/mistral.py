@@ -48,11 +48,9 @@ def windowed() -> Variant:
             Change("sliding_window.default", {"sliding_window": None}),
             Change("num_attention_heads", {"num_attention_heads": 2, "num_key_value_heads": 1}),
             Change("rope_scaling.linear", {"rope_scaling": {"type": "linear", "factor": 3.0}}),
-        ),
-        unsupported=(
-            *edits(hidden_act="quick_gelu"),
             Change("rope_scaling.yarn", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
         ),
+        unsupported=edits(hidden_act="quick_gelu"),
     )
 
 

@@ -63,11 +63,9 @@ def smollm3() -> Variant:
             Change("use_sliding_window", sliding | {"layer_types": None}),
             Change("layer_types", sliding | {"layer_types": ["sliding_attention"] + ["full_attention"] * 2}),
             Change("rope_scaling.linear", {"rope_scaling": {"type": "linear", "factor": 3.0}}),
-        ),
-        unsupported=(
-            *edits(hidden_act="quick_gelu"),
             Change("rope_scaling.yarn", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
         ),
+        unsupported=edits(hidden_act="quick_gelu"),
     )
 
 
