@@ -9,6 +9,7 @@
 #include <exception>
 #include <string_view>
 
+#include "app/self_check.hpp"
 #include "app/subcommands.hpp"
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/contracts.hpp"
@@ -78,6 +79,9 @@ int run_command_line(int argc, char** argv) {
         }
         return dispatch(arguments[0], Arguments(arguments.begin() + 1, arguments.end()));
     } catch (const StoreError& problem) {
+        log::error(problem.what());
+        return kDefect;
+    } catch (const WrongNumbers& problem) {
         log::error(problem.what());
         return kDefect;
     } catch (const TransportError& problem) {

@@ -9,6 +9,7 @@
 
 #include "app/machine.hpp"
 #include "app/options.hpp"
+#include "app/self_check.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/hub/model_config.hpp"
@@ -138,6 +139,7 @@ int verify_results(const Arguments& arguments) {
     const auto file = store::ResultFile::open(parsed->files.front());
     const std::size_t limit = parsed->has("limit") ? parsed->values["limit"].as<std::size_t>() : file.rows();
     at::set_num_threads(usable_cores());
+    check_this_process(at::kCPU);
     ModelsOfFile models(file);
     std::size_t verified = 0;
     std::size_t different = 0;
@@ -179,6 +181,8 @@ int decode_trial_text(const Arguments& arguments) {
                          .advice = "Choose a trial_id of results.h5"});
     }
     const auto stored = file.read(rows.front());
+    at::set_num_threads(usable_cores());
+    check_this_process(at::kCPU);
     ModelsOfFile models(file);
     const auto tokens = decode(models.model(stored.axes.model, stored.axes.precision), stored,
                                protocol_of(file, stored.axes.protocol));
