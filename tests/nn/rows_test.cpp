@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "memcap/nn/linear.hpp"
 #include "memcap/nn/product.hpp"
 #include "memcap/nn/state_space.hpp"
+#include "nn/detail/cpu_product.hpp"
+#include "nn/kernels/cpu_kernels.hpp"
 #include "support/threads.hpp"
 
 namespace memcap::nn {
@@ -39,6 +42,22 @@ class Rows : public ::testing::Test {
         }
     }
 
+    /// Of both libraries, wherever they would be taken on some processor.
+    static void expect_products_alone(std::int64_t inputs, std::int64_t outputs) {
+        SCOPED_TRACE(testing::Message() << inputs << " -> " << outputs);
+        const at::Tensor weight = at::randn({outputs, inputs});
+        const bool wide = kernels::cpu_kernels().instruction_set == std::string("v4");
+        for (const at::Tensor& factor : {weight, weight.t()}) {
+            const at::Tensor x = at::randn({kAll, factor.size(1)});
+            for (const auto library : {detail::ProductLibrary::mkl, detail::ProductLibrary::onednn}) {
+                if (wide && library == detail::ProductLibrary::mkl && !factor.is_contiguous()) continue;
+                SCOPED_TRACE(testing::Message() << static_cast<int>(library) << factor.is_contiguous());
+                expect_alone(
+                    [&](const at::Tensor& rows) { return detail::cpu_product(rows, factor, {}, library); }, x);
+            }
+        }
+    }
+
     static void expect_linear_alone(const Linear& linear, std::int64_t inputs, std::int64_t outputs) {
         SCOPED_TRACE(testing::Message() << inputs << " -> " << outputs);
         expect_alone([&](const at::Tensor& x) { return linear(x); }, at::randn({kAll, inputs}));
@@ -48,11 +67,16 @@ class Rows : public ::testing::Test {
 
 TEST_F(Rows, OfProductsAndTheirGradientsStandAlone) {
     // The shipped models' shapes, heads whose gradients are long sums, and widths of tiny checkpoints.
-    for (const auto& [inputs, outputs] : std::vector<std::pair<std::int64_t, std::int64_t>>{
-             {64, 192}, {192, 64}, {64, 1'024}, {192, 576}, {576, 192}, {192, 2'048}, {24, 40}, {6, 50}}) {
-        const at::Tensor weight = at::randn({outputs, inputs});
-        expect_linear_alone(Linear(weight, {}, {}), inputs, outputs);
-    }
+    for (const auto& [inputs, outputs] : std::vector<std::pair<std::int64_t, std::int64_t>>{{64, 192},
+                                                                                              {192, 64},
+                                                                                              {64, 1'024},
+                                                                                              {192, 576},
+                                                                                              {576, 192},
+                                                                                              {192, 2'048},
+                                                                                              {768, 768},
+                                                                                              {24, 40},
+                                                                                              {6, 50}})
+        expect_products_alone(inputs, outputs);
 }
 
 TEST_F(Rows, OfAProductWithABiasStandAlone) {

@@ -7,11 +7,13 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <vector>
 
 #include "memcap/nn/product.hpp"
+#include "nn/kernels/cpu_kernels.hpp"
 
 namespace memcap::nn {
 
@@ -33,59 +35,104 @@ at::Tensor onednn_product(const at::Tensor& x, const at::Tensor& weight, const a
                           c10::List<std::optional<at::Scalar>>(), "");
 }
 
-/// MKL's form into y, each thread with rows of its own.
-void mkl_product(const at::Tensor& y, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    // As few as still make a product efficient, and more than the few that MKL has other kernels for.
-    constexpr std::int64_t kFewestThreadRows = kFewestRows / 2;
+/// Rows that a library's loops take as a whole with AVX2, whatever their height: 3, 4, 6, 8 and 16 divide it.
+constexpr std::int64_t kUnitRows = 48;
+/// So many are no longer few for any library and shape.
+constexpr std::int64_t kFewestRows = 128;
+constexpr std::int64_t kFewestThreadRows = 2 * kUnitRows;
+
+/// Whether the processor has AVX-512, with which the last rows of a product are as the others.
+bool has_wide_registers() {
+    static const bool wide = kernels::cpu_kernels().instruction_set == std::string_view("v4");
+    return wide;
+}
+
+/// With AVX2 oneDNN copies large factors, and then adds long sums in other pieces; so few rows it never copies.
+std::int64_t most_rows_of_call(const at::Tensor& weight, ProductLibrary library) {
+    constexpr std::int64_t kLongSum = 384;
+    constexpr std::int64_t kRowsWithoutCopy = 5 * kUnitRows;
+    const bool may_copy = library == ProductLibrary::onednn && !has_wide_registers() &&
+                          weight.size(1) > kLongSum && weight.size(0) > kRowsWithoutCopy;
+    return may_copy ? kRowsWithoutCopy : INT64_MAX;
+}
+
+/// x with rows of zeros behind its own, as far as the library needs them.
+at::Tensor filled_up(const at::Tensor& x) {
+    const std::int64_t unit = has_wide_registers() ? 1 : kUnitRows;
+    const std::int64_t wanted = (std::max(x.size(0), kFewestRows) + unit - 1) / unit * unit;
+    return wanted == x.size(0) ? x : at::constant_pad_nd(x, {0, 0, 0, wanted - x.size(0)});
+}
+
+void multiply_rows(const at::Tensor& y, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                   ProductLibrary library) {
+    at::Tensor result = y;
+    if (library == ProductLibrary::onednn) {
+        result.copy_(onednn_product(x, weight, bias));
+    } else if (bias.defined()) {
+        at::addmm_out(result, bias, x, weight.t());
+    } else {
+        at::mm_out(result, x, weight.t());
+    }
+}
+
+/// Into y, each thread with rows of its own: x of filled_up() rows.
+void multiply_in_panels(const at::Tensor& y, const at::Tensor& x, const at::Tensor& weight,
+                        const at::Tensor& bias, ProductLibrary library) {
     const std::int64_t rows = x.size(0);
-    const std::int64_t panels = std::clamp<std::int64_t>(rows / kFewestThreadRows, 1, at::get_num_threads());
+    const std::int64_t units = (rows + kUnitRows - 1) / kUnitRows;
+    const std::int64_t most = most_rows_of_call(weight, library);
+    const std::int64_t panels =
+        std::max(std::clamp<std::int64_t>(rows / kFewestThreadRows, 1, at::get_num_threads()),
+                 (rows - 1) / most + 1);
     at::parallel_for(0, panels, 1, [&](std::int64_t first, std::int64_t last) {
         const at::NoGradGuard no_gradients;
         for (std::int64_t panel = first; panel < last; ++panel) {
-            const std::int64_t begin = rows * panel / panels;
-            const std::int64_t count = rows * (panel + 1) / panels - begin;
-            at::Tensor own = y.narrow(0, begin, count);
-            if (bias.defined()) {
-                at::addmm_out(own, bias, x.narrow(0, begin, count), weight.t());
-            } else {
-                at::mm_out(own, x.narrow(0, begin, count), weight.t());
-            }
+            const std::int64_t begin = units * panel / panels * kUnitRows;
+            const std::int64_t count = std::min(units * (panel + 1) / panels * kUnitRows, rows) - begin;
+            multiply_rows(y.narrow(0, begin, count), x.narrow(0, begin, count), weight, bias, library);
         }
     });
 }
 
-/// MKL is slower on other processors, and for the transposed weights of gradients.
-bool suits_mkl(const at::Tensor& x, const at::Tensor& weight) {
-    static const bool intel = __builtin_cpu_is("intel") != 0;
-    return intel && x.scalar_type() == at::kFloat && weight.is_contiguous();
-}
-
-at::Tensor filled_up(const at::Tensor& x) {
-    return x.size(0) >= kFewestRows ? x : at::constant_pad_nd(x, {0, 0, 0, kFewestRows - x.size(0)});
-}
-
-/// x [R, I] of kFewestRows rows at least.
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    if (!suits_mkl(x, weight)) return onednn_product(x, weight, bias);
+/// x of filled_up() rows.
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                   ProductLibrary library) {
+    // oneDNN with AVX-512 never shares a sum among threads.
+    const bool alone = at::get_num_threads() == 1 && x.size(0) <= most_rows_of_call(weight, library);
+    if (library == ProductLibrary::onednn && (has_wide_registers() || alone))
+        return onednn_product(x, weight, bias);
     at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
-    mkl_product(y, x, weight, bias);
+    multiply_in_panels(y, x, weight, bias, library);
     return y;
 }
 
 }  // namespace
 
+ProductLibrary library_for(const at::Tensor& x, const at::Tensor& weight) {
+    static const bool intel = __builtin_cpu_is("intel") != 0;
+    const bool suits_mkl = weight.is_contiguous() || !has_wide_registers();
+    return intel && suits_mkl && x.scalar_type() == at::kFloat ? ProductLibrary::mkl : ProductLibrary::onednn;
+}
+
 at::Tensor cpu_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    return cpu_product(x, weight, bias, library_for(x, weight));
+}
+
+at::Tensor cpu_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                       ProductLibrary library) {
     const at::Tensor rows = x.flatten(0, -2);
     std::vector<std::int64_t> shape = x.sizes().vec();
     shape.back() = weight.size(0);
-    return product(filled_up(rows), weight, bias).narrow(0, 0, rows.size(0)).view(shape);
+    return product(filled_up(rows), weight, bias, library).narrow(0, 0, rows.size(0)).view(shape);
 }
 
 void cpu_product_into(const at::Tensor& y, const at::Tensor& x, const at::Tensor& weight) {
-    if (x.size(0) >= kFewestRows && suits_mkl(x, weight) && y.scalar_type() == at::kFloat) {
-        mkl_product(y, x, weight, {});
+    const at::Tensor rows = filled_up(x);
+    const ProductLibrary library = library_for(x, weight);
+    if (rows.is_same(x) && library == ProductLibrary::mkl) {
+        multiply_in_panels(y, x, weight, {}, library);
     } else {
-        y.copy_(product(filled_up(x), weight, {}).narrow(0, 0, x.size(0)));
+        y.copy_(product(rows, weight, {}, library).narrow(0, 0, x.size(0)));
     }
 }
 
