@@ -17,6 +17,7 @@
 #include "app/engine_speed.hpp"
 #include "app/machine.hpp"
 #include "app/options.hpp"
+#include "app/self_check.hpp"
 #include "app/speed_file.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/build_info.hpp"
@@ -306,6 +307,7 @@ int bench_device(const Arguments& arguments) {
     for (const Subject& subject : request.subjects) require_memory(subject, request);
     tell_left_out_variables();
     set_threads(request.threads);
+    check_this_process(request.device);
     plan::DeviceSpeed speed = measure_device(request);
     if (!request.as_json) print_device(speed, request);
     for (const Subject& subject : request.subjects) {

@@ -13,6 +13,7 @@
 
 #include "app/options.hpp"
 #include "app/output.hpp"
+#include "app/self_check.hpp"
 #include "app/subcommands.hpp"
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/contracts.hpp"
@@ -80,6 +81,9 @@ int run_command(const Arguments& arguments, int& output_error) {
         }
         return dispatch(arguments[0], Arguments(arguments.begin() + 1, arguments.end()));
     } catch (const StoreError& problem) {
+        log::error(problem.what());
+        return kDefect;
+    } catch (const WrongNumbers& problem) {
         log::error(problem.what());
         return kDefect;
     } catch (const TransportError& problem) {

@@ -9,6 +9,7 @@
 
 #include "app/device_speed.hpp"
 #include "app/preparation.hpp"
+#include "app/self_check.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/base/log.hpp"
 #include "memcap/memory/row_budget.hpp"
@@ -92,6 +93,7 @@ TrialExecutor::~TrialExecutor() = default;
 void TrialExecutor::run(sched::WorkPort& port) {
     place_.threads = set_threads(place_.threads);
     try {
+        check_this_process(place_.device);
         work(port);
     } catch (const c10::Error& problem) {
         throw DeviceError({.what = problem.what_without_backtrace(),

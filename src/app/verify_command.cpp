@@ -11,6 +11,7 @@
 
 #include "app/machine.hpp"
 #include "app/options.hpp"
+#include "app/self_check.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/hub/model_config.hpp"
@@ -246,6 +247,7 @@ int verify_results(const Arguments& arguments) {
     }
     tell_left_out_variables();
     set_threads(usable_cores());
+    check_this_process(at::kCPU);
     ModelsOfFile models(file, moved_models(*parsed));
     std::size_t verified = 0;
     std::size_t different = 0;
@@ -289,6 +291,8 @@ int decode_trial_text(const Arguments& arguments) {
                          .advice = "Choose a trial that has one"});
     }
     const auto stored = file.read(row);
+    set_threads(usable_cores());
+    check_this_process(at::kCPU);
     ModelsOfFile models(file, moved_models(*parsed));
     const auto tokens = decode(models.model(stored.axes.model, stored.axes.precision), stored,
                                protocol_of(file, stored.axes.protocol));

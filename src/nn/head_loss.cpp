@@ -76,9 +76,12 @@ HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor&
     }
 
     const std::int64_t vocabulary = head.linear.weight().size(0);
-    const std::int64_t chunk = chunk_rows(vocabulary);
-    for (std::int64_t first = 0; first < rows; first += chunk) {
-        const std::int64_t count = std::min(chunk, rows - first);
+    // Chunks of nearly equal size: a small one at the end would cost as much as a whole one.
+    const std::int64_t most = chunk_rows(vocabulary);
+    const std::int64_t chunks = (rows + most - 1) / most;
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+        const std::int64_t first = rows * chunk / chunks;
+        const std::int64_t count = rows * (chunk + 1) / chunks - first;
         const at::Tensor logits = head.linear(hidden.narrow(0, first, count));
         at::parallel_for(0, count, grain_rows(vocabulary), [&](std::int64_t begin, std::int64_t end) {
             kernels::cpu_kernels().head_rows(

@@ -66,12 +66,7 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
         y = at::empty({rows.size(0), rows_}, x.options().dtype(mode_.carried));
         std::int64_t first = 0;
         for (const auto& part : parts_) {
-            at::Tensor columns = y.narrow(1, first, part.size(0));
-            if (mode_.multiplied == mode_.carried) {
-                at::mm_out(columns, rows, part.t());
-            } else {
-                columns.copy_(at::mm(rows, part.t()));
-            }
+            detail::cpu_product_into(y.narrow(1, first, part.size(0)), rows, part);
             first += part.size(0);
         }
         std::vector<std::int64_t> shape = x.sizes().vec();
@@ -84,26 +79,17 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
 
 at::Tensor Linear::transposed(const at::Tensor& x) const {
     const at::Tensor factor = mode_.factor(x);
-    if (parts_.size() == 1 && x.is_cpu())
-        return detail::cpu_product(factor, parts_.front().t(), {}).to(mode_.carried);
-    if (parts_.size() == 1) return at::matmul(factor, parts_.front()).to(mode_.carried);
+    if (parts_.size() == 1 && !x.is_cpu()) return at::matmul(factor, parts_.front()).to(mode_.carried);
     at::Tensor sum;
     std::int64_t first = 0;
-    const at::Tensor rows = factor.flatten(0, -2);
     for (const auto& part : parts_) {
-        const at::Tensor columns = rows.narrow(1, first, part.size(0));
-        if (!sum.defined()) {
-            sum = at::mm(columns, part).to(mode_.carried);
-        } else if (mode_.multiplied == mode_.carried) {
-            sum.addmm_(columns, part);
-        } else {
-            sum.add_(at::mm(columns, part));
-        }
+        const at::Tensor columns =
+            parts_.size() == 1 ? factor : factor.narrow(-1, first, part.size(0)).contiguous();
+        const at::Tensor product = detail::cpu_product(columns, part.t(), {}).to(mode_.carried);
+        sum = sum.defined() ? sum.add_(product) : product;
         first += part.size(0);
     }
-    std::vector<std::int64_t> shape = x.sizes().vec();
-    shape.back() = sum.size(1);
-    return sum.view(shape);
+    return sum;
 }
 
 }  // namespace memcap::nn

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "memcap/base/contracts.hpp"
+#include "memcap/nn/activation.hpp"
 #include "nn/detail/device_operations.hpp"
 #include "nn/detail/device_runtime.hpp"
 #include "nn/detail/scan_kernel.hpp"
@@ -235,7 +236,8 @@ at::Tensor causal_convolution(const at::Tensor& x, const Segments& segments, con
 }
 
 at::Tensor softplus(const at::Tensor& x) {
-    return at::softplus(x.to(at::kFloat));
+    // libtorch's own rounds the last elements of a thread otherwise than those before them.
+    return activate(x.to(at::kFloat), Activation::softplus);
 }
 
 at::Tensor selective_scan(const ScanInputs& inputs, const Segments& segments, const at::Tensor& decay,

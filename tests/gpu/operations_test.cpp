@@ -130,14 +130,16 @@ at::Tensor plain_activation(const at::Tensor& x, Activation kind) {
             return 0.5 * x * (1 + at::erf(x / std::sqrt(2.0)));
         case Activation::gelu_tanh:
             return 0.5 * x * (1 + at::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x.pow(3))));
+        case Activation::softplus:
+            return at::softplus(x);
     }
     return {};
 }
 
 TEST_F(DeviceOperations, ActivationsAndTheirGatesFollowTheirFormulas) {
     for (const auto type : kTypes) {
-        for (const auto kind :
-             {Activation::silu, Activation::relu, Activation::gelu, Activation::gelu_tanh}) {
+        for (const auto kind : {Activation::silu, Activation::relu, Activation::gelu, Activation::gelu_tanh,
+                                Activation::softplus}) {
             for (const std::int64_t width : {1, 37, 64, 2056}) {
                 const auto name =
                     fmt::format("kind {}, width {}, {}", static_cast<int>(kind), width, c10::toString(type));

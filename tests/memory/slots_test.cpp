@@ -21,8 +21,6 @@ namespace {
 
 using test::expect_consistent;
 using test::expect_same;
-using test::kComparedEvaluations;
-using test::kSameLoss;
 using test::options;
 using test::SmallDevice;
 
@@ -163,27 +161,14 @@ TEST_F(Slots, RareLooksChangeNoTrialAndKeepThePointsThatWereAskedFor) {
             for (std::size_t i = 0; i < kept.size(); ++i) {
                 const bool is_last = i + 1 == kept.size();
                 EXPECT_EQ(kept[i], is_last ? record.evaluations : static_cast<std::int32_t>(10 * i + 1));
-                const auto at = static_cast<std::size_t>(kept[i] - 1);
-                if (at >= std::min(kComparedEvaluations, whole.curve.loss_nats.size())) continue;
-                EXPECT_NEAR(record.curve.loss_nats[i], whole.curve.loss_nats[at],
-                            kSameLoss * std::max(1.0F, whole.curve.loss_nats[at]));
+                EXPECT_EQ(record.curve.loss_nats[i],
+                          whole.curve.loss_nats[static_cast<std::size_t>(kept[i] - 1)]);
             }
-            if (record.evaluations <= static_cast<std::int32_t>(kComparedEvaluations)) {
-                EXPECT_EQ(record.evaluations, whole.evaluations);
-                EXPECT_EQ(record.best_evaluation, whole.best_evaluation);
-            }
-            const auto now = evaluate(*model_, objective_of(each), record.vector);
-            EXPECT_NEAR(now.loss_nats, record.loss_nats, 10 * kSameLoss * std::max(1.0, record.loss_nats));
+            EXPECT_EQ(record.evaluations, whole.evaluations);
+            EXPECT_EQ(record.best_evaluation, whole.best_evaluation);
+            EXPECT_EQ(record.vector, whole.vector);
         }
     }
-}
-
-TEST_F(Slots, SameShapesGiveTheSameBits) {
-    const auto once = alone(trial(1));
-    const auto again = alone(trial(1));
-    EXPECT_EQ(once.vector, again.vector);
-    EXPECT_EQ(once.curve.loss_nats, again.curve.loss_nats);
-    EXPECT_EQ(once.best_evaluation, again.best_evaluation);
 }
 
 // The mean over the text divides each gradient by its length: most of what is left of those of a long text is
@@ -230,12 +215,7 @@ TEST_F(Slots, StaleMomentsWouldBeSeen) {
     engine.enter(trial(1), stale);
     std::vector<record::TrialRecord> ended;
     while (ended.empty()) ended = engine.step();
-    double largest = 0;
-    for (std::size_t i = 0; i < kComparedEvaluations; ++i) {
-        largest = std::max(
-            largest, std::abs(static_cast<double>(ended[0].curve.loss_nats[i]) - clean.curve.loss_nats[i]));
-    }
-    EXPECT_GT(largest, 100 * kSameLoss);
+    EXPECT_NE(ended[0].curve.loss_nats[1], clean.curve.loss_nats[1]);
 }
 
 TEST_F(Slots, ExportedStateGoesOnElsewhereAsIfNothingHadHappened) {
@@ -282,7 +262,7 @@ TEST_F(Slots, RecordDescribesTheVectorThatItHolds) {
         const auto each = trial(i);
         const auto record = alone(each);
         const auto now = evaluate(*model_, objective_of(each), record.vector);
-        EXPECT_NEAR(now.loss_nats, record.loss_nats, kSameLoss * std::max(1.0, record.loss_nats));
+        EXPECT_DOUBLE_EQ(now.loss_nats, record.loss_nats);
         EXPECT_EQ(now.correct_tokens, record.correct_tokens);
         EXPECT_EQ(record.exact, record.correct_tokens == record.scored_tokens);
         EXPECT_DOUBLE_EQ(record.accuracy, static_cast<double>(record.correct_tokens) / record.scored_tokens);

@@ -176,12 +176,15 @@ at::Tensor plain_activation(const at::Tensor& x, Activation kind) {
             return 0.5 * x * (1 + at::erf(x / std::sqrt(2.0)));
         case Activation::gelu_tanh:
             return 0.5 * x * (1 + at::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x.pow(3))));
+        case Activation::softplus:
+            return at::softplus(x);
     }
     return {};
 }
 
 TEST_F(Operations, ActivationsAndTheirGatesFollowTheirFormulas) {
-    for (const auto kind : {Activation::silu, Activation::relu, Activation::gelu, Activation::gelu_tanh}) {
+    for (const auto kind : {Activation::silu, Activation::relu, Activation::gelu, Activation::gelu_tanh,
+                            Activation::softplus}) {
         expect_like([kind](const at::Tensor& x) { return activate(x, kind); },
                     [kind](const at::Tensor& x) { return plain_activation(x, kind); },
                     at::randn({3, 4, 10}) * 3);

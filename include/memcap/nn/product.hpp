@@ -25,4 +25,8 @@ struct ProductMode {
 /// the type asked for and multiplies in float32. tf32 is float32 on a CPU.
 ProductMode product_mode(Precision precision, at::Device device);
 
+/// Whether products in float32 on this CPU give a row the same bits among few and many rows, with one thread
+/// and with as many as there are: tried on a few shapes, forth and back, in some hundredths of a second.
+bool rows_stand_alone();
+
 }  // namespace memcap::nn

@@ -15,7 +15,7 @@ namespace memcap::nn {
 at::Tensor causal_convolution(const at::Tensor& x, const Segments& segments, const at::Tensor& weight,
                               const at::Tensor& bias);
 
-/// log(1 + exp(x)), and x where that is the same (x > 20).
+/// log(1 + exp(x)).
 at::Tensor softplus(const at::Tensor& x);
 
 /// What a selective scan reads at each position; all float32.

@@ -27,6 +27,10 @@ __device__ inline ValueAndSlope evaluate(float x) {
         constexpr float kInverseRoot2Pi = 0.39894228F;
         const float share = 0.5F * (1.0F + erff(x * kInverseRoot2));
         return {x * share, share + x * expf(-0.5F * x * x) * kInverseRoot2Pi};
+    } else if constexpr (kKind == Activation::softplus) {
+        const float small = expf(-fabsf(x));
+        const float share = 1.0F / (1.0F + small);
+        return {fmaxf(x, 0.0F) + log1pf(small), x < 0.0F ? small * share : share};
     } else {
         constexpr float kRoot2OverPi = 0.79788456F;
         constexpr float kCubic = 0.044715F;
@@ -116,6 +120,8 @@ Status launch_any(const ActivationTask& task, Stream stream) {
                 return launch_kind<P, Activation::gelu, kDirection>(task, stream);
             case Activation::gelu_tanh:
                 return launch_kind<P, Activation::gelu_tanh, kDirection>(task, stream);
+            case Activation::softplus:
+                return launch_kind<P, Activation::softplus, kDirection>(task, stream);
         }
         return cudaErrorInvalidValue;
     });
