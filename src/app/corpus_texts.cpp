@@ -5,12 +5,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "memcap/base/errors.hpp"
 #include "memcap/base/log.hpp"
-#include "memcap/plan/trial.hpp"
 
 namespace memcap::app {
 

@@ -501,8 +501,10 @@ class Comparison:
             return f"{name} cannot read the tokenizer ({self._fails})"
         name += f" ({type(self._tokenizer).__name__})"
         texts = texts[: self.MOST_TEXTS]
-        while sum(map(len, texts)) > self.MOST_LETTERS and len(texts) > 1:
+        while sum(map(len, texts)) > self.MOST_LETTERS:
             texts = texts[: len(texts) // 2]
+        if not texts:
+            return None
         try:
             opening = auto_opening(self._tokenizer)
             others = map(cut, auto_ids(self._tokenizer, texts))

@@ -248,6 +248,9 @@ def answer(line, tokenizers):
         return {"id": request_id, **handlers[name]()}
     except RequestError as error:
         return {"id": request_id, "error": {"kind": error.kind, "message": str(error), "advice": error.advice}}
+    except ImportError as error:
+        message = f"{sys.executable} cannot import what it needs: {error}"
+        return {"id": request_id, "error": {"kind": "missing_package", "message": message, "advice": None}}
     except Exception as error:
         traceback.print_exc()
         message = f"{type(error).__name__}: {one_line(error)}"
