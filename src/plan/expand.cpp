@@ -136,12 +136,12 @@ class Expander {
             return listed(SkipReason::text_too_short,
                           fmt::format("has {} of {} tokens", tokens, axes.length));
         }
-        if (sample.prefix.size() < static_cast<std::size_t>(axes.prefix)) {
+        const std::size_t prefix_tokens = sample.lead.size() + sample.prefix.size();
+        if (prefix_tokens < static_cast<std::size_t>(axes.prefix)) {
             return listed(SkipReason::prefix_too_short,
-                          fmt::format("has {} of {} tokens", sample.prefix.size(), axes.prefix));
+                          fmt::format("has {} of {} tokens", prefix_tokens, axes.prefix));
         }
-        const auto prefix = static_cast<std::int32_t>(prefix_of(sample, axes.prefix).size());
-        const std::int32_t positions = axes.memory_vectors + prefix + axes.length - 1;
+        const std::int32_t positions = axes.memory_vectors + axes.prefix + axes.length - 1;
         if (model.context_tokens > 0 && positions > model.context_tokens) {
             return listed(SkipReason::beyond_context,
                           fmt::format("{} positions, the model takes {}", positions, model.context_tokens));

@@ -30,7 +30,7 @@ enum class SkipReason : std::uint8_t {
     more_vectors_than_tokens,  ///< K > N, as in the paper
     text_too_short,
     prefix_too_short,
-    beyond_context,  ///< K + prefix + N - 1 > the model's context; a prefix has what opens it besides
+    beyond_context,  ///< K + prefix + N - 1 > the model's context
     unusable_text,   ///< the tokenizer has no tokens for it
 };
 
