@@ -116,6 +116,12 @@ TEST(TablesCodec, GivesBackEveryTable) {
     EXPECT_EQ(copy.models.at(1).vocabulary_size, 1024);
     EXPECT_TRUE(copy.corpora.at(0).drawn_lengths);
     EXPECT_EQ(copy.corpora.at(0).sentences, "rule");
+    EXPECT_EQ(copy.corpora.at(0).joined, "space");
+    EXPECT_EQ(copy.corpora.at(0).opened, "always");
+    ASSERT_EQ(copy.samples.size(), 4U);
+    EXPECT_EQ(copy.samples[2].corpus, "essays");
+    EXPECT_EQ(copy.samples[2].sample, 2);
+    EXPECT_EQ(copy.samples[2].source, "2.txt");
     EXPECT_EQ(copy.protocols.at(1).values, tables.protocols.at(1).values);
     EXPECT_EQ(copy.launches.at(0).argv, "memcap run täst.yaml");
     EXPECT_EQ(copy.launches.at(0).ranks, 2);
@@ -136,8 +142,26 @@ TEST(LaunchCodec, ReadsTheLayoutBefore) {
     EXPECT_EQ(copy.weights, "");
     launch.weights = "[]";
     EXPECT_EQ(decode_launch(encode(launch)).weights, "[]");
-    bytes.front() = std::byte{3};
+    bytes.front() = std::byte{4};
     EXPECT_THROW(decode_launch(bytes), TransportError);
+}
+
+TEST(TablesCodec, ReadsTheLayoutBefore) {
+    RunTables tables;
+    tables.corpora.push_back({.name = "c", .kind = "csv", .part = "second_half", .sha256 = "x"});
+    Bytes bytes = encode(tables);
+    // Layout 2 had neither `joined` (here empty) nor `opened` of a corpus, nor samples.
+    bytes.front() = std::byte{2};
+    const std::size_t counts = 2 * sizeof(std::uint64_t);  // of protocols and launches
+    const std::size_t added = 2 * sizeof(std::uint64_t) + tables.corpora[0].opened.size();
+    bytes.resize(bytes.size() - sizeof(std::uint64_t));
+    const auto end = bytes.end() - static_cast<std::ptrdiff_t>(counts);
+    bytes.erase(end - static_cast<std::ptrdiff_t>(added), end);
+    const RunTables copy = decode_tables(bytes);
+    EXPECT_EQ(copy.corpora.at(0).sha256, "x");
+    EXPECT_EQ(copy.corpora.at(0).joined, "space") << "halves were joined so";
+    EXPECT_EQ(copy.corpora.at(0).opened, "always");
+    EXPECT_TRUE(copy.samples.empty());
 }
 
 TEST(TablesCodec, RefusesBytesCutAnywhere) {
