@@ -33,7 +33,8 @@ import re
 import sys
 import traceback
 
-from tokenizer_files import Comparison, RequestError, one_line, open_folder, version_of
+from tokenizer_files import Comparison, open_folder
+from tokenizer_folder import RequestError, one_line, version_of
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",

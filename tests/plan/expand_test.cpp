@@ -120,8 +120,8 @@ TEST(Expand, CutsTextFromTheFrontAndPrefixFromTheBack) {
 
 /// The trials of one text of 40 tokens that is opened by two, with a prefix of 10.
 Plan opened_plan(const std::string& prefix, const std::string& lengths, std::vector<std::int32_t> lead) {
-    const auto experiment = experiment_with("  - {models: a, corpora: c, memory_vectors: 1, lengths: " +
-                                            lengths + ", prefix: " + prefix + "}\n");
+    const auto experiment = experiment_with(
+        "  - {models: a, corpora: c, memory_vectors: 1, lengths: " + lengths + ", prefix: " + prefix + "}\n");
     auto tables = answer(experiment);
     for (auto& table : tables) {
         table.samples.resize(1);
@@ -153,12 +153,14 @@ TEST(Expand, CountsOnlyTheTextsOwnTokensBehindAPrefix) {
     std::vector<std::string> reasons;
     for (const Skipped& skipped : plan.skipped) reasons.push_back(skipped.text());
     EXPECT_EQ(plan.rows.size(), 3U);
-    EXPECT_THAT(reasons, ElementsAre("text too short: has 38 of 39 tokens", "prefix too short: has 12 of 13 tokens",
-                                     "text too short: has 38 of 39 tokens"));
+    EXPECT_THAT(reasons,
+                ElementsAre("text too short: has 38 of 39 tokens", "prefix too short: has 12 of 13 tokens",
+                            "text too short: has 38 of 39 tokens"));
 }
 
 TEST(Expand, SkipsATextThatCannotBeEncodedWithItsReason) {
-    const auto experiment = experiment_with("  - {models: a, corpora: c, memory_vectors: 1, lengths: [4, 8]}\n");
+    const auto experiment =
+        experiment_with("  - {models: a, corpora: c, memory_vectors: 1, lengths: [4, 8]}\n");
     auto tables = answer(experiment);
     tables[0].samples[1] = {.text = {}, .prefix = {}, .problem = "no token for it"};
     const Plan plan = expand(experiment, tables, kModels);

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "src" / "text"))
 sys.path.insert(0, str(KINDS.parent))
 import make_kinds  # noqa: E402
 import tokenizer_files  # noqa: E402
-from tokenizer_files import RequestError  # noqa: E402
+from tokenizer_folder import RequestError  # noqa: E402
 
 SENTENCES = "The heron stood in the dry channel and waited. Its  old naïve eyes saw 東京 and the boats of 1887.\n" * 20
 HOSTILE = {
@@ -201,6 +201,14 @@ class TokenizerJson(Folders):
         self.assertEqual((good, last), (([0, 1], None), ([1], None)))
         self.assertEqual(bad[0], [])
         self.assertIn("the tokenizer fails on it", bad[1])
+
+    def test_settings_that_contradict_the_file_are_told(self):
+        for asked, make in ((True, byte_level_pieces), (False, lambda: opened(byte_level_pieces()))):
+            folder = self.folder(tokenizer_json=make().to_str(), tokenizer_config_json={"add_bos_token": asked})
+            reader = tokenizer_files.open_folder(folder)
+            said = tokenizer_files.Comparison(reader).sentence(["a"], [], list)
+            self.assertIn(f"add_bos_token: {str(asked).lower()}", said)
+            self.assertIn("they put nothing" if asked else "they put a token", said)
 
     def test_dropout_is_refused_by_name(self):
         content = json.loads(byte_level_pieces().to_str())
