@@ -25,7 +25,7 @@ EXPERIMENT = """experiment: shared_weights
 models:
   large: {{path: {model}}}
 corpora:
-  essays: {{kind: text, path: {root}/experiments/texts/essays, part: second_half, samples: 2}}
+  essays: {{kind: text, path: {root}/experiments/texts/essays, part: second_half, joined: space, samples: 2}}
 protocols:
   short: {{base: paper, max_steps: 5, patience: 5}}
 sweeps:

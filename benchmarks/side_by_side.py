@@ -32,7 +32,7 @@ EXPERIMENT = """experiment: side_by_side
 models:
   model: {{path: {model}}}
 corpora:
-  essays: {{kind: text, path: {root}/experiments/texts/essays, part: second_half, samples: {samples}}}
+  essays: {{kind: text, path: {root}/experiments/texts/essays, part: second_half, joined: space, samples: {samples}}}
 protocols:
   short: {{base: paper, max_steps: {steps}, patience: {steps}}}
 sweeps:

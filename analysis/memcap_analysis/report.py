@@ -71,6 +71,7 @@ def build_page(results: Results) -> str:
                   for s in settings],
         paper=tables.paper_comparison(results, statistics), sections=sections,
         failures=tables.failures_table(results.failed()), skipped=tables.skipped_table(results.skipped),
+        texts=tables.texts_table(results.trials),
         light=palette.css(dark=False), dark=palette.css(dark=True), notes=results.notes, banner=prose.banner(results),
         files=results.names)
 

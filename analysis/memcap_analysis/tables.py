@@ -182,6 +182,16 @@ def skipped_table(skipped: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def texts_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """Where each sample came from, with its lengths; empty for files that do not say, and without drawn texts."""
+    if "text_source" not in trials:
+        return pd.DataFrame()
+    known = trials[trials["text_source"] != ""]
+    rows = [{"Corpus": corpus, "Sample": sample, "Source": source, "Lengths": _numbers(group["length"])}
+            for (corpus, sample, source), group in known.groupby(["corpus", "sample", "text_source"], sort=True)]
+    return pd.DataFrame(rows)
+
+
 def models_table(models: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     """What each model is."""
     titles = {"name": "Model", "family": "Family", "parameters": "Parameters", "layers": "Layers",

@@ -35,13 +35,16 @@ class Texts:
         self._template_tokens = template_tokens
 
     def _ids(self, text, special):
-        return self._tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+        ((ids, problem),) = self._tokenizer.encode([text])
+        if problem:
+            raise Refusal(f"a text of the vocabulary's words cannot be encoded: {problem}")
+        return [*(self._tokenizer.opening if special else ()), *ids]
 
     def draw(self, length, draw):
         """(prefix, text) or the number of tokens by which the prefix surpasses the text; None where the text does not come back."""
         words = " ".join(self._words[draw.below(len(self._words))] for _ in range(WORDS_PER_TOKEN * length))
         ids = self._ids(words, True)[:length]
-        text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = self._tokenizer.decode(ids, skip_special_tokens=True)
         # A text that begins or ends with a space, or breaks a character, would be another one when read from the file.
         if text != text.strip() or self._ids(text, True) != ids:
             return None

@@ -5,12 +5,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "memcap/base/errors.hpp"
 #include "memcap/base/log.hpp"
-#include "memcap/plan/trial.hpp"
 
 namespace memcap::app {
 
@@ -74,8 +72,8 @@ std::string left_out_text(const CorpusTexts& texts) {
 void tell_tokenised(const config::Model& model, const std::string& corpus,
                     std::span<const text::SampleText> samples, const text::TokenisedCorpus& tokenised) {
     if (!tokenised.differs.empty()) {
-        log::warning(fmt::format("model '{}': token ids are those of {}; on texts of corpus '{}' {}",
-                                 model.name, tokenised.tokenizer.source, corpus, tokenised.differs));
+        log::warning(fmt::format("model '{}', corpus '{}': token ids are those of {}; {}", model.name, corpus,
+                                 tokenised.tokenizer.source, tokenised.differs));
     }
     tell_spelled(model.name, corpus, tokenised, samples);
     std::vector<std::string> unusable;

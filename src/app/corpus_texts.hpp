@@ -8,6 +8,7 @@
 
 #include "memcap/config/experiment.hpp"
 #include "memcap/plan/tokens.hpp"
+#include "memcap/plan/trial.hpp"
 #include "memcap/record/run_tables.hpp"
 #include "memcap/text/tokenise.hpp"
 

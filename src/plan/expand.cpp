@@ -192,7 +192,6 @@ class Expander {
     void add(PlannedTrial& trial, const ModelFacts& model, TrialIds& ids) {
         const TokenSample& sample =
             token_tables_[trial.table].samples[static_cast<std::size_t>(trial.sample)];
-        trial.lead = trial.prefix > 0 ? static_cast<std::uint16_t>(sample.lead.size()) : std::uint16_t{0};
         if (skip(trial, sample, model)) return;
         const auto text = text_of(sample, trial.prefix).first(static_cast<std::size_t>(trial.length));
         trial.id = ids.of(prefix_of(sample, trial.prefix), text);
@@ -211,7 +210,6 @@ class Expander {
                           .memory_vectors = trial.memory_vectors,
                           .protocol = trial.protocol,
                           .available = static_cast<std::int32_t>(available),
-                          .lead = trial.lead,
                           .precision = trial.precision,
                           .reason = reason});
             return true;
@@ -221,8 +219,9 @@ class Expander {
         const std::size_t tokens = text_of(sample, trial.prefix).size();
         if (tokens < static_cast<std::size_t>(trial.length))
             return listed(SkipReason::text_too_short, tokens);
-        if (sample.prefix.size() < static_cast<std::size_t>(trial.prefix))
-            return listed(SkipReason::prefix_too_short, sample.prefix.size());
+        const std::size_t prefix_tokens = sample.lead.size() + sample.prefix.size();
+        if (prefix_tokens < static_cast<std::size_t>(trial.prefix))
+            return listed(SkipReason::prefix_too_short, prefix_tokens);
         const std::int32_t context = model.context_tokens;
         if (context > 0 && plan_.shape_of(trial).positions() > context)
             return listed(SkipReason::beyond_context, static_cast<std::size_t>(context));
@@ -274,7 +273,7 @@ std::string Plan::detail_of(const Skipped& tuple) const {
             break;
     }
     return fmt::format("{} positions, the model takes {}",
-                       tuple.memory_vectors + tuple.lead + tuple.prefix + tuple.length - 1, tuple.available);
+                       tuple.memory_vectors + tuple.prefix + tuple.length - 1, tuple.available);
 }
 
 std::string Plan::reason_of(const Skipped& tuple) const {
@@ -284,7 +283,7 @@ std::string Plan::reason_of(const Skipped& tuple) const {
 TrialShape Plan::shape_of(const PlannedTrial& trial) const {
     const Protocol& protocol = protocol_of(trial);
     return {.memory_vectors = trial.memory_vectors,
-            .prefix_tokens = trial.lead + trial.prefix,
+            .prefix_tokens = trial.prefix,
             .text_tokens = trial.length,
             .target = protocol.target,
             .max_steps = protocol.max_steps};

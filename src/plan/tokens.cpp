@@ -61,10 +61,11 @@ std::vector<TokenRequest> token_requests(const config::Experiment& experiment) {
 
 std::vector<std::int32_t> prefix_of(const TokenSample& sample, std::int32_t prefix_tokens) {
     std::vector<std::int32_t> tokens;
-    if (prefix_tokens == 0) return tokens;
-    MEMCAP_EXPECT(static_cast<std::size_t>(prefix_tokens) <= sample.prefix.size());
-    tokens = sample.lead;
-    tokens.insert(tokens.end(), sample.prefix.end() - prefix_tokens, sample.prefix.end());
+    const auto wanted = static_cast<std::ptrdiff_t>(prefix_tokens);
+    const auto first = std::min(wanted, std::ssize(sample.lead));
+    MEMCAP_EXPECT(wanted - first <= std::ssize(sample.prefix));
+    tokens.assign(sample.lead.begin(), sample.lead.begin() + first);
+    tokens.insert(tokens.end(), sample.prefix.end() - (wanted - first), sample.prefix.end());
     return tokens;
 }
 

@@ -6,125 +6,22 @@ a folder with none of them is read by transformers' AutoTokenizer. In all of the
 a text is not the token </s>.
 """
 
-import importlib.metadata
 import itertools
-import json
-import os
 import re
 import sys
 import traceback
 import unicodedata
 
+from tokenizer_folder import Folder, RequestError, one_line, version_of
+
 TOKENIZER_FILES = frozenset(
     "tokenizer.json tokenizer.model vocab.json merges.txt vocab.txt spiece.model tekken.json".split()
 )
-GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # Classes, and types of models whose class that is, which cut a text into words as GPT-2 does.
 GPT2_CLASSES = frozenset("GPT2Tokenizer GPT2TokenizerFast CodeGenTokenizer CodeGenTokenizerFast".split())
 GPT2_TYPES = frozenset("gpt2 opt gpt_neo gptj gpt_bigcode codegen".split())
 PROBES = ("a", "The", "0", "\n", "東")
-SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 WORD_START = "\u2581"  # SentencePiece's letter for a space
-
-
-class RequestError(Exception):
-    """A request that cannot be answered: its kind for the client, its message and its advice for people."""
-
-    def __init__(self, kind, message, advice=None):
-        super().__init__(message)
-        self.kind = kind
-        self.advice = advice
-
-
-def one_line(error):
-    return " ".join(str(error).split())
-
-
-def version_of(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def spelling(token):
-    """What a token of a settings file spells: it is a text, or an object with its content; None for no token."""
-    if isinstance(token, dict):
-        token = token.get("content")
-    return token if isinstance(token, str) and token else None
-
-
-class Folder:
-    """A model folder and the settings beside its vocabulary."""
-
-    def __init__(self, path):
-        if not os.path.isdir(path):
-            raise RequestError("missing_tokenizer", "there is no such folder")
-        self.path = path
-        self.names = frozenset(os.listdir(path))
-        self.settings = self.json("tokenizer_config.json")
-        self.special_tokens = {**self.json("special_tokens_map.json"), **self.settings}
-
-    def file(self, name):
-        return os.path.join(self.path, name)
-
-    def json(self, name):
-        if name not in self.names:
-            return {}
-        self.refuse_pointer(name)
-        try:
-            with open(self.file(name), encoding="utf-8") as file:
-                content = json.load(file)
-        except (OSError, ValueError) as error:
-            raise RequestError("broken_tokenizer", f"{name} cannot be read: {one_line(error)}") from error
-        return content if isinstance(content, dict) else {}
-
-    def refuse_pointer(self, name):
-        with open(self.file(name), "rb") as file:
-            if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
-                raise RequestError(
-                    "broken_tokenizer",
-                    f"{name} is a pointer of Git LFS, not the file itself",
-                    f"Fetch the file: git lfs pull, in {self.path}",
-                )
-
-    def spelling(self, name, default=None):
-        return spelling(self.special_tokens.get(name)) or default
-
-    def added_tokens(self):
-        """Tokens beside the vocabulary, {id: (spelling, object of its flags)}, in the order of their ids."""
-        added = {}
-        for content, number in self.json("added_tokens.json").items():
-            if isinstance(number, int):
-                added[number] = (content, {})
-        decoder = self.settings.get("added_tokens_decoder")
-        for number, token in (decoder if isinstance(decoder, dict) else {}).items():
-            if spelling(token) and str(number).isdigit():
-                added[int(number)] = (spelling(token), token if isinstance(token, dict) else {})
-        return dict(sorted(added.items()))
-
-    def special_spellings(self):
-        named = {self.spelling(name) for name in SPECIAL_NAMES}
-        more = self.special_tokens.get("additional_special_tokens")
-        named.update(spelling(token) for token in (more if isinstance(more, list) else []))
-        named.update(content for content, flags in self.added_tokens().values() if flags.get("special"))
-        return named - {None}
-
-    def listing(self):
-        names = sorted(self.names)
-        return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "nothing"
-
-    def opens_text(self):
-        """add_bos_token, which has to be there: where it is not, versions of transformers differ in what they do."""
-        opens = self.settings.get("add_bos_token")
-        if isinstance(opens, bool):
-            return opens
-        raise RequestError(
-            "untrusted_tokenizer",
-            "no tokenizer.json and no add_bos_token in tokenizer_config.json say whether a token opens each text",
-            "Fetch tokenizer_config.json from where the model comes from, or write into it what the model was trained "
-            'with: "add_bos_token": true (Llama, OPT) or false',
-        )
 
 
 class Reader:
@@ -492,7 +389,12 @@ class Comparison:
         self._fails = None
 
     def sentence(self, texts, ids, cut):
-        """Says where AutoTokenizer's ids of the first texts differ, after `cut` of both; None where they do not."""
+        """Says where AutoTokenizer's ids of the first texts differ, after `cut` of both, or where the files contradict
+        each other; None where neither is so."""
+        asked = self._reader.folder.settings.get("add_bos_token")
+        if isinstance(asked, bool) and asked != bool(self._reader.opening):
+            puts = "a token" if self._reader.opening else "nothing"
+            return f"they put {puts} before a text, tokenizer_config.json says add_bos_token: {str(asked).lower()}"
         if isinstance(self._reader, TransformersReader) or version_of("transformers") is None:
             return None
         self._load()
@@ -501,8 +403,10 @@ class Comparison:
             return f"{name} cannot read the tokenizer ({self._fails})"
         name += f" ({type(self._tokenizer).__name__})"
         texts = texts[: self.MOST_TEXTS]
-        while sum(map(len, texts)) > self.MOST_LETTERS and len(texts) > 1:
+        while sum(map(len, texts)) > self.MOST_LETTERS:
             texts = texts[: len(texts) // 2]
+        if not texts:
+            return None
         try:
             opening = auto_opening(self._tokenizer)
             others = map(cut, auto_ids(self._tokenizer, texts))

@@ -33,7 +33,8 @@ import re
 import sys
 import traceback
 
-from tokenizer_files import Comparison, RequestError, one_line, open_folder, version_of
+from tokenizer_files import Comparison, open_folder
+from tokenizer_folder import RequestError, one_line, version_of
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -248,6 +249,9 @@ def answer(line, tokenizers):
         return {"id": request_id, **handlers[name]()}
     except RequestError as error:
         return {"id": request_id, "error": {"kind": error.kind, "message": str(error), "advice": error.advice}}
+    except ImportError as error:
+        message = f"{sys.executable} cannot import what it needs: {error}"
+        return {"id": request_id, "error": {"kind": "missing_package", "message": message, "advice": None}}
     except Exception as error:
         traceback.print_exc()
         message = f"{type(error).__name__}: {one_line(error)}"

@@ -21,7 +21,8 @@ models:
   ink-64: {path: models/ink-64}
   pythia-1.4b: {path: /data/../weights/pythia/}
 corpora:
-  essays: {kind: text, path: texts/essays, part: first_half, sentences: punkt, samples: 8}
+  essays: {kind: text, path: texts/essays, part: first_half, sentences: punkt, joined: space,
+           opened: without_prefix, samples: 8}
   table: {kind: csv, path: chunks.csv, part: all}
   random: {kind: random_words, vocabulary: words.txt, samples: 3}
 protocols:
@@ -51,6 +52,8 @@ TEST(Load, ReadsEveryKey) {
                         .path = "/x/texts/essays",
                         .part = Part::first_half,
                         .sentences = Sentences::punkt,
+                        .joined = Joined::space,
+                        .opened = Opened::without_prefix,
                         .samples = 8,
                         .where = {}};
     EXPECT_EQ(corpus_named(experiment, "essays"), essays);
@@ -88,6 +91,8 @@ sweeps: [{models: m, corpora: c, memory_vectors: 1, lengths: 4}]
     EXPECT_THAT(sweep.prefixes, ElementsAre(0));
     EXPECT_EQ(experiment.corpora.at(0).part, Part::second_half);
     EXPECT_EQ(experiment.corpora.at(0).sentences, Sentences::rule);
+    EXPECT_EQ(experiment.corpora.at(0).joined, Joined::as_written);
+    EXPECT_EQ(experiment.corpora.at(0).opened, Opened::always);
     EXPECT_EQ(experiment.store, (StoreOptions{.vectors = true, .curve_every = 10}));
     EXPECT_EQ(experiment.run, RunOptions{});
 }

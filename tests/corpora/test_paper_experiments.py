@@ -115,7 +115,8 @@ class Files(unittest.TestCase):
             for corpus, entry in load(name)["corpora"].items():
                 self.assertTrue(entry.get("path", entry.get("vocabulary", "")).startswith("${CORPORA}/"), name)
                 if corpus in ("pg19", "fanfics"):
-                    self.assertEqual((entry["kind"], entry["part"], entry["sentences"], entry["samples"]), ("csv", "second_half", "punkt", 50))
+                    self.assertEqual((entry["kind"], entry["part"], entry["joined"], entry["sentences"], entry["samples"]),
+                                     ("csv", "second_half", "space", "punkt", 50))
 
     def test_precision_is_the_papers(self):
         for name in FILES:

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "memcap/base/bytes.hpp"
 #include "memcap/base/files.hpp"
+#include "memcap/base/hash.hpp"
 #include "store/sample_run.hpp"
 
 namespace memcap::store {
@@ -22,6 +24,23 @@ TEST(TokenCache, GivesBackWhatWasSaved) {
     cache.save(key, {});
     ASSERT_TRUE(cache.load(key));
     EXPECT_TRUE(cache.load(key)->empty());
+}
+
+TEST(TokenCache, ReadsFilesThatKnowNothingButTokens) {
+    const TemporaryFolder place;
+    const TokenCache cache(place.path());
+    const Id128 key{5, 6};
+    ByteWriter writer;
+    writer.number(std::uint64_t{0x314B4F5450434D4D});
+    writer.number(std::uint64_t{1});
+    writer.array(std::vector<std::int32_t>{1, 2, 3});
+    writer.array(std::vector<std::int32_t>{4});
+    writer.number(hash64(writer.bytes()));
+    const auto& bytes = writer.bytes();
+    write_file_atomically(cache.file(key), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    const auto samples = cache.load(key);
+    ASSERT_TRUE(samples);
+    EXPECT_EQ(*samples, (std::vector<TokenSample>{{.text = {1, 2, 3}, .prefix = {4}}}));
 }
 
 TEST(TokenCache, IgnoresADamagedFile) {

@@ -149,6 +149,58 @@ TEST(Expand, GivesEachTrialTheIdThatItHasByItself) {
     }
 }
 
+/// The trials of one text of 40 tokens that is opened by two, with a prefix of 10.
+Plan opened_plan(const std::string& prefix, const std::string& lengths, std::vector<std::int32_t> lead) {
+    const auto experiment = experiment_with(
+        "  - {models: a, corpora: c, memory_vectors: 1, lengths: " + lengths + ", prefix: " + prefix + "}\n");
+    auto tables = answer(experiment);
+    for (auto& table : tables) {
+        table.samples.resize(1);
+        table.samples[0].opening = 2;
+        table.samples[0].lead = lead;
+    }
+    return expand(experiment, tables, kModels);
+}
+
+TEST(Expand, PutsWhatOpensAnInputBeforeThePrefixAndCountsItThere) {
+    const Plan plan = opened_plan("[0, 4]", "[5]", {0, 1});
+    ASSERT_EQ(plan.trials.size(), 2U);
+    EXPECT_EQ(plan.trials[0].text, tokens_from(0, 5));
+    EXPECT_THAT(plan.trials[0].prefix, ElementsAre());
+    EXPECT_THAT(plan.trials[1].prefix, ElementsAre(0, 1, 508, 509));
+    EXPECT_EQ(plan.trials[1].text, tokens_from(2, 5)) << "the text's own tokens alone";
+    EXPECT_EQ(plan.trials[1].positions(), 1 + 4 + 5 - 1);
+    EXPECT_EQ(plan.rows[1].scored_tokens, 4);
+}
+
+TEST(Expand, LeavesAwayWhatOpensAnInputWhereThePrefixHasNone) {
+    const Plan plan = opened_plan("[4]", "[5]", {});
+    EXPECT_EQ(plan.trials.at(0).prefix, tokens_from(506, 4));
+    EXPECT_EQ(plan.trials.at(0).text, tokens_from(2, 5));
+}
+
+TEST(Expand, CountsOnlyTheTextsOwnTokensBehindAPrefix) {
+    const Plan plan = opened_plan("[0, 12, 13]", "[38, 39]", {0, 1});
+    std::vector<std::string> reasons;
+    for (const Skipped& skipped : plan.skipped) reasons.push_back(skipped.text());
+    EXPECT_EQ(plan.rows.size(), 3U);
+    EXPECT_THAT(reasons,
+                ElementsAre("text too short: has 38 of 39 tokens", "prefix too short: has 12 of 13 tokens",
+                            "text too short: has 38 of 39 tokens"));
+}
+
+TEST(Expand, SkipsATextThatCannotBeEncodedWithItsReason) {
+    const auto experiment =
+        experiment_with("  - {models: a, corpora: c, memory_vectors: 1, lengths: [4, 8]}\n");
+    auto tables = answer(experiment);
+    tables[0].samples[1] = {.text = {}, .prefix = {}, .problem = "no token for it"};
+    const Plan plan = expand(experiment, tables, kModels);
+    EXPECT_EQ(plan.rows.size(), 4U);
+    ASSERT_EQ(plan.skipped.size(), 2U);
+    EXPECT_EQ(plan.skipped[1].text(), "text that cannot be encoded: no token for it");
+    EXPECT_EQ(plan.skipped[1].axes.sample, 1);
+}
+
 TEST(Expand, EqualTrialsOfTwoSweepsAreOneTrialAndOneRow) {
     const Plan once = plan_of("  - {models: a, corpora: c, memory_vectors: [1, 2], lengths: [4, 8, 16]}\n");
     const Plan overlapping = plan_of(

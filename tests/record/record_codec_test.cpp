@@ -118,6 +118,12 @@ TEST(TablesCodec, GivesBackEveryTable) {
     EXPECT_EQ(copy.models.at(1).ignored_config_keys, "internal_version");
     EXPECT_TRUE(copy.corpora.at(0).drawn_lengths);
     EXPECT_EQ(copy.corpora.at(0).sentences, "rule");
+    EXPECT_EQ(copy.corpora.at(0).joined, "space");
+    EXPECT_EQ(copy.corpora.at(0).opened, "always");
+    ASSERT_EQ(copy.samples.size(), 4U);
+    EXPECT_EQ(copy.samples[2].corpus, "essays");
+    EXPECT_EQ(copy.samples[2].sample, 2);
+    EXPECT_EQ(copy.samples[2].source, "2.txt");
     EXPECT_EQ(copy.protocols.at(1).values, tables.protocols.at(1).values);
     EXPECT_EQ(copy.launches.at(0).argv, "memcap run täst.yaml");
     EXPECT_EQ(copy.launches.at(0).ranks, 2);
@@ -145,20 +151,33 @@ TEST(LaunchCodec, ReadsTheLayoutBefore) {
 TEST(TablesCodec, ReadsTheLayoutBefore) {
     RunTables tables = sample_tables({"ink-64"});
     tables.models.front().ignored_config_keys.clear();
+    tables.corpora.front() = {.name = "c", .kind = "csv", .part = "second_half", .sha256 = "x"};
+    tables.samples.clear();
     Bytes bytes = encode(tables);
-    // Layout 2 ended a model with its layers, where an empty text of length 0 follows them now.
+    const auto take_out = [&bytes](const Bytes& before, std::size_t count) {
+        const auto found = std::ranges::search(bytes, before);
+        ASSERT_FALSE(found.empty());
+        bytes.erase(found.end(), found.end() + static_cast<std::ptrdiff_t>(count));
+    };
+    // Layout 2 ended a model with its layers, where an empty text of length 0 follows them now,
     ByteWriter layers;
     layers.number(std::int32_t{512});
     layers.number(std::int32_t{3});
-    const Bytes end = std::move(layers).bytes();
-    const auto found = std::ranges::search(bytes, end);
-    ASSERT_FALSE(found.empty());
-    bytes.erase(found.end(), found.end() + sizeof(std::uint64_t));
+    take_out(std::move(layers).bytes(), sizeof(std::uint64_t));
+    // a corpus with its hash, where an empty `joined` and `opened` follow,
+    ByteWriter hash;
+    hash.text("x");
+    take_out(std::move(hash).bytes(), 2 * sizeof(std::uint64_t) + tables.corpora.front().opened.size());
+    // and had no samples.
+    bytes.resize(bytes.size() - sizeof(std::uint64_t));
     bytes.front() = std::byte{2};
     const RunTables copy = decode_tables(bytes);
     EXPECT_EQ(copy.models.at(0).layers, 3);
     EXPECT_EQ(copy.models.at(0).ignored_config_keys, "");
-    EXPECT_EQ(copy.corpora.at(0).name, tables.corpora.at(0).name);
+    EXPECT_EQ(copy.corpora.at(0).sha256, "x");
+    EXPECT_EQ(copy.corpora.at(0).joined, "space") << "halves were joined so";
+    EXPECT_EQ(copy.corpora.at(0).opened, "always");
+    EXPECT_TRUE(copy.samples.empty());
 }
 
 TEST(TablesCodec, RefusesBytesCutAnywhere) {

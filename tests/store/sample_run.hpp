@@ -21,7 +21,8 @@ inline Id128 id_of(const std::string& text) {
     return hash128(std::as_bytes(std::span(text)));
 }
 
-/// Tokens of sample s: text 1000 s + 0, 1, 2, ...; prefix 1000 s + 500, 501, ...
+/// Tokens of sample s: text 1000 s + 0, 1, 2, ...; prefix 1000 s + 500, 501, ... Sample 3 is opened by its
+/// first token, which leads a prefix too; sample 2 by its first two, which leave it where a prefix stands.
 inline std::vector<TokenSample> sample_tokens() {
     std::vector<TokenSample> samples(4);
     for (std::int32_t sample = 0; sample < 4; ++sample) {
@@ -30,6 +31,10 @@ inline std::vector<TokenSample> sample_tokens() {
         for (std::int32_t token = 0; token < 20; ++token)
             tokens.prefix.push_back(1000 * sample + 500 + token);
     }
+    samples[3].opening = 1;
+    samples[3].lead = {3000};
+    samples[3].source = "3.txt";
+    samples[2].opening = 2;
     return samples;
 }
 
@@ -104,7 +109,10 @@ inline record::RunTables sample_tables(const std::vector<std::string>& models = 
                               .sentences = "rule",
                               .samples = 4,
                               .drawn_lengths = false,
-                              .sha256 = std::string(64, 'e')});
+                              .sha256 = std::string(64, 'e'),
+                              .joined = "space"});
+    for (std::int32_t sample = 0; sample < 4; ++sample)
+        tables.samples.push_back({"essays", sample, std::to_string(sample) + ".txt"});
     tables.protocols.push_back({.name = "paper", .values = {}});
     record::SkippedRow skipped;
     skipped.axes = {.model = models.front(), .corpus = "essays", .length = 1, .protocol = "paper"};

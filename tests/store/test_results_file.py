@@ -182,10 +182,17 @@ class ResultFile(unittest.TestCase):
         self.assertEqual(tokens["values"].dtype, np.int32)
         for row in range(95):
             sample, length, prefix = (int(self.trials[name][row]) for name in ("sample", "length", "prefix"))
-            for part, expected in ((tokens, 1000 * sample + np.arange(length)),
-                                   (prefixes, 1000 * sample + 500 + np.arange(20 - prefix, 20))):
+            first = {3: 1, 2: 2}.get(sample, 0) if prefix else 0
+            before = 1000 * sample + 500 + np.arange(20 - prefix, 20)
+            if sample == 3 and prefix:
+                before[0] = 3000
+            for part, expected in ((tokens, 1000 * sample + first + np.arange(length)), (prefixes, before)):
                 start, count = part["start"][row], part["count"][row]
                 np.testing.assert_array_equal(part["values"][start:start + count], expected)
+
+    def test_sources_of_texts(self):
+        for sample, source in zip(self.trials["sample"][...], texts(self.trials["text_source"]), strict=True):
+            self.assertEqual(source, f"{sample}.txt")
 
     def test_side_tables_have_the_columns_of_the_contract(self):
         for group, columns in (("statistics", STATISTICS), ("models", MODELS), ("corpora", CORPORA),

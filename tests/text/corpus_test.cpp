@@ -55,6 +55,40 @@ TEST(TextFolder, GivesItsTextFilesInNameOrder) {
     EXPECT_EQ(corpus.prefixes, Prefixes::none);
     EXPECT_THAT(texts_of(read(CorpusKind::text, scratch.path(), 2)),
                 ::testing::ElementsAre("first", "second"));
+    EXPECT_EQ(corpus.samples[1].source, "b.txt");
+}
+
+TEST(TextFolder, LeavesOutWhatIsNoSampleAndNamesIt) {
+    const ScratchFolder scratch;
+    scratch.write("a.txt", "first");
+    scratch.write("notes.md", "not a sample");
+    scratch.write(".hidden.txt", "not a sample");
+    scratch.write("old.txt/d.txt", "a folder that is called like a text");
+    std::filesystem::create_symlink("someone@host.1:2", scratch.path() / ".#1.txt");  // as Emacs locks
+    std::filesystem::create_symlink("gone.txt", scratch.path() / "gone.txt");
+    const auto corpus = read(CorpusKind::text, scratch.path());
+    EXPECT_THAT(texts_of(corpus), ::testing::ElementsAre("first"));
+    EXPECT_THAT(
+        corpus.left_out,
+        ::testing::ElementsAre(LeftOut{".#1.txt", "a hidden file"}, LeftOut{".hidden.txt", "a hidden file"},
+                               LeftOut{"gone.txt", "a link to nothing"},
+                               LeftOut{"notes.md", "not a .txt file"}, LeftOut{"old.txt", "a folder"}));
+}
+
+TEST(TextFolder, NamesAllBadTextsAtOnce) {
+    const ScratchFolder scratch;
+    scratch.write("a.txt", "first");
+    scratch.write("b.txt", "broken \xC3(");
+    scratch.write("c.txt", "\n");
+    const auto error = error_of(CorpusKind::text, scratch.path());
+    EXPECT_THAT(error, HasSubstr("2 texts cannot be used. Convert it: iconv"));
+    EXPECT_THAT(error, HasSubstr("b.txt:1 (byte 7): the file is not UTF-8 (found 0xC3)\n"));
+    EXPECT_THAT(error, HasSubstr("c.txt: the file is empty"));
+    // Only the texts that are asked for count.
+    EXPECT_THAT(error_of(CorpusKind::text, scratch.path(), 2),
+                HasSubstr("b.txt:1 (byte 7): the file is not UTF-8"));
+    for (int i = 0; i < 30; ++i) scratch.write(std::to_string(i) + ".txt", "");
+    EXPECT_THAT(error_of(CorpusKind::text, scratch.path()), HasSubstr("and 12 more"));
 }
 
 TEST(TextFolder, IsReadOnlyAsFarAsSamplesAreAskedFor) {
@@ -95,6 +129,63 @@ TEST(TextFile, ThatIsMissingEmptyOrBlankIsRefused) {
         EXPECT_THAT(error_of(kind, scratch.write("blank", "\xEF\xBB\xBF \r\n\t\n")),
                     HasSubstr("the file is empty (there is nothing but white space)"));
     }
+}
+
+TEST(TextFile, ThatIsAPointerOfGitLfsIsRefusedInEveryKind) {
+    const ScratchFolder scratch;
+    const auto path = scratch.write(
+        "pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 134217728\n");
+    for (const auto kind : {CorpusKind::text, CorpusKind::csv, CorpusKind::jsonl}) {
+        EXPECT_EQ(error_of(kind, path),
+                  path.string() +
+                      ": this is a pointer of Git LFS, not the file itself. Fetch the file: "
+                      "git lfs pull, in the repository it belongs to");
+    }
+    EXPECT_THAT(message_of<DataError>([&] {
+                    read_corpus({.kind = CorpusKind::random_words, .path = path, .samples = 1, .length = 2},
+                                {});
+                }),
+                HasSubstr("git lfs pull"));
+}
+
+/// ASCII in units of `width` bytes, of which the letter is number `place`.
+std::string widened(const std::string& text, std::size_t width, std::size_t place) {
+    std::string wide;
+    for (const char letter : text) {
+        std::string unit(width, '\0');
+        unit[place] = letter;
+        wide += unit;
+    }
+    return wide;
+}
+
+TEST(TextFile, InWideUnitsWithoutAMarkIsRefusedWithItsEncoding) {
+    const ScratchFolder scratch;
+    const std::string text = "The old harbour.\nBoats lay still.\n";
+    const auto error = [&](const std::string& content) {
+        return error_of(CorpusKind::text, scratch.write("t.txt", content));
+    };
+    EXPECT_THAT(
+        error(widened(text, 2, 0)),
+        HasSubstr("t.txt:1 (byte 0): the file is not UTF-8 (it looks like UTF-16LE). Convert it: iconv -f "
+                  "UTF-16LE -t UTF-8 OLD > NEW"));
+    EXPECT_THAT(error(widened(text, 2, 1)), HasSubstr("iconv -f UTF-16BE "));
+    EXPECT_THAT(error(widened(text, 4, 0)), HasSubstr("iconv -f UTF-32LE "));
+    EXPECT_THAT(error(widened(text, 4, 3)), HasSubstr("iconv -f UTF-32BE "));
+    EXPECT_THAT(error_of(CorpusKind::csv, scratch.write("t.csv", widened("text\nabc\n", 2, 0))),
+                HasSubstr("UTF-16LE"));
+}
+
+TEST(TextFile, WithANulByteIsRefusedWithItsPlace) {
+    const ScratchFolder scratch;
+    using namespace std::string_literals;
+    EXPECT_THAT(
+        error_of(CorpusKind::text, scratch.write("t.txt", "one\ntw\0o"s)),
+        HasSubstr("t.txt:2 (byte 6): there is a NUL byte in the text. Take such bytes out: tr -d '\\000' < "
+                  "OLD > NEW"));
+    EXPECT_THAT(error_of(CorpusKind::csv, scratch.write("t.csv", "text\na\0b\n"s)), HasSubstr("NUL byte"));
+    EXPECT_THAT(error_of(CorpusKind::jsonl, scratch.write("t.jsonl", "{\"text\": \"a\\u0000b\"}\n")),
+                HasSubstr("t.jsonl:1 (byte 0): the text of this line has a NUL character"));
 }
 
 TEST(Utf8, FirstBadByteIsNamedWithItsLine) {
@@ -178,6 +269,18 @@ TEST(Csv, WhatIsBrokenIsNamedWithLineAndByte) {
     EXPECT_THAT(error("id,text\n", 3), HasSubstr("3 samples are asked for (there are 0)"));
 }
 
+TEST(Csv, NamesAllBadRowsAndWhereTheOthersCameFrom) {
+    const ScratchFolder scratch;
+    const auto error = error_of(CorpusKind::csv, scratch.write("t.csv", "id,text\n1,a\n2,\n3,b,c\n4,d\n"));
+    EXPECT_THAT(error,
+                HasSubstr("2 texts cannot be used. Remove the row. That is for the first of these:\n"));
+    EXPECT_THAT(error, HasSubstr("t.csv:3 (byte 12): the text of this row is empty\n"));
+    EXPECT_THAT(error, HasSubstr("t.csv:4 (byte 15): the row has 3 fields, the first line has 2"));
+    const auto corpus = read(CorpusKind::csv, scratch.write("s.csv", "text\n\"a\nb\"\n\nc\n"));
+    EXPECT_EQ(corpus.samples[0].source, "s.csv:2");
+    EXPECT_EQ(corpus.samples[1].source, "s.csv:5");
+}
+
 TEST(JsonLines, GivesTheTextsOfItsObjects) {
     const ScratchFolder scratch;
     const auto path = scratch.write("t.jsonl",
@@ -202,21 +305,64 @@ TEST(JsonLines, WhatIsBrokenIsNamedWithLineAndByte) {
     EXPECT_THAT(error("[\"text\"]\n"), HasSubstr("the line is no JSON object (it is of type array)"));
     EXPECT_THAT(error("{\"text\": 7}\n"), HasSubstr("`text` is no string (it is of type number)"));
     EXPECT_THAT(error("{\"text\": \" \\n\"}\n"), HasSubstr("the text of this line is empty"));
+    EXPECT_THAT(error(good + "{\"text\": \"a\", \"text\": \"b\"}\n"),
+                HasSubstr("t.jsonl:2 (byte 14): the key `text` is given twice. Leave one of them"));
+    EXPECT_THAT(error(good + "{\"id\": 1, \"text\": \"a\", \"id\": 1}\n"),
+                HasSubstr("the key `id` is given twice"));
+    EXPECT_THAT(error("{}\n" + good + "[]\n"), HasSubstr("2 texts cannot be used"));
+    // Objects within may repeat the keys of others.
+    EXPECT_EQ(read(CorpusKind::jsonl,
+                   scratch.write("n.jsonl", "{\"a\": {\"b\": 1}, \"b\": {\"text\": 2}, \"text\": \"x\"}\n"))
+                  .samples[0]
+                  .source,
+              "n.jsonl:1");
 }
 
 TEST(Part, SecondHalfBeginsWithTheMiddleSentence) {
     // The paper's code: sentences[len(sentences) // 2:] joined by a space, and those before it as the prefix.
     const ScratchFolder scratch;
     const auto path = scratch.write("t.csv", "text\nA.|B.|C.|D.\nA.|B.|C.\nA.\n");
-    const auto second = read(CorpusKind::csv, path, 3, Part::second_half);
+    const auto halves = [&](Part part) {
+        return read_corpus(
+            {.kind = CorpusKind::csv, .path = path, .part = part, .joined = Joined::space, .samples = 3},
+            split_at_bars);
+    };
+    const auto second = halves(Part::second_half);
     EXPECT_EQ(second.prefixes, Prefixes::other_half);
     EXPECT_THAT(texts_of(second), ::testing::ElementsAre("C. D.", "B. C.", "A."));
     EXPECT_EQ(second.samples[0].prefix, "A. B.");
+    EXPECT_EQ(second.samples[0].joint, " ");
     EXPECT_EQ(second.samples[1].prefix, "A.");
     EXPECT_EQ(second.samples[2].prefix, "");
-    const auto first = read(CorpusKind::csv, path, 3, Part::first_half);
+    const auto first = halves(Part::first_half);
     EXPECT_THAT(texts_of(first), ::testing::ElementsAre("A. B.", "A.", ""));
     EXPECT_EQ(first.samples[1].prefix, "B. C.");
+}
+
+TEST(Part, KeepsTheTextsOwnBytesBetweenSentences) {
+    const ScratchFolder scratch;
+    const auto path = scratch.write("t.txt", "\nA.|\n  B.||C.|\r\nA.|\n");
+    // The splitter of these tests parts at bars; they stand for what is between sentences.
+    const auto corpus =
+        read_corpus({.kind = CorpusKind::text, .path = path, .part = Part::second_half},
+                    [](std::span<const std::string>, SentenceRule) {
+                        return std::vector<std::vector<std::string>>{{"A.", "B.", "C.", "A."}};
+                    });
+    EXPECT_EQ(corpus.samples[0].prefix, "A.|\n  B.");
+    EXPECT_EQ(corpus.samples[0].joint, "||");
+    EXPECT_EQ(corpus.samples[0].text, "C.|\r\nA.");
+}
+
+TEST(Part, OfASplitterThatChangesTheTextIsRefused) {
+    const ScratchFolder scratch;
+    const auto path = scratch.write("t.txt", "A. B.");
+    EXPECT_THAT(message_of<ToolError>([&] {
+                    read_corpus({.kind = CorpusKind::text, .path = path},
+                                [](std::span<const std::string>, SentenceRule) {
+                                    return std::vector<std::vector<std::string>>{{"B.", "A."}};
+                                });
+                }),
+                HasSubstr("the sentence splitter changes the text (the text has no 'A.')"));
 }
 
 TEST(Part, AllNeedsNoSplitter) {

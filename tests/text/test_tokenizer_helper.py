@@ -83,11 +83,21 @@ class Protocol(unittest.TestCase):
             (answer,) = converse(encode(["x"]), environment={"PYTHONPATH": folder})
             self.assertEqual(answer["id"], 1)
 
-    def test_missing_transformers_is_said(self):
+    def test_missing_packages_are_said_where_they_are_needed(self):
+        for package, folder_files in (("transformers", {"vocab.txt": "a\n"}), ("tokenizers", {"tokenizer.json": "{}"})):
+            with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as model:
+                (Path(folder) / f"{package}.py").write_text(f"raise ImportError('no module named {package}')\n")
+                for name, content in folder_files.items():
+                    (Path(model) / name).write_text(content)
+                (answer,) = converse(encode(["x"], model), environment={"PYTHONPATH": folder})
+                self.assertEqual(answer["error"]["kind"], "missing_package")
+
+    def test_a_transformers_that_fails_stops_no_tokenizer_json(self):
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "transformers.py").write_text("raise ImportError('no module named transformers')\n")
+            (Path(folder) / "transformers.py").write_text("raise ImportError('no such symbol')\n")
             (answer,) = converse(encode(["x"]), environment={"PYTHONPATH": folder})
-            self.assertEqual(answer["error"]["kind"], "missing_package")
+            self.assertEqual(answer["ids"], [[0, 89]])
+            self.assertIn("no such symbol", answer["differs"])
 
 
 class Encoding(unittest.TestCase):
@@ -111,8 +121,7 @@ class Encoding(unittest.TestCase):
         self.assertEqual(longer["ids"], [entry["ids"]])
 
     def test_decoding_gives_the_text_back(self):
-        # <s> in a text is the token <s>, so it would be skipped as well.
-        entries = [entry for name, entry in EXPECTED.items() if name != "special"]
+        entries = list(EXPECTED.values())
         requests = [{"id": 1, "request": "decode", "tokenizer": str(TOKENIZER), "ids": entry["ids"]} for entry in entries]
         plain = converse(*requests)
         skipped = converse(*({**request, "skip_special_tokens": True} for request in requests))

@@ -25,10 +25,9 @@ struct PlannedTrial {
     std::uint32_t table = 0;  ///< index into Plan::tables
     std::int32_t sample = 0;  ///< of that table
     std::int32_t length = 0;  ///< N: the first so many tokens of text_of()
-    std::int32_t prefix = 0;  ///< the last so many tokens of the sample's prefix
+    std::int32_t prefix = 0;  ///< so many tokens of prefix_of()
     std::int32_t memory_vectors = 0;
     std::uint32_t protocol = 0;  ///< index into Plan::protocols
-    std::uint16_t lead = 0;      ///< tokens that open the prefix
     Precision precision = Precision::float32;
 };
 
@@ -46,7 +45,7 @@ enum class SkipReason : std::uint8_t {
     more_vectors_than_tokens,  ///< K > N, as in the paper
     text_too_short,
     prefix_too_short,
-    beyond_context,  ///< K + prefix + N - 1 > the model's context; a prefix has what opens it besides
+    beyond_context,  ///< K + prefix + N - 1 > the model's context
     unusable_text,   ///< the tokenizer has no tokens for it
 };
 
@@ -64,7 +63,6 @@ struct Skipped {
     std::uint32_t protocol = 0;  ///< index into Plan::protocols
     /// What there is of that which is too short: tokens of the text or prefix, positions of the model.
     std::int32_t available = 0;
-    std::uint16_t lead = 0;  ///< tokens that open the prefix
     Precision precision = Precision::float32;
     SkipReason reason = SkipReason::more_vectors_than_tokens;
 

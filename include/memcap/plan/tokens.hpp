@@ -31,13 +31,13 @@ struct TokenSample {
     std::vector<std::int32_t>
         prefix;                ///< the last tokens of its other half: as many as asked for, or all there are
     std::int32_t opening = 0;  ///< so many tokens open the text; where a prefix stands they leave it
-    std::vector<std::int32_t> lead = {};  ///< and these open the prefix
+    std::vector<std::int32_t> lead = {};  ///< and these open the prefix: they count among its tokens
     std::string source = {};              ///< the file it came from
     std::string problem = {};             ///< why it has no tokens
 };
 
-/// The tokens that a trial with so many tokens of prefix has before its text: what opens the input comes
-/// first. The sample must have them.
+/// The `prefix_tokens` tokens that a trial has before its text: what opens the input, then the last ones of
+/// the other half. The sample must have them.
 std::vector<std::int32_t> prefix_of(const TokenSample& sample, std::int32_t prefix_tokens);
 
 /// All tokens that a text behind such a prefix may have; a trial of length N has the first N.

@@ -35,9 +35,9 @@ struct TextSource {
 /// One sample: the text to be compressed, and what may stand visible before it.
 struct SampleText {
     std::string text;
-    std::string prefix;  ///< the other half of the sentences, or the file's own; empty where there is none
+    std::string prefix = {};  ///< the other half of the sentences, or the file's own; empty where none is
     std::string joint = " ";  ///< what stands between a prefix and the text
-    std::string source;       ///< the file it came from, of a table with the line: "a.txt", "chunks.csv:12"
+    std::string source = {};  ///< the file it came from, of a table with the line: "a.txt", "chunks.csv:12"
 };
 
 /// Something in a corpus folder that is no sample.

@@ -28,7 +28,6 @@ struct SampleUse {
     std::map<std::size_t, std::uint64_t> prefix_starts;  ///< where they lie, what opens them included
     std::uint64_t text_start = 0;
     std::size_t opening = 0;
-    std::size_t lead = 0;
     bool text_there = false;
     bool prefix_there = false;
 
@@ -79,11 +78,13 @@ std::map<TableKey, SampleUses> collect_uses(const ResultContent& content) {
 /// Copies the prefixes that are used: one stretch for all, of which each is the end, unless something opens
 /// them.
 void gather_prefixes(const TokenSample& sample, SampleUse& use, std::vector<std::int32_t>& values) {
-    const auto end = sample.prefix.end();
     const auto append = [&](std::size_t tokens) {
+        const std::size_t first = std::min(tokens, sample.lead.size());
         const std::uint64_t start = values.size();
-        values.insert(values.end(), sample.lead.begin(), sample.lead.end());
-        values.insert(values.end(), end - static_cast<std::ptrdiff_t>(tokens), end);
+        values.insert(values.end(), sample.lead.begin(),
+                      sample.lead.begin() + static_cast<std::ptrdiff_t>(first));
+        values.insert(values.end(), sample.prefix.end() - static_cast<std::ptrdiff_t>(tokens - first),
+                      sample.prefix.end());
         return start;
     };
     if (!sample.lead.empty()) {
@@ -102,11 +103,10 @@ void gather(const std::vector<TokenSample>& samples, SampleUses& uses, TokenColu
         if (number < 0 || static_cast<std::size_t>(number) >= samples.size()) continue;
         const TokenSample& sample = samples[static_cast<std::size_t>(number)];
         use.opening = static_cast<std::size_t>(std::max(0, sample.opening));
-        use.lead = sample.lead.size();
         if (use.text_tokens_behind_prefix > 0)
             use.text_tokens = std::max(use.text_tokens, use.opening + use.text_tokens_behind_prefix);
         use.text_there = use.text_tokens <= sample.text.size();
-        use.prefix_there = use.prefix_tokens <= sample.prefix.size();
+        use.prefix_there = use.prefix_tokens <= sample.lead.size() + sample.prefix.size();
         if (use.text_there) {
             use.text_start = texts.values.size();
             const auto begin = sample.text.begin();
@@ -135,8 +135,7 @@ std::uint64_t write_tokens(const Handle& file, const ResultContent& content) {
         const std::size_t prefix = prefix_of(row);
         if (use.text_there && length_of(row) > 0)
             texts.set(number, use.text_start + use.skipped_by(prefix), length_of(row));
-        if (use.prefix_there && prefix > 0)
-            prefixes.set(number, use.prefix_starts.at(prefix), use.lead + prefix);
+        if (use.prefix_there && prefix > 0) prefixes.set(number, use.prefix_starts.at(prefix), prefix);
         if (!use.text_there || !use.prefix_there) ++without;
     }
     texts.write(file, "tokens", "token ids of texts; rows of one sample share its stretch");

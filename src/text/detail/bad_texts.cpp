@@ -13,13 +13,15 @@ void BadTexts::throw_if_any() const {
     for (std::size_t i = 0; i < std::min(kNamed, errors_.size()); ++i) {
         const ErrorText& text = errors_[i].text();
         list += fmt::format(
-            "\n  {}", to_string({.what = text.what, .where = text.where, .why = text.why, .advice = {}}));
+            "\n  {}", memcap::to_string(
+                          ErrorText{.what = text.what, .where = text.where, .why = text.why, .advice = {}}));
     }
     if (errors_.size() > kNamed) list += fmt::format("\n  and {} more", errors_.size() - kNamed);
-    throw DataError(path_, {.what = fmt::format("{} texts cannot be used:{}\n", errors_.size(), list),
+    throw DataError(path_, {.what = fmt::format("{} texts cannot be used", errors_.size()),
                             .where = {},
                             .why = {},
-                            .advice = fmt::format("For the first: {}", errors_.front().text().advice)});
+                            .advice = fmt::format("{}. That is for the first of these:{}",
+                                                  errors_.front().text().advice, list)});
 }
 
 }  // namespace memcap::text::detail

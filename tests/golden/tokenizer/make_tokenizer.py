@@ -1,6 +1,6 @@
 """Trains the small byte-level BPE tokenizer of the text tests on the shipped essays and writes the ids expected of it.
 
-The expectations come from the `tokenizers` library alone; memcap's helper goes through `transformers`.
+The expectations come from the `tokenizers` library alone. A special token that a text spells is text.
 Run from the root of the project: .venv/python/bin/python3 tests/golden/tokenizer/make_tokenizer.py
 """
 
@@ -43,6 +43,7 @@ def main() -> None:
     tokenizer.save(str(FOLDER / "tokenizer.json"), pretty=False)
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
     (FOLDER / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    tokenizer.encode_special_tokens = True
     expected = {
         name: {
             "text": text,

@@ -15,7 +15,7 @@ namespace memcap::store {
 struct TokenSample {
     std::vector<std::int32_t> text;    ///< a trial of length N has the first N, behind a prefix those after
                                        ///< `opening`
-    std::vector<std::int32_t> prefix;  ///< a trial with prefix n has the last n, behind `lead`
+    std::vector<std::int32_t> prefix;  ///< a trial with prefix n has `lead` and as many of the last
     std::int32_t opening = 0;          ///< tokens of `text` that open it and leave it where a prefix stands
     std::vector<std::int32_t> lead = {};  ///< what opens a prefix
     std::string source = {};              ///< the file it came from
