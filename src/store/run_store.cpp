@@ -98,7 +98,7 @@ bool RunStore::is_shown(const record::RunTables& plan) const {
     }
 }
 
-void RunStore::begin_launch(const record::RunTables& tables) {
+void RunStore::begin_launch(record::RunTables tables) {
     MEMCAP_EXPECT(tables.launches.size() == 1);
     if (state_.is_current_plan(tables)) {
         journal_.append(tables.launches.front());
@@ -108,8 +108,8 @@ void RunStore::begin_launch(const record::RunTables& tables) {
         journal_.append(tables);
     }
     journal_.sync();
-    state_.add_tables(journal_.segment(), tables);
     write_file_atomically(folder_.experiment_file(), tables.experiment_yaml);
+    state_.add_tables(journal_.segment(), std::move(tables));
 }
 
 void RunStore::update_launch(const record::LaunchRow& launch) {

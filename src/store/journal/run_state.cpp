@@ -36,20 +36,47 @@ void keep_earlier_rows(record::RunTables& tables, const record::RunTables& earli
     const auto models = keep_earlier(tables.models, earlier.models);
     const auto corpora = keep_earlier(tables.corpora, earlier.corpora);
     const auto protocols = keep_earlier(tables.protocols, earlier.protocols);
-    std::set<Axes> known;
-    for (const auto& row : tables.rows) known.insert(row.axes);
+    if (earlier.rows.empty()) return;
+    const auto less = [](const Axes* a, const Axes* b) { return *a < *b; };
+    std::set<const Axes*, decltype(less)> known(less);
+    for (const auto& row : tables.rows) known.insert(&row.axes);
+    std::vector<const record::PlannedRow*> kept;
     for (const auto& row : earlier.rows) {
         if (models.contains(row.axes.model) || corpora.contains(row.axes.corpus)) continue;
         if (protocols.contains(row.axes.protocol)) continue;
-        if (known.insert(row.axes).second) tables.rows.push_back(row);
+        if (known.insert(&row.axes).second) kept.push_back(&row);
     }
+    for (const auto* row : kept) tables.rows.push_back(*row);
+}
+
+/// Goes on with a hash over rows of a table, some at a time: all of them encoded are too much for memory.
+template <class Row>
+Id128 hash_rows(Id128 hash, const std::vector<Row>& rows, std::vector<Row> record::RunTables::*place) {
+    constexpr std::size_t kRows = 4096;
+    for (std::size_t first = 0; first < rows.size(); first += kRows) {
+        const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(first);
+        const auto count = std::min(kRows, rows.size() - first);
+        record::RunTables part;
+        (part.*place).assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+        ByteWriter writer;
+        writer.id(hash);
+        writer.raw(record::encode(part));
+        hash = hash128(writer.bytes());
+    }
+    return hash;
 }
 
 /// Of all that a plan says, launches and date aside.
-Id128 plan_hash(record::RunTables tables) {
-    tables.launches.clear();
-    tables.created_utc.clear();
-    return hash128(record::encode(tables));
+Id128 plan_hash(const record::RunTables& tables) {
+    record::RunTables inputs;
+    inputs.experiment = tables.experiment;
+    inputs.experiment_yaml = tables.experiment_yaml;
+    inputs.models = tables.models;
+    inputs.corpora = tables.corpora;
+    inputs.protocols = tables.protocols;
+    const Id128 hash =
+        hash_rows(hash128(record::encode(inputs)), tables.rows, &record::RunTables::rows);
+    return hash_rows(hash, tables.skipped, &record::RunTables::skipped);
 }
 
 bool differs(double a, double b) {
