@@ -144,8 +144,8 @@ void print_summary(const plan::Summary& summary, const std::string& device) {
 
 /// Prints the plan of an experiment; throws PreparationStopped.
 void print_plan(const ParsedCommand& parsed, PreparationWatch& watch) {
-    const auto overrides = parsed.has("set") ? parsed.values["set"].as<std::vector<std::string>>()
-                                             : std::vector<std::string>{};
+    const auto overrides =
+        parsed.has("set") ? parsed.values["set"].as<std::vector<std::string>>() : std::vector<std::string>{};
     hub::HashCache hashes;
     const auto preparation =
         prepare(parsed.files.front(), overrides, ModelCheck::config_only, {}, hashes, watch);

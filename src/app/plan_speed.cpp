@@ -186,8 +186,9 @@ PlannedDevice planned_device(const Preparation& preparation, const std::string& 
     PlannedDevice planned{
         .name = kind,
         .machine = machine_of(device, device_memory_bytes(device), value_widths(device), run.slots)};
-    planned.machine.speed = [&preparation, &watch, device, weights_are_here, slots, stored = std::move(stored)](
-                                const plan::ModelFacts& model, Precision precision, double flops_per_step) {
+    planned.machine.speed = [&preparation, &watch, device, weights_are_here, slots,
+                             stored = std::move(stored)](const plan::ModelFacts& model, Precision precision,
+                                                         double flops_per_step) {
         watch.at(fmt::format("timing steps of model '{}'", model.name));
         const auto question = question_of(model, precision, flops_per_step, slots);
         if (weights_are_here && !has_near(stored, question))

@@ -197,8 +197,8 @@ class Tokenisation {
         return false;
     }
 
-    /// Whether another seed's random words are there. They cost a plan what those of this seed would, and words
-    /// of a thousand seeds take longer to tokenise than all the rest of a plan.
+    /// Whether another seed's random words are there. They cost a plan what those of this seed would, and
+    /// words of a thousand seeds take longer to tokenise than all the rest of a plan.
     bool has_seed_like(const plan::TokenRequest& request) const {
         return request.seed && std::ranges::any_of(preparation_.tokens, [&](const plan::TokenTable& table) {
                    return table.model == request.model && table.corpus == request.corpus;
@@ -332,11 +332,10 @@ Preparation prepare(const fs::path& file, const std::vector<std::string>& overri
         prepare_models(preparation, check, hashes, watch);
         prepare_corpora(preparation, check, watch);
         prepare_tokens(preparation, check, cache, watch);
-        preparation.plan =
-            plan::expand(preparation.experiment, preparation.tokens, preparation.models,
-                         [&watch](std::uint64_t done, std::uint64_t total) {
-                             watch.at("listing the trials", done, total);
-                         });
+        preparation.plan = plan::expand(preparation.experiment, preparation.tokens, preparation.models,
+                                        [&watch](std::uint64_t done, std::uint64_t total) {
+                                            watch.at("listing the trials", done, total);
+                                        });
         return preparation;
     } catch (const Error&) {
         // A batch system may end the tokenizer helper too: that is then not what the user has to know.
@@ -363,12 +362,11 @@ record::RunTables run_tables(const Preparation& preparation, record::LaunchRow l
     tables.rows.reserve(plan.rows.size());
     for (const auto& row : plan.rows) {
         const plan::PlannedTrial& trial = plan.trials[row.trial];
-        tables.rows.push_back(
-            {.axes = plan.axes_of(row),
-             .trial_id = trial.id,
-             .scored_tokens = scored_tokens(plan.protocol_of(trial).target, trial.length),
-             .token_table = plan.tables[row.table].id,
-             .token_sample = row.sample});
+        tables.rows.push_back({.axes = plan.axes_of(row),
+                               .trial_id = trial.id,
+                               .scored_tokens = scored_tokens(plan.protocol_of(trial).target, trial.length),
+                               .token_table = plan.tables[row.table].id,
+                               .token_sample = row.sample});
     }
     for (const auto& skipped : plan.skipped)
         tables.skipped.push_back({plan.axes_of(skipped), skipped.text()});

@@ -22,7 +22,8 @@ class PreparationStopped : public std::runtime_error {
 /// is written that this could harm.
 class PreparationWatch {
   public:
-    /// `stop` is set by a signal and must outlive the watch; `sentence` is said when that ends the preparation.
+    /// `stop` is set by a signal and must outlive the watch; `sentence` is said when that ends the
+    /// preparation.
     PreparationWatch(const std::atomic<bool>& stop, std::string sentence);
     ~PreparationWatch() { finish(); }
     PreparationWatch(const PreparationWatch&) = delete;
@@ -33,7 +34,8 @@ class PreparationWatch {
     void at(const std::string& step, std::uint64_t done = 0, std::uint64_t total = 0);
     /// Throws PreparationStopped if a signal came.
     void check() const;
-    /// Takes the line away before results are printed; a signal is seen by at() and check() alone from here on.
+    /// Takes the line away before results are printed; a signal is seen by at() and check() alone from here
+    /// on.
     void finish();
     /// From now on files are written: a signal is seen by at() and check() alone.
     void writes_files() { may_exit_ = false; }

@@ -308,8 +308,8 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
     hub::HashCache hashes(folder.hashes());
-    PreparationWatch watch(stop,
-                           "stopped by a signal before the first trial; nothing is lost: the same command goes on");
+    PreparationWatch watch(
+        stop, "stopped by a signal before the first trial; nothing is lost: the same command goes on");
     const Preparation preparation =
         prepare(request.file, request.overrides, ModelCheck::weights, cache, hashes, watch);
 
@@ -320,26 +320,23 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     record::LaunchRow launch = launch_row(request, self, preparation);
     record::RunTables tables = run_tables(preparation, launch);
     Remaining remaining = remaining_tasks(preparation, store, request.retry_failed);
-    if (remaining.tasks.empty() && store.is_shown(tables)) return leave_as_it_is(store, self, remaining, watch);
+    if (remaining.tasks.empty() && store.is_shown(tables))
+        return leave_as_it_is(store, self, remaining, watch);
     log::open_file(folder.log_file(self.rank));
     save_tokens(preparation, store.tokens());
     hashes.save();
     watch.at("recording the plan");
     store.begin_launch(std::move(tables));
     watch.finish();
-    const Remaining before{.tasks = {},
-                           .trials = {},
-                           .former_attempts = {},
-                           .done = remaining.done,
-                           .failed = remaining.failed};
+    const Remaining before{
+        .tasks = {}, .trials = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};
     warn_of_full_disk(folder.root(), disk_bytes(preparation, remaining.tasks.size()));
     log::info(fmt::format("{}: {} trials, {} done before, {} to run, {} skipped, {} rank{}", experiment.name,
                           preparation.plan.trials.size(), remaining.done, remaining.tasks.size(),
                           preparation.plan.skipped.size(), self.ranks, self.ranks == 1 ? "" : "s"));
 
     JournalSink sink(store, std::move(remaining.former_attempts));
-    const sched::RunOutcome outcome =
-        run_tasks(std::move(remaining), sink, request, self, preparation, stop);
+    const sched::RunOutcome outcome = run_tasks(std::move(remaining), sink, request, self, preparation, stop);
 
     launch.ended_utc = utc_now();
     launch.weights = weights_json(self.exchange->reports());

@@ -58,7 +58,8 @@ class Expander {
         : experiment_(experiment), token_tables_(tables), models_(models), on_progress_(on_progress) {
         plan_.protocols = experiment.protocols;
         for (const TokenTable& table : tables) {
-            places_[{table.model, table.corpus, table.seed}] = static_cast<std::uint32_t>(plan_.tables.size());
+            places_[{table.model, table.corpus, table.seed}] =
+                static_cast<std::uint32_t>(plan_.tables.size());
             const auto model = std::ranges::find(models, table.model, &ModelFacts::name);
             const auto index = static_cast<std::int32_t>(model - models.begin());
             plan_.tables.push_back({.model = table.model,
@@ -162,8 +163,7 @@ class Expander {
 
     std::uint32_t table_of(const std::string& model, const config::Corpus& corpus, std::uint64_t seed) const {
         const bool is_random = corpus.kind == config::CorpusKind::random_words;
-        const auto place =
-            places_.find({model, corpus.name, is_random ? std::optional(seed) : std::nullopt});
+        const auto place = places_.find({model, corpus.name, is_random ? std::optional(seed) : std::nullopt});
         MEMCAP_EXPECT(place != places_.end());
         return place->second;
     }
@@ -180,7 +180,8 @@ class Expander {
     }
 
     void add(PlannedTrial& trial, const ModelFacts& model, TrialIds& ids) {
-        const TokenSample& sample = token_tables_[trial.table].samples[static_cast<std::size_t>(trial.sample)];
+        const TokenSample& sample =
+            token_tables_[trial.table].samples[static_cast<std::size_t>(trial.sample)];
         if (skip(trial, sample, model)) return;
         trial.id = ids.of(prefix_of(trial, sample), text_of(trial, sample));
         const std::uint32_t place = trials_.add(trial).first;

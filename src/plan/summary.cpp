@@ -58,9 +58,9 @@ void count_skipped(Summary& summary, const Plan& plan, const Skipped& skipped) {
             fresh.model = table.model;
             fresh.corpus = table.corpus;
             fresh.reason = skipped.reason;
-            fresh.first = fmt::format("sample {}, K = {}, N = {}, prefix {}: {}", skipped.sample,
-                                      skipped.memory_vectors, skipped.length, skipped.prefix,
-                                      skipped.detail());
+            fresh.first =
+                fmt::format("sample {}, K = {}, N = {}, prefix {}: {}", skipped.sample,
+                            skipped.memory_vectors, skipped.length, skipped.prefix, skipped.detail());
             return fresh;
         });
     ++entry.count;

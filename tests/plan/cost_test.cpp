@@ -66,7 +66,9 @@ TEST(Cost, AScanCostsByItsStatesAndNothingByTheSquareOfTheLength) {
     model.block_parameters = 1000;
     model.head_parameters = 500;
     model.scan_states = 30;
-    const auto cost = [&](std::int32_t length) { return flops_per_step(model, shape_of(trial_of(0, length))); };
+    const auto cost = [&](std::int32_t length) {
+        return flops_per_step(model, shape_of(trial_of(0, length)));
+    };
     // T = N at K = 1: 4 * 1000 T + 40 * 30 * 2 T + 4 * 500 (N - 1)
     EXPECT_DOUBLE_EQ(cost(5), 20'000 + 12'000 + 8'000);
     EXPECT_DOUBLE_EQ(cost(50), 200'000 + 120'000 + 98'000);
@@ -165,8 +167,7 @@ TEST(DiskUse, CountsVectorsCurvesRowsAndTokens) {
     // Evaluations 1, 11, ..., 291 and the last one, 300.
     EXPECT_EQ(all.curves_bytes, 9 * 31 * 12);
     EXPECT_EQ(all.tokens_bytes, 2 * 4 * (3 * 10 + 40 + 39 + 38));
-    EXPECT_EQ(all.total_bytes(),
-              all.vectors_bytes + all.curves_bytes + all.records_bytes + all.tokens_bytes);
+    EXPECT_EQ(all.total_bytes(), all.vectors_bytes + all.curves_bytes + all.records_bytes + all.tokens_bytes);
     const DiskUse numbers = disk_use(plan, tokens, models, {.vectors = false, .curve_every = 0});
     EXPECT_EQ(numbers.vectors_bytes + numbers.curves_bytes, 0);
     EXPECT_EQ(numbers.records_bytes, all.records_bytes);

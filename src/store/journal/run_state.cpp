@@ -74,8 +74,7 @@ Id128 plan_hash(const record::RunTables& tables) {
     inputs.models = tables.models;
     inputs.corpora = tables.corpora;
     inputs.protocols = tables.protocols;
-    const Id128 hash =
-        hash_rows(hash128(record::encode(inputs)), tables.rows, &record::RunTables::rows);
+    const Id128 hash = hash_rows(hash128(record::encode(inputs)), tables.rows, &record::RunTables::rows);
     return hash_rows(hash, tables.skipped, &record::RunTables::skipped);
 }
 
