@@ -171,7 +171,8 @@ class Tokenisation {
     plan::TokenTable answer(const plan::TokenRequest& request) {
         const auto& model = config::model_named(preparation_.experiment, request.model);
         const auto& corpus = config::corpus_named(preparation_.experiment, request.corpus);
-        if (check_ == ModelCheck::config_only && lacks_texts(model, corpus)) return stand_in(request);
+        if (check_ == ModelCheck::config_only && (lacks_texts(model, corpus) || has_seed_like(request)))
+            return stand_in(request);
         plan::TokenTable table{.model = request.model,
                                .corpus = request.corpus,
                                .seed = request.seed,
@@ -235,6 +236,14 @@ class Tokenisation {
             return true;
         }
         return false;
+    }
+
+    /// Whether another seed's random words are there. They cost a plan what those of this seed would, and
+    /// words of a thousand seeds take longer to tokenise than all the rest of a plan.
+    bool has_seed_like(const plan::TokenRequest& request) const {
+        return request.seed && std::ranges::any_of(preparation_.tokens, [&](const plan::TokenTable& table) {
+                   return table.model == request.model && table.corpus == request.corpus;
+               });
     }
 
     /// As many tokens as asked for, of no meaning; no two samples, corpora or seeds have the same.

@@ -365,7 +365,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     auto store = store::RunStore::open(
         folder.root(), {.job_id = environment("SLURM_JOB_ID"), .restart_count = restart_count()});
     record::LaunchRow launch = launch_row(request, self, preparation);
-    const record::RunTables tables = run_tables(preparation, launch);
+    record::RunTables tables = run_tables(preparation, launch);
     Remaining remaining = remaining_tasks(preparation, store, request.retry_failed);
     if (remaining.tasks.empty() && store.is_shown(tables))
         return leave_as_it_is(store, self, remaining, watch);
@@ -373,7 +373,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     save_tokens(preparation, store.tokens());
     hashes.save();
     watch.at("recording the plan");
-    store.begin_launch(tables);
+    store.begin_launch(std::move(tables));
     watch.finish();
     const Remaining before{
         .tasks = {}, .trials = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};

@@ -54,12 +54,10 @@ TrialIds::TrialIds(const ModelFacts& model, std::int32_t memory_vectors, std::ui
 Id128 TrialIds::of(std::span<const std::int32_t> prefix, std::span<const std::int32_t> text) {
     const std::array<std::uint64_t, 1> prefix_count{prefix.size()};
     const std::array<std::uint64_t, 1> text_count{text.size()};
-    const std::array<std::span<const std::byte>, 6> parts{before_tokens_,
-                                                          std::as_bytes(std::span(prefix_count)),
-                                                          std::as_bytes(prefix),
-                                                          std::as_bytes(std::span(text_count)),
-                                                          std::as_bytes(text),
-                                                          behind_tokens_};
+    const std::array<std::span<const std::byte>, 6> parts{
+        before_tokens_,        std::as_bytes(std::span(prefix_count)),
+        std::as_bytes(prefix), std::as_bytes(std::span(text_count)),
+        std::as_bytes(text),   behind_tokens_};
     std::size_t size_bytes = 0;
     for (const auto& part : parts) size_bytes += part.size();
     all_.resize(size_bytes);

@@ -22,7 +22,7 @@ void check_task(const State& state, const TaskEntry& task) {
     MEMCAP_ENSURE(queued == (task.stage == Stage::waiting));
     MEMCAP_ENSURE((task.holder >= 0) == (task.stage == Stage::leased));
     MEMCAP_ENSURE(task.strikes <= state.options.max_strikes);
-    MEMCAP_ENSURE(task.to_acknowledge.empty() || task.stage == Stage::storing);
+    MEMCAP_ENSURE(task.stage == Stage::storing || !state.to_acknowledge.contains(task.task.id));
     MEMCAP_ENSURE(task.lease <= state.last_lease);
     // Only stored failures, and those that could not be stored, have all their strikes.
     const bool struck_out = task.strikes == state.options.max_strikes;
@@ -131,9 +131,9 @@ std::string Scheduler::explain_task(TaskIndex index) const {
     const TaskEntry& task = state_->entry(index);
     const std::string name = state_->name(task);
     std::string past;
-    if (!task.last_trouble.empty()) {
+    if (const auto trouble = state_->troubles.find(index); trouble != state_->troubles.end()) {
         past = fmt::format("; attempt {}, strike {} of {}: {}", task.attempts, task.strikes,
-                           state_->options.max_strikes, task.last_trouble);
+                           state_->options.max_strikes, trouble->second);
     }
     switch (task.stage) {
         case Stage::beyond_limit:

@@ -50,7 +50,7 @@ void Scheduler::State::on_message(Rank from, message::Result& message, double no
     TaskEntry& task = entry(result.task);
     const bool current = task.stage == Stage::leased && task.holder == from && task.lease == message.lease;
     if (task.stage == Stage::storing) {
-        task.to_acknowledge.emplace_back(from, message.lease);
+        to_acknowledge[which.task].emplace_back(from, message.lease);
         return;
     }
     // A late failure says nothing that the newer attempt will not say; a late success is a result.
@@ -65,14 +65,14 @@ void Scheduler::State::on_message(Rank from, message::Result& message, double no
     const std::optional<TaskFailure> failure = result.failure;
     const bool again =
         failure && failure->category != FailureCategory::permanent && task.strikes + 1 < options.max_strikes;
-    if (failure) task.last_trouble = failure->message;
+    if (failure) troubles[which.task] = failure->message;
     if (again) {
         ++task.strikes;
         task.closed = message.lease;
         wait(task);
         send(from, message::Acknowledge{{which}});
     } else {
-        task.to_acknowledge.emplace_back(from, message.lease);
+        to_acknowledge[which.task].emplace_back(from, message.lease);
         keep(task, std::move(result));
     }
     if (failure && failure->category == FailureCategory::device_lost) bar(from, failure->message);

@@ -128,8 +128,8 @@ void Scheduler::State::on(event::Stored& event, double) {
         --counts.storing;
         ++(task.result_is_failure ? counts.failed : counts.done);
         counts.ended_cost += task.task.cost;
-        for (const auto& [rank, lease] : task.to_acknowledge) safe[rank].push_back({index, lease});
-        task.to_acknowledge.clear();
+        for (const auto& [rank, lease] : to_acknowledge[index]) safe[rank].push_back({index, lease});
+        to_acknowledge.erase(index);
         // A long run must not keep the payloads of what is over; the name and the cost stay.
         Bytes().swap(task.task.payload);
     }
@@ -141,8 +141,8 @@ void Scheduler::State::on(event::StoreFailed& event, double now_s) {
         TaskEntry& task = entry(index);
         MEMCAP_EXPECT(task.stage == Stage::storing);
         --counts.storing;
-        task.to_acknowledge.clear();
-        task.last_trouble = event.reason;
+        to_acknowledge.erase(index);
+        troubles[index] = event.reason;
         wait(task);
     }
     begin_stop(now_s, fmt::format("results cannot be kept: {}", event.reason));
@@ -179,7 +179,7 @@ void Scheduler::State::wait(TaskEntry& entry) {
 
 void Scheduler::State::strike(TaskEntry& entry, const std::string& reason) {
     ++entry.strikes;
-    entry.last_trouble = reason;
+    troubles[entry.task.id] = reason;
     if (entry.strikes < options.max_strikes) {
         wait(entry);
         return;

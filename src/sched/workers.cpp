@@ -40,7 +40,7 @@ bool Scheduler::State::reconcile(Rank rank, std::vector<TaskLease> held) {
         detach(task);
         --task.attempts;  // it was never started
         task.closed = task.lease;
-        task.last_trouble = "a message was lost on the way";
+        troubles[index] = "a message was lost on the way";
         wait(task);
         released = true;
     }

@@ -105,7 +105,7 @@ bool RunStore::is_shown(const record::RunTables& plan) const {
     }
 }
 
-void RunStore::begin_launch(const record::RunTables& tables) {
+void RunStore::begin_launch(record::RunTables tables) {
     MEMCAP_EXPECT(tables.launches.size() == 1);
     if (state_.is_current_plan(tables)) {
         journal_.append(tables.launches.front());
@@ -115,9 +115,9 @@ void RunStore::begin_launch(const record::RunTables& tables) {
         journal_.append(tables);
     }
     journal_.sync();
-    state_.add_tables(journal_.segment(), tables);
-    for (const auto& [reason, count] : state_.dropped()) log::warning(dropped_text(reason, count));
     write_file_atomically(folder_.experiment_file(), tables.experiment_yaml);
+    state_.add_tables(journal_.segment(), std::move(tables));
+    for (const auto& [reason, count] : state_.dropped()) log::warning(dropped_text(reason, count));
 }
 
 void RunStore::update_launch(const record::LaunchRow& launch) {

@@ -59,7 +59,8 @@ TEST(SlotBytes, SlopeOfThePeakLiesBetweenWhatRowsKeepAndWhatThePlanAllows) {
         const double slope =
             static_cast<double>(peak_bytes(*model, 2 * kSlots) - peak_bytes(*model, kSlots)) / kSlots;
         EXPECT_GE(slope, 4.0 * static_cast<double>(model->description().kept_floats) * trial.positions());
-        EXPECT_LE(slope, static_cast<double>(plan::slot_bytes(facts_of(model->description()), plan::shape_of(trial))));
+        EXPECT_LE(slope, static_cast<double>(
+                             plan::slot_bytes(facts_of(model->description()), plan::shape_of(trial))));
         ++models;
     }
     EXPECT_GE(models, 36);

@@ -99,6 +99,36 @@ inline void run_everything(const RunEnd& end) {
     EXPECT_EQ(ranks.size(), static_cast<std::size_t>(end.size)) << "somebody did nothing";
 }
 
+/// Payloads that are made when they are leased, and made again for another attempt.
+inline void run_late_payloads(const RunEnd& end) {
+    constexpr std::uint32_t kTasks = 40;
+    MemorySink sink;
+    std::vector<Task> tasks = make_tasks(kTasks);
+    for (Task& task : tasks) task.payload.clear();
+    ManagerSetup setup = setup_of(std::move(tasks), sink);
+    std::size_t made = 0;
+    setup.payload_of = [&made](const Task& task) {
+        ++made;
+        return bytes_of("late " + std::to_string(task.id.value));
+    };
+    const auto factory = [](std::span<const std::byte>) {
+        return std::make_unique<StubExecutor>(3, [](const LeasedTask& leased) {
+            TaskResult result = honest(leased);
+            result.payload = leased.task.payload;
+            if (leased.task.id.value == 7 && leased.attempt == 1)
+                result.failure = TaskFailure{FailureCategory::retryable, "once"};
+            return result;
+        });
+    };
+    const RunOutcome outcome = run_rank(end, std::move(setup), factory);
+    if (end.rank > 0) return;
+    EXPECT_EQ(outcome.done, kTasks);
+    expect_each_once(sink, kTasks);
+    for (const auto& [index, results] : sink.results)
+        EXPECT_EQ(text_of(results[0].payload), "late " + std::to_string(index));
+    EXPECT_GT(made, kTasks);
+}
+
 inline void run_one_task(const RunEnd& end) {
     MemorySink sink;
     const RunOutcome outcome = run_rank(end, setup_of(make_tasks(1), sink), honest_factory());
@@ -302,6 +332,7 @@ inline void run_dismissal(const RunEnd& end) {
 
 inline const RunCase kRunCases[] = {
     {"EveryTaskEndsOnceAndEveryRankComputes", run_everything},
+    {"PayloadsMayComeWithTheLease", run_late_payloads},
     {"MoreRanksThanTasks", run_one_task},
     {"NothingToDo", run_nothing},
     {"FailuresAreRetriedOrKept", run_failures},

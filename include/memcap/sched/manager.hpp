@@ -52,7 +52,7 @@ struct RunOutcome {
 
 /// What the manager of a run needs.
 struct ManagerSetup {
-    std::vector<Task> tasks;  ///< in the order of `limit`; task.id is set by the manager
+    std::vector<Task> tasks;   ///< in the order of `limit`; task.id is set by the manager
     PayloadSource payload_of;  ///< empty: the tasks have their payloads
     ResultSink* sink = nullptr;
     Options options;

@@ -23,7 +23,7 @@ struct Task {
     Id128 key;                   ///< names the task in messages to people
     std::uint64_t affinity = 0;  ///< tasks of equal affinity share what a worker has to load first
     double cost = 1.0;           ///< a hint in FLOPs; only ratios matter, what is not positive counts as 1
-    Bytes payload;  ///< may come with the lease, see ManagerSetup::payload_of
+    Bytes payload;               ///< may come with the lease, see ManagerSetup::payload_of
 };
 
 /// One execution of a task, as the executor gets it.

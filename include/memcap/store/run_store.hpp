@@ -78,7 +78,7 @@ class RunStore {
 
     /// Records what this launch is to do and writes experiment.yaml; `tables.launches` must hold this launch
     /// alone.
-    void begin_launch(const record::RunTables& tables);
+    void begin_launch(record::RunTables tables);
     /// Replaces what is on record about this launch, e.g. once hosts and devices are known, or when it ends.
     void update_launch(const record::LaunchRow& launch);
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -14,17 +15,16 @@ namespace memcap::sched {
 
 enum class Stage : std::uint8_t { beyond_limit, waiting, leased, storing, done, failed };
 
+/// There are millions of them: what few tasks have is in maps of the State.
 struct TaskEntry {
     Task task;
     Stage stage = Stage::waiting;
-    Rank holder = -1;  ///< of the lease, where stage is leased
-    LeaseId lease;     ///< of the newest lease
-    LeaseId closed;    ///< the newest lease that its worker has answered: no late claim can revive it
+    bool result_is_failure = false;  ///< of the result being stored
+    Rank holder = -1;                ///< of the lease, where stage is leased
+    LeaseId lease;                   ///< of the newest lease
+    LeaseId closed;  ///< the newest lease that its worker has answered: no late claim can revive it
     std::uint32_t attempts = 0;
     std::uint32_t strikes = 0;
-    std::string last_trouble;                              ///< why the newest attempt did not end well
-    bool result_is_failure = false;                        ///< of the result being stored
-    std::vector<std::pair<Rank, LeaseId>> to_acknowledge;  ///< whom to tell once the result is safe
 
     bool ended() const { return stage == Stage::done || stage == Stage::failed; }
 };
@@ -58,6 +58,9 @@ struct WorkerEntry {
 struct Scheduler::State {
     Options options;
     std::vector<TaskEntry> tasks;
+    std::unordered_map<TaskIndex, std::string> troubles;  ///< why a task's newest attempt did not end well
+    /// Of tasks whose result is being stored: whom to tell once it is safe.
+    std::unordered_map<TaskIndex, std::vector<std::pair<Rank, LeaseId>>> to_acknowledge;
     std::map<Rank, WorkerEntry> workers;
     WaitingTasks waiting;
     Counts counts;

@@ -58,23 +58,25 @@ AppendFile::~AppendFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void AppendFile::append(std::span<const std::byte> block) {
+void AppendFile::append(std::span<const std::byte> block, std::span<const std::byte> rest) {
     expect_usable();
     unsynced_ = true;
-    std::size_t written = 0;
-    while (written < block.size()) {
-        const auto offset = static_cast<off_t>(end_bytes_ + written);
-        const auto count = ::pwrite(descriptor_, block.data() + written, block.size() - written, offset);
-        if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) {
-            const int error = count < 0 ? errno : ENOSPC;
-            // If this fails as well, the next append overwrites the rest of the block.
-            [[maybe_unused]] const int cut = ::ftruncate(descriptor_, static_cast<off_t>(end_bytes_));
-            fail(path_, "cannot record a result", error);
+    std::uint64_t end_bytes = end_bytes_;
+    for (auto part : {block, rest}) {
+        while (!part.empty()) {
+            const auto count = ::pwrite(descriptor_, part.data(), part.size(), static_cast<off_t>(end_bytes));
+            if (count < 0 && errno == EINTR) continue;
+            if (count <= 0) {
+                const int error = count < 0 ? errno : ENOSPC;
+                // If this fails as well, the next append overwrites the rest of the block.
+                [[maybe_unused]] const int cut = ::ftruncate(descriptor_, static_cast<off_t>(end_bytes_));
+                fail(path_, "cannot record a result", error);
+            }
+            part = part.subspan(static_cast<std::size_t>(count));
+            end_bytes += static_cast<std::uint64_t>(count);
         }
-        written += static_cast<std::size_t>(count);
     }
-    end_bytes_ += block.size();
+    end_bytes_ = end_bytes;
 }
 
 void AppendFile::sync() {

@@ -82,13 +82,19 @@ std::optional<SegmentHeader> decode_header(std::span<const std::byte> bytes) {
         .run_id = {number_at<std::uint64_t>(bytes, 16), number_at<std::uint64_t>(bytes, 24)}};
 }
 
-Bytes encode_frame(const Frame& frame) {
+Bytes encode_frame_header(const Frame& frame) {
     ByteWriter writer;
     writer.number(kFrameMagic);
     writer.number(frame.type);
     writer.number(static_cast<std::uint64_t>(frame.payload.size()));
     writer.number(frame.sequence);
     writer.number(frame_checksum(std::span(writer.bytes()).first<24>(), frame.payload));
+    return std::move(writer).bytes();
+}
+
+Bytes encode_frame(const Frame& frame) {
+    ByteWriter writer;
+    writer.raw(encode_frame_header(frame));
     writer.raw(frame.payload);
     return std::move(writer).bytes();
 }

@@ -46,7 +46,9 @@ void JournalWriter::append_frame(FrameType type, const Bytes& payload) {
             encode_header({.schema_version = kJournalSchemaVersion, .number = segment_, .run_id = run_id_}));
         frames_->sync();
     }
-    frames_->append(encode_frame({.type = type, .sequence = next_sequence_, .payload = payload}));
+    // In two parts: the tables of a large plan must not be in memory twice.
+    frames_->append(encode_frame_header({.type = type, .sequence = next_sequence_, .payload = payload}),
+                    payload);
     ++next_sequence_;
 }
 

@@ -53,20 +53,24 @@ void keep_earlier_rows(record::RunTables& tables, const record::RunTables& earli
     const ChangedNames changed{.models = keep_earlier(tables.models, earlier.models),
                                .corpora = keep_earlier(tables.corpora, earlier.corpora),
                                .protocols = keep_earlier(tables.protocols, earlier.protocols)};
-    std::map<Axes, Id128> known;
-    for (const auto& row : tables.rows) known.emplace(row.axes, row.trial_id);
+    if (earlier.rows.empty()) return;
+    const auto less = [](const Axes* a, const Axes* b) { return *a < *b; };
+    std::map<const Axes*, Id128, decltype(less)> known(less);
+    for (const auto& row : tables.rows) known.emplace(&row.axes, row.trial_id);
+    std::vector<const record::PlannedRow*> kept;
     for (const auto& row : earlier.rows) {
         if (const std::string reason = changed.reason(row.axes); !reason.empty()) {
             drop(row, reason);
             continue;
         }
-        const auto [place, fresh] = known.emplace(row.axes, row.trial_id);
+        const auto [place, fresh] = known.emplace(&row.axes, row.trial_id);
         if (fresh) {
-            tables.rows.push_back(row);
+            kept.push_back(&row);
         } else if (place->second != row.trial_id) {
             drop(row, fmt::format("token ids of corpus '{}' changed", row.axes.corpus));
         }
     }
+    for (const auto* row : kept) tables.rows.push_back(*row);
 }
 
 /// Adds where the samples came from that only the earlier plan has.
@@ -78,11 +82,50 @@ void keep_earlier_samples(record::RunTables& tables, const record::RunTables& ea
     }
 }
 
+/// Goes on with a hash over rows of a table, some at a time: all of them encoded are too much for memory.
+template <class Row>
+Id128 hash_rows(Id128 hash, const std::vector<Row>& rows, std::vector<Row> record::RunTables::*place) {
+    constexpr std::size_t kRows = 4096;
+    for (std::size_t first = 0; first < rows.size(); first += kRows) {
+        const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(first);
+        const auto count = std::min(kRows, rows.size() - first);
+        record::RunTables part;
+        (part.*place).assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+        ByteWriter writer;
+        writer.id(hash);
+        writer.raw(record::encode(part));
+        hash = hash128(writer.bytes());
+    }
+    for (const auto* row : kept) tables.rows.push_back(*row);
+}
+
+/// Goes on with a hash over rows of a table, some at a time: all of them encoded are too much for memory.
+template <class Row>
+Id128 hash_rows(Id128 hash, const std::vector<Row>& rows, std::vector<Row> record::RunTables::*place) {
+    constexpr std::size_t kRows = 4096;
+    for (std::size_t first = 0; first < rows.size(); first += kRows) {
+        const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(first);
+        const auto count = std::min(kRows, rows.size() - first);
+        record::RunTables part;
+        (part.*place).assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+        ByteWriter writer;
+        writer.id(hash);
+        writer.raw(record::encode(part));
+        hash = hash128(writer.bytes());
+    }
+    return hash;
+}
+
 /// Of all that a plan says, launches and date aside.
-Id128 plan_hash(record::RunTables tables) {
-    tables.launches.clear();
-    tables.created_utc.clear();
-    return hash128(record::encode(tables));
+Id128 plan_hash(const record::RunTables& tables) {
+    record::RunTables inputs;
+    inputs.experiment = tables.experiment;
+    inputs.experiment_yaml = tables.experiment_yaml;
+    inputs.models = tables.models;
+    inputs.corpora = tables.corpora;
+    inputs.protocols = tables.protocols;
+    const Id128 hash = hash_rows(hash128(record::encode(inputs)), tables.rows, &record::RunTables::rows);
+    return hash_rows(hash, tables.skipped, &record::RunTables::skipped);
 }
 
 }  // namespace

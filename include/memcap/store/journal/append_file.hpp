@@ -20,9 +20,9 @@ class AppendFile {
     AppendFile& operator=(const AppendFile&) = delete;
     ~AppendFile();
 
-    /// Appends the block with one write. Throws StoreError if it does not fit; the file then ends as before,
-    /// and a later append may succeed.
-    void append(std::span<const std::byte> block);
+    /// Appends a block, which may lie in two parts in memory. Throws StoreError if it does not fit; the file
+    /// then ends as before, and a later append may succeed.
+    void append(std::span<const std::byte> block, std::span<const std::byte> rest = {});
     /// fdatasync. Throws StoreError; from then on the file refuses everything, because the kernel may have
     /// dropped what it could not write and would report success the next time.
     void sync();

@@ -43,6 +43,8 @@ struct Frame {
 Bytes encode_header(const SegmentHeader& header);
 /// The header that a segment's bytes begin with; nothing if it is cut or damaged.
 std::optional<SegmentHeader> decode_header(std::span<const std::byte> bytes);
+/// What stands before the payload.
+Bytes encode_frame_header(const Frame& frame);
 Bytes encode_frame(const Frame& frame);
 
 /// What a scan of a segment's bytes met.
