@@ -28,8 +28,8 @@ constexpr std::string_view kConfig = R"({
     "tie_word_embeddings": true})";
 constexpr std::int32_t kMemoryVectors = 2;
 constexpr std::int32_t kLength = 65;
-/// The trials' own: no element of their gradients is so small that rounding could turn the step that Adam makes
-/// of it.
+/// The trials' own: no element of their gradients is so small that rounding could turn the step that Adam
+/// makes of it.
 constexpr std::array<std::int32_t, KnownStep::kTrials> kNumbers{2, 3, 4, 5};
 /// Far above what rounding and kernels of different processors make, far below what a lost part of a sum
 /// makes.
@@ -96,8 +96,8 @@ std::unique_ptr<models::CausalLM> model_of_known_step(at::Device device) {
 }
 
 KnownStep compute_known_step(const models::CausalLM& model) {
-    memory::SlotsEngine engine(model,
-                               {.slots = KnownStep::kTrials, .keep_vectors = false, .curve_every = 1, .look_every = 1});
+    memory::SlotsEngine engine(
+        model, {.slots = KnownStep::kTrials, .keep_vectors = false, .curve_every = 1, .look_every = 1});
     std::vector<plan::Trial> trials;
     for (const std::int32_t number : kNumbers) trials.push_back(known_trial(number));
     std::vector<const plan::Trial*> waiting;
@@ -142,11 +142,13 @@ void require_known(const KnownStep& found) {
     throw WrongNumbers(
         {.what = "this process computes wrong numbers",
          .where = {},
-         .why = fmt::format("with threads: {}, {}; most likely a setting of the environment gives the libraries "
-                            "fewer threads than they ask for, or another library takes the place of one of theirs",
-                            at::get_num_threads(), wrong),
-         .advice = "Unset the variables that begin with OMP_, GOMP_, KMP_ and MKL_, and LD_PRELOAD, and run again; "
-                   "if that changes nothing, try `run: {threads: 1}`"});
+         .why = fmt::format(
+             "with threads: {}, {}; most likely a setting of the environment gives the libraries "
+             "fewer threads than they ask for, or another library takes the place of one of theirs",
+             at::get_num_threads(), wrong),
+         .advice =
+             "Unset the variables that begin with OMP_, GOMP_, KMP_ and MKL_, and LD_PRELOAD, and run again; "
+             "if that changes nothing, try `run: {threads: 1}`"});
 }
 
 void check_this_process(at::Device device) {
