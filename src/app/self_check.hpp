@@ -39,9 +39,9 @@ class WrongNumbers : public DeviceError {
 /// Throws WrongNumbers unless these are the expected numbers, as far as rounding lets them.
 void require_known(const KnownStep& found);
 
-/// Computes the known step with the threads that libtorch has now, and throws WrongNumbers where it is not what
-/// it should be; warns where rows of products depend on their company. Takes some hundredths of a second on a
-/// CPU.
+/// Computes the known step with the threads that libtorch has now, and throws WrongNumbers where it is not
+/// what it should be; warns where rows of products depend on their company. Takes some hundredths of a second
+/// on a CPU.
 void check_this_process(at::Device device);
 
 }  // namespace memcap::app

@@ -48,13 +48,12 @@ TEST(SelfCheck, NumbersOfAWrongProductOrOfNoneAreRefused) {
 }
 
 TEST(SelfCheck, AModelThatIsAnotherByOneNumberIsTold) {
-    const auto other = models::make_random(
-        hub::ModelConfig::parse("other", R"({
+    const auto other = models::make_random(hub::ModelConfig::parse("other", R"({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "rms_norm_eps": 1e-5,
         "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "vocab_size": 1024, "max_position_embeddings": 256, "rope_theta": 100.0,
         "tie_word_embeddings": true})"),
-        Precision::float32, at::kCPU);
+                                           Precision::float32, at::kCPU);
     EXPECT_THROW(require_known(compute_known_step(*other)), WrongNumbers);
 }
 
@@ -75,7 +74,8 @@ TEST(SelfCheck, AProcessThatIsGivenFewerThreadsThanItAsksForComputesNothingWrong
     // Either the libraries' products are wrong, and it is said, or all that counts is right.
     const KnownStep found = compute_known_step(*model_of_known_step(at::kCPU));
     set_levels(1);
-    const double error = std::abs(found.trials[0].gradient[0] / expected_known_step().trials[0].gradient[0] - 1);
+    const double error =
+        std::abs(found.trials[0].gradient[0] / expected_known_step().trials[0].gradient[0] - 1);
     EXPECT_EQ(right, error < 1e-3);
 }
 

@@ -53,7 +53,8 @@ class Rows : public ::testing::Test {
                 if (wide && library == detail::ProductLibrary::mkl && !factor.is_contiguous()) continue;
                 SCOPED_TRACE(testing::Message() << static_cast<int>(library) << factor.is_contiguous());
                 expect_alone(
-                    [&](const at::Tensor& rows) { return detail::cpu_product(rows, factor, {}, library); }, x);
+                    [&](const at::Tensor& rows) { return detail::cpu_product(rows, factor, {}, library); },
+                    x);
             }
         }
     }
@@ -68,14 +69,14 @@ class Rows : public ::testing::Test {
 TEST_F(Rows, OfProductsAndTheirGradientsStandAlone) {
     // The shipped models' shapes, heads whose gradients are long sums, and widths of tiny checkpoints.
     for (const auto& [inputs, outputs] : std::vector<std::pair<std::int64_t, std::int64_t>>{{64, 192},
-                                                                                              {192, 64},
-                                                                                              {64, 1'024},
-                                                                                              {192, 576},
-                                                                                              {576, 192},
-                                                                                              {192, 2'048},
-                                                                                              {768, 768},
-                                                                                              {24, 40},
-                                                                                              {6, 50}})
+                                                                                            {192, 64},
+                                                                                            {64, 1'024},
+                                                                                            {192, 576},
+                                                                                            {576, 192},
+                                                                                            {192, 2'048},
+                                                                                            {768, 768},
+                                                                                            {24, 40},
+                                                                                            {6, 50}})
         expect_products_alone(inputs, outputs);
 }
 

@@ -47,7 +47,8 @@ bool has_wide_registers() {
     return wide;
 }
 
-/// With AVX2 oneDNN copies large factors, and then adds long sums in other pieces; so few rows it never copies.
+/// With AVX2 oneDNN copies large factors, and then adds long sums in other pieces; so few rows it never
+/// copies.
 std::int64_t most_rows_of_call(const at::Tensor& weight, ProductLibrary library) {
     constexpr std::int64_t kLongSum = 384;
     constexpr std::int64_t kRowsWithoutCopy = 5 * kUnitRows;
@@ -81,9 +82,8 @@ void multiply_in_panels(const at::Tensor& y, const at::Tensor& x, const at::Tens
     const std::int64_t rows = x.size(0);
     const std::int64_t units = (rows + kUnitRows - 1) / kUnitRows;
     const std::int64_t most = most_rows_of_call(weight, library);
-    const std::int64_t panels =
-        std::max(std::clamp<std::int64_t>(rows / kFewestThreadRows, 1, at::get_num_threads()),
-                 (rows - 1) / most + 1);
+    const std::int64_t panels = std::max(
+        std::clamp<std::int64_t>(rows / kFewestThreadRows, 1, at::get_num_threads()), (rows - 1) / most + 1);
     at::parallel_for(0, panels, 1, [&](std::int64_t first, std::int64_t last) {
         const at::NoGradGuard no_gradients;
         for (std::int64_t panel = first; panel < last; ++panel) {

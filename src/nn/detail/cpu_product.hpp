@@ -10,9 +10,9 @@ namespace memcap::nn::detail {
 // A row of a product in float32 is the same to the last bit wherever it stands, whatever stands beside it and
 // however many threads there are. Libraries alone do not promise that: few rows, and with AVX2 the last rows
 // of a product, go through kernels that add in another order, and MKL cuts long sums into parts for its
-// threads. So rows of zeros fill up what is too few, and threads get rows of their own where the library would
-// share the work otherwise (measured in benchmarks/README.md; rows_stand_alone() tries it on the processor at
-// hand).
+// threads. So rows of zeros fill up what is too few, and threads get rows of their own where the library
+// would share the work otherwise (measured in benchmarks/README.md; rows_stand_alone() tries it on the
+// processor at hand).
 
 /// Both come with libtorch.
 enum class ProductLibrary : bool { mkl, onednn };

@@ -56,8 +56,8 @@ MEMCAP_INLINE ValueAndSlope relu(const Floats& x) {
     return {x < none ? none : x, x > none ? broadcast(1.0F) : none};
 }
 
-/// log(1 + u) for u in [0, 1]: twice the area tangent of s = u / (2 + u), whose series goes down by s^2 <= 1/9 a
-/// term.
+/// log(1 + u) for u in [0, 1]: twice the area tangent of s = u / (2 + u), whose series goes down by s^2 <=
+/// 1/9 a term.
 MEMCAP_INLINE Floats log_of_one_and(const Floats& u) {
     const Floats s = u / (2.0F + u);
     const Floats square = s * s;
