@@ -96,23 +96,6 @@ Id128 hash_rows(Id128 hash, const std::vector<Row>& rows, std::vector<Row> recor
         writer.raw(record::encode(part));
         hash = hash128(writer.bytes());
     }
-    for (const auto* row : kept) tables.rows.push_back(*row);
-}
-
-/// Goes on with a hash over rows of a table, some at a time: all of them encoded are too much for memory.
-template <class Row>
-Id128 hash_rows(Id128 hash, const std::vector<Row>& rows, std::vector<Row> record::RunTables::*place) {
-    constexpr std::size_t kRows = 4096;
-    for (std::size_t first = 0; first < rows.size(); first += kRows) {
-        const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(first);
-        const auto count = std::min(kRows, rows.size() - first);
-        record::RunTables part;
-        (part.*place).assign(begin, begin + static_cast<std::ptrdiff_t>(count));
-        ByteWriter writer;
-        writer.id(hash);
-        writer.raw(record::encode(part));
-        hash = hash128(writer.bytes());
-    }
     return hash;
 }
 
