@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "app/amounts.hpp"
 #include "app/options.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/store/merge.hpp"
@@ -13,30 +14,30 @@ namespace memcap::app {
 namespace {
 
 /// "1 row", "2 rows".
-std::string count_text(std::uint64_t count, const char* noun) {
-    return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+std::string counted(std::uint64_t count, const char* noun) {
+    return count_text(static_cast<std::int64_t>(count), noun);
 }
 
 void print_written(const store::SnapshotReport& written) {
-    fmt::print("{} written\n", count_text(written.rows, "row"));
+    fmt::print("{} written\n", counted(written.rows, "row"));
     if (written.rows_without_tokens > 0)
         fmt::print("{} without tokens: their file in tokens/ is gone\n",
-                   count_text(written.rows_without_tokens, "row"));
+                   counted(written.rows_without_tokens, "row"));
     if (written.rows_without_arrays > 0) {
         fmt::print("{} without vector: their segment in vectors/ is gone or damaged\n",
-                   count_text(written.rows_without_arrays, "row"));
+                   counted(written.rows_without_arrays, "row"));
     }
     if (written.rows_with_young_arrays > 0) {
         fmt::print(
             "{} without vector: it is still in the journal, where no other file can refer to it; merge "
             "with --self-contained copies it\n",
-            count_text(written.rows_with_young_arrays, "row"));
+            counted(written.rows_with_young_arrays, "row"));
     }
 }
 
 void print_near(std::uint64_t near, const std::string& largest) {
     if (near > 0)
-        fmt::print("{} again with numbers that differ by rounding, at most {}\n", count_text(near, "trial"),
+        fmt::print("{} again with numbers that differ by rounding, at most {}\n", counted(near, "trial"),
                    largest);
 }
 
@@ -68,7 +69,7 @@ int rebuild_results(const Arguments& arguments) {
         unexplained -= std::min(unexplained, count);
     }
     if (unexplained > 0)
-        fmt::print("{} in no plan of the journal and without a row\n", count_text(unexplained, "trial"));
+        fmt::print("{} in no plan of the journal and without a row\n", counted(unexplained, "trial"));
     print_written(report.written);
     return kDone;
 }
@@ -89,7 +90,7 @@ int merge_results(const Arguments& arguments) {
                      parsed->has("self-contained") ? store::MergeArrays::copy : store::MergeArrays::refer);
     for (const auto& conflict : report.conflicts) fmt::print("conflict: {}\n", conflict);
     for (const auto& note : report.notes) fmt::print("note: {}\n", note);
-    fmt::print("{} {} in more than one folder\n", count_text(report.duplicates, "trial"),
+    fmt::print("{} {} in more than one folder\n", counted(report.duplicates, "trial"),
                report.duplicates == 1 ? "was" : "were");
     print_near(report.near, report.largest_near);
     print_written(report.written);

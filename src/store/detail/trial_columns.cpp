@@ -101,12 +101,12 @@ void write_axes(TrialTable& table, const std::vector<ContentRow>& rows,
     });
     table.axis_name({"corpus", "corpus", ""}, &Axes::corpus);
     table.axis({"sample", "number of the sample in its corpus, from 0", ""}, &Axes::sample);
-    table.free_texts({"text_source", "file that the sample came from, of a table with the line", ""},
-                     [&sources](const ContentRow& row) {
-                         const Axes& axes = row.planned->axes;
-                         const auto source = sources.find({axes.corpus, axes.sample});
-                         return source == sources.end() ? std::string_view() : source->second;
-                     });
+    table.texts({"text_source", "file that the sample came from, of a table with the line", ""},
+                [&sources](const ContentRow& row) {
+                    const Axes& axes = row.planned->axes;
+                    const auto source = sources.find({axes.corpus, axes.sample});
+                    return source == sources.end() ? std::string_view() : source->second;
+                });
     table.axis({"seed", "seed of the initial memory", ""}, &Axes::seed);
     table.axis({"memory_vectors", "memory vectors, K", ""}, &Axes::memory_vectors);
     table.axis({"length", "tokens in the text, N", "tokens"}, &Axes::length);
