@@ -86,8 +86,9 @@ def locate(path: str | Path) -> Path:
     if path.is_dir():
         path = path / FILE_NAME
         if not path.exists():
-            raise ResultFileError(f"{path.parent}: no {FILE_NAME} in this folder. If the run has a journal, "
-                                  f"`memcap rebuild {path.parent}` writes it.")
+            raise ResultFileError(f"{path.parent}: no {FILE_NAME} in this folder. If it has a journal: `memcap report "
+                                  f"{path.parent}` shows it at any moment, and `memcap rebuild {path.parent}` writes the "
+                                  f"file when no run is going on there.")
     elif not path.exists():
         raise ResultFileError(f"{path}: no such file or folder.")
     return path
