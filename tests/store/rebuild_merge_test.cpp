@@ -51,8 +51,7 @@ class Folders : public ::testing::Test {
         EXPECT_EQ(trial.record.trial_id, planned.trial_id);
         EXPECT_EQ(trial.record.vector, sample_record(planned).vector);
         EXPECT_EQ(trial.record.curve.loss_nats, sample_record(planned).curve.loss_nats);
-        EXPECT_EQ(trial.text.size(), static_cast<std::size_t>(planned.axes.length));
-        EXPECT_EQ(trial.text.front(), 1000 * planned.axes.sample);
+        EXPECT_EQ(trial.text, testing::expected_text(planned.axes));
     }
 
     TemporaryFolder place;

@@ -56,11 +56,8 @@ class Store : public ::testing::Test {
         EXPECT_EQ(trial.record.vector_width, testing::kWidth);
         EXPECT_EQ(trial.record.curve.evaluation, expected.curve.evaluation);
         EXPECT_EQ(trial.record.curve.loss_nats, expected.curve.loss_nats);
-        const auto tokens = testing::sample_tokens()[static_cast<std::size_t>(trial.axes.sample)];
-        EXPECT_EQ(trial.text,
-                  std::vector<std::int32_t>(tokens.text.begin(), tokens.text.begin() + trial.axes.length));
-        EXPECT_EQ(trial.prefix,
-                  std::vector<std::int32_t>(tokens.prefix.end() - trial.axes.prefix, tokens.prefix.end()));
+        EXPECT_EQ(trial.text, testing::expected_text(trial.axes));
+        EXPECT_EQ(trial.prefix, testing::expected_prefix(trial.axes));
     }
 
     TemporaryFolder place;

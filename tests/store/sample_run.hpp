@@ -168,6 +168,24 @@ inline record::TrialRecord sample_failure(
     return record;
 }
 
+/// The text of a row's trial: behind a prefix it begins after what opens the sample.
+inline std::vector<std::int32_t> expected_text(const Axes& axes) {
+    const TokenSample sample = sample_tokens()[static_cast<std::size_t>(axes.sample)];
+    const auto begin = sample.text.begin() + (axes.prefix > 0 ? sample.opening : 0);
+    return {begin, begin + axes.length};
+}
+
+/// The prefix of a row's trial: what leads it, and the last tokens before the text.
+inline std::vector<std::int32_t> expected_prefix(const Axes& axes) {
+    const TokenSample sample = sample_tokens()[static_cast<std::size_t>(axes.sample)];
+    if (axes.prefix == 0) return {};
+    std::vector<std::int32_t> prefix = sample.lead;
+    prefix.insert(prefix.end(),
+                  sample.prefix.end() - (axes.prefix - static_cast<std::int32_t>(sample.lead.size())),
+                  sample.prefix.end());
+    return prefix;
+}
+
 /// The vectors segments of a run, in the order of their numbers.
 inline std::vector<std::filesystem::path> segments_of(const std::filesystem::path& root) {
     std::vector<std::filesystem::path> paths;

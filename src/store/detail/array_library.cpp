@@ -27,6 +27,10 @@ struct ArrayLibrary::Cache {
     std::optional<SegmentReader> segment;
 
     ~Cache() { close_bulk(); }
+    void close() {
+        close_bulk();
+        segment.reset();
+    }
     void close_bulk() {
         if (bulk >= 0) ::close(bulk);
         bulk = -1;
@@ -142,6 +146,10 @@ bool ArrayLibrary::read(const BulkPlace& place, record::TrialRecord& record) {
     if (read_bulk(place, record)) return true;
     const auto found = look_again() ? find(place) : std::nullopt;
     return found && read_segment(place, *found, record);
+}
+
+void ArrayLibrary::release() {
+    cache_->close();
 }
 
 bool ArrayLibrary::read_bulk(const BulkPlace& place, record::TrialRecord& record) {

@@ -58,6 +58,8 @@ class ArrayLibrary {
     ArraysState verify(const BulkPlace& place);
     /// Fills a record's vector and curve from wherever they lie; false if they are gone or damaged.
     bool read(const BulkPlace& place, record::TrialRecord& record);
+    /// Closes the files that were read last; HDF5 would not open them again through one that refers to them.
+    void release();
     /// Turns a finished bulk file into a segment and deletes it. `live`: the places in it that results refer
     /// to, by trial. A damaged entry is left out of the index. Throws Hdf5Failure or StoreError, and then
     /// changes nothing.

@@ -105,6 +105,7 @@ SnapshotReport write_file(const std::filesystem::path& temporary, const ResultCo
     const ArraysReport arrays = write_arrays(file, content, base);
     const std::uint64_t without_tokens = write_tokens(file, content);
     file.close("write the end of the file");
+    for (const ContentFolder& folder : content.folders) folder.library->release();
     expect_values(temporary, arrays);
     return {.rows = content.rows.size(),
             .rows_without_tokens = without_tokens,
