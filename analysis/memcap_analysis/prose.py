@@ -30,8 +30,10 @@ def headline(results: Results, statistics: pd.DataFrame, setting: tables.Setting
     few = known[known["memory_vectors"] == known["memory_vectors"].min()]
     if few["memory_vectors"].iloc[0] != best["memory_vectors"].iloc[0]:
         other = _best(few)
+        unfinished = len(few) < (mine["memory_vectors"] == few["memory_vectors"].iloc[0]).sum()
         sentences.append(f"{_keeps(other)}." if other["capacity_tokens"].iloc[0] else
-                         f"With {_vectors(other.iloc[0])} no model keeps a text of any length that was tried.")
+                         f"With {_vectors(other.iloc[0])} no model{' that has finished' if unfinished else ''} keeps a text "
+                         f"of any length that was tried.")
     cut = int((known["capacity_cut"].astype(int) == 1).sum())
     if cut and not drawn:
         sentences.append(f"In {cut} of {len(known)} combinations of model and number of vectors the longest texts tried are "
