@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -14,6 +15,9 @@
 
 #include "memcap/nn/product.hpp"
 #include "nn/kernels/cpu_kernels.hpp"
+
+// Of the MKL inside libtorch, which has no header; absent from a libtorch without MKL.
+extern "C" int MKL_Set_Num_Threads_Local(int threads) __attribute__((weak));
 
 namespace memcap::nn {
 
@@ -35,23 +39,27 @@ at::Tensor onednn_product(const at::Tensor& x, const at::Tensor& weight, const a
                           c10::List<std::optional<at::Scalar>>(), "");
 }
 
-/// Rows that a library's loops take as a whole with AVX2, whatever their height: 3, 4, 6, 8 and 16 divide it.
-constexpr std::int64_t kUnitRows = 48;
-/// So many are no longer few for any library and shape.
-constexpr std::int64_t kFewestRows = 128;
-constexpr std::int64_t kFewestThreadRows = 2 * kUnitRows;
-
 /// Whether the processor has AVX-512, with which the last rows of a product are as the others.
 bool has_wide_registers() {
     static const bool wide = kernels::cpu_kernels().instruction_set == std::string_view("v4");
     return wide;
 }
 
+/// Rows that the loops of either library take as a whole. With AVX2 there may be 3, 4, 6, 8 or 16 at a time.
+std::int64_t unit_rows() {
+    return has_wide_registers() ? 16 : 48;
+}
+
+/// So many rows on a thread are not few for either library.
+std::int64_t fewest_thread_rows() {
+    return has_wide_registers() ? 64 : 96;
+}
+
 /// With AVX2 oneDNN copies large factors, and then adds long sums in other pieces; so few rows it never
 /// copies.
 std::int64_t most_rows_of_call(const at::Tensor& weight, ProductLibrary library) {
     constexpr std::int64_t kLongSum = 384;
-    constexpr std::int64_t kRowsWithoutCopy = 5 * kUnitRows;
+    constexpr std::int64_t kRowsWithoutCopy = 240;
     const bool may_copy = library == ProductLibrary::onednn && !has_wide_registers() &&
                           weight.size(1) > kLongSum && weight.size(0) > kRowsWithoutCopy;
     return may_copy ? kRowsWithoutCopy : INT64_MAX;
@@ -59,10 +67,31 @@ std::int64_t most_rows_of_call(const at::Tensor& weight, ProductLibrary library)
 
 /// x with rows of zeros behind its own, as far as the library needs them.
 at::Tensor filled_up(const at::Tensor& x) {
-    const std::int64_t unit = has_wide_registers() ? 1 : kUnitRows;
-    const std::int64_t wanted = (std::max(x.size(0), kFewestRows) + unit - 1) / unit * unit;
+    // Rows for two threads: on a single one of more a library would share the work among all of them.
+    const std::int64_t unit = has_wide_registers() ? 1 : unit_rows();
+    const std::int64_t wanted = (std::max(x.size(0), 2 * fewest_thread_rows()) + unit - 1) / unit * unit;
     return wanted == x.size(0) ? x : at::constant_pad_nd(x, {0, 0, 0, wanted - x.size(0)});
 }
+
+/// Tells both libraries, while it lives, that the calling thread is all they have: inside of a parallel
+/// region as well they would cut their work for as many threads as there are.
+class OneThread {
+  public:
+    OneThread() : openmp_was_(omp_get_max_threads()) {
+        omp_set_num_threads(1);
+        if (MKL_Set_Num_Threads_Local != nullptr) mkl_was_ = MKL_Set_Num_Threads_Local(1);
+    }
+    ~OneThread() {
+        if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(mkl_was_);
+        omp_set_num_threads(openmp_was_);
+    }
+    OneThread(const OneThread&) = delete;
+    OneThread& operator=(const OneThread&) = delete;
+
+  private:
+    int openmp_was_;
+    int mkl_was_ = 0;
+};
 
 void multiply_rows(const at::Tensor& y, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                    ProductLibrary library) {
@@ -80,15 +109,18 @@ void multiply_rows(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w
 void multiply_in_panels(const at::Tensor& y, const at::Tensor& x, const at::Tensor& weight,
                         const at::Tensor& bias, ProductLibrary library) {
     const std::int64_t rows = x.size(0);
-    const std::int64_t units = (rows + kUnitRows - 1) / kUnitRows;
+    const std::int64_t unit = unit_rows();
+    const std::int64_t units = (rows + unit - 1) / unit;
     const std::int64_t most = most_rows_of_call(weight, library);
-    const std::int64_t panels = std::max(
-        std::clamp<std::int64_t>(rows / kFewestThreadRows, 1, at::get_num_threads()), (rows - 1) / most + 1);
+    const std::int64_t panels =
+        std::max(std::clamp<std::int64_t>(rows / fewest_thread_rows(), 1, at::get_num_threads()),
+                 (rows - 1) / most + 1);
     at::parallel_for(0, panels, 1, [&](std::int64_t first, std::int64_t last) {
         const at::NoGradGuard no_gradients;
+        const OneThread alone;
         for (std::int64_t panel = first; panel < last; ++panel) {
-            const std::int64_t begin = units * panel / panels * kUnitRows;
-            const std::int64_t count = std::min(units * (panel + 1) / panels * kUnitRows, rows) - begin;
+            const std::int64_t begin = units * panel / panels * unit;
+            const std::int64_t count = std::min(units * (panel + 1) / panels * unit, rows) - begin;
             multiply_rows(y.narrow(0, begin, count), x.narrow(0, begin, count), weight, bias, library);
         }
     });
@@ -110,8 +142,8 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 
 ProductLibrary library_for(const at::Tensor& x, const at::Tensor& weight) {
     static const bool intel = __builtin_cpu_is("intel") != 0;
-    const bool suits_mkl = weight.is_contiguous() || !has_wide_registers();
-    return intel && suits_mkl && x.scalar_type() == at::kFloat ? ProductLibrary::mkl : ProductLibrary::onednn;
+    return intel && weight.is_contiguous() && x.scalar_type() == at::kFloat ? ProductLibrary::mkl
+                                                                            : ProductLibrary::onednn;
 }
 
 at::Tensor cpu_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

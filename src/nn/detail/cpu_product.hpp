@@ -17,8 +17,8 @@ namespace memcap::nn::detail {
 /// Both come with libtorch.
 enum class ProductLibrary : bool { mkl, onednn };
 
-/// The faster one of those that give a row the same bits: on Intel's processors MKL, on others oneDNN, which
-/// with AVX-512 takes the transposed weights of gradients everywhere (benchmarks/README.md).
+/// On Intel's processors MKL for x W^T in float32; on others, and for the transposed weights of gradients
+/// everywhere, oneDNN (benchmarks/README.md).
 ProductLibrary library_for(const at::Tensor& x, const at::Tensor& weight);
 
 /// x [..., I] times the transpose of weight [O, I], plus bias [O] if that is defined; one dtype for all. The
