@@ -31,7 +31,7 @@ class Rows : public ::testing::Test {
         const at::Tensor whole = (test::Threads(1), operation(x));
         for (const int threads : {1, 2, 3}) {
             const test::Threads with(threads);
-            for (const std::int64_t rows : {1, 2, 7, 16, 63, 100, 127, 128, 129, 200, 257, 1'000}) {
+            for (const std::int64_t rows : {1, 7, 63, 100, 128, 129, 200, 257, 1'000}) {
                 for (const std::int64_t first : {std::int64_t{0}, kAll - rows}) {
                     EXPECT_TRUE(operation(x.narrow(0, first, rows)).equal(whole.narrow(0, first, rows)))
                         << rows << " rows from " << first << " on, " << threads << " threads";

@@ -50,7 +50,11 @@ std::int64_t unit_rows() {
     return has_wide_registers() ? 16 : 48;
 }
 
-/// So many rows on a thread are not few for either library.
+/// So many rows are not few for either library; for MKL half of them are enough with AVX-512.
+std::int64_t fewest_rows() {
+    return has_wide_registers() ? 128 : 96;
+}
+
 std::int64_t fewest_thread_rows() {
     return has_wide_registers() ? 64 : 96;
 }
@@ -67,9 +71,8 @@ std::int64_t most_rows_of_call(const at::Tensor& weight, ProductLibrary library)
 
 /// x with rows of zeros behind its own, as far as the library needs them.
 at::Tensor filled_up(const at::Tensor& x) {
-    // Rows for two threads: on a single one of more a library would share the work among all of them.
     const std::int64_t unit = has_wide_registers() ? 1 : unit_rows();
-    const std::int64_t wanted = (std::max(x.size(0), 2 * fewest_thread_rows()) + unit - 1) / unit * unit;
+    const std::int64_t wanted = (std::max(x.size(0), fewest_rows()) + unit - 1) / unit * unit;
     return wanted == x.size(0) ? x : at::constant_pad_nd(x, {0, 0, 0, wanted - x.size(0)});
 }
 
@@ -129,10 +132,11 @@ void multiply_in_panels(const at::Tensor& y, const at::Tensor& x, const at::Tens
 /// x of filled_up() rows.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                    ProductLibrary library) {
-    // oneDNN with AVX-512 never shares a sum among threads.
     const bool alone = at::get_num_threads() == 1 && x.size(0) <= most_rows_of_call(weight, library);
+    // oneDNN with AVX-512 never shares a sum among threads.
     if (library == ProductLibrary::onednn && (has_wide_registers() || alone))
         return onednn_product(x, weight, bias);
+    if (alone) return at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
     at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
     multiply_in_panels(y, x, weight, bias, library);
     return y;
