@@ -11,6 +11,7 @@
 #include "memcap/store/rebuild.hpp"
 #include "memcap/store/result_file.hpp"
 #include "memcap/store/run_store.hpp"
+#include "store/detail/array_library.hpp"
 #include "store/sample_run.hpp"
 
 namespace memcap::store {
@@ -222,6 +223,34 @@ TEST_F(Folders, LinksLeadToTheVectors) {
     fs::create_directory_symlink("../a", place / "deep/run");
     merge(place / "joint.h5", {place / "deep/run"}, MergeArrays::refer);
     expect_row(ResultFile::open(place / "joint.h5"), 0, tables.rows[0]);
+}
+
+TEST_F(Folders, ARunThatWasReachedByALinkNeedsItNoMore) {
+    fs::create_directories(place / "deep/er");
+    fs::create_directory_symlink("deep/er", place / "link");
+    run("link/b", 0, 5);
+    fs::remove(place / "link");
+    expect_row(ResultFile::open(place / "deep/er/b"), 4, tables.rows[4]);
+}
+
+TEST_F(Folders, AReaderFollowsVectorsThatMoveToTheirSegment) {
+    auto store = RunStore::open(place / "a", {});
+    store.begin_launch(tables);
+    for (std::size_t row = 0; row < 3; ++row) store.append(sample_record(tables.rows[row]));
+    store.sync();
+    const RunFolder folder(place / "a");
+    auto library = detail::ArrayLibrary::open(folder);
+    store.snapshot();
+    const RunState state = replay(
+        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::keep);
+    for (std::size_t row = 0; row < 3; ++row) {
+        const StoredRecord* stored = state.find(tables.rows[row].trial_id);
+        ASSERT_NE(stored, nullptr);
+        EXPECT_EQ(stored->arrays_state, ArraysState::whole);
+        record::TrialRecord arrays;
+        EXPECT_TRUE(library.read(stored->arrays, arrays));
+        EXPECT_EQ(arrays.vector, sample_record(tables.rows[row]).vector);
+    }
 }
 
 TEST_F(Folders, FillValuesAreNoVector) {
