@@ -138,6 +138,8 @@ MUTATIONS = {
         ("ends of the band exchanged", "config_keys.cpp", 'or_default("beta_fast", 32.0)', 'or_default("beta_slow", 32.0)'),
     ]),
     "engine": (ENGINE_TESTS, [
+        ("few rows as they are", "src/nn/detail/cpu_product.cpp", "std::max(x.size(0), fewest_rows())", "x.size(0)"),
+        ("softplus as libtorch rounds it", "src/nn/state_space.cpp", "activate(x.to(at::kFloat), Activation::softplus)", "at::softplus(x.to(at::kFloat))"),
         ("moments of the trial before", "src/memory/detail/bucket.cpp", "    write(first_moment_BKE_[slot], vectors.first_moment, objective.memory_vectors);\n", ""),
         ("rows of the trial before", "src/memory/detail/bucket.cpp", "    laid_out_ = false;\n    return slot;", "    return slot;"),
         ("first layer's parts of the trial before", "src/memory/detail/bucket.cpp",
