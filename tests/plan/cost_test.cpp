@@ -80,7 +80,7 @@ TEST(Cost, ExpertsThatATokenDoesNotTakeAreHeldAndNotComputed) {
     model.layers = 2;
     model.block_parameters = 1000;
     model.idle_parameters = 600;
-    EXPECT_DOUBLE_EQ(flops_per_step(model, trial_of(0, 5)), 4 * 400 * 5);
+    EXPECT_DOUBLE_EQ(flops_per_step(model, shape_of(trial_of(0, 5))), 4 * 400 * 5);
     EXPECT_EQ(weight_bytes(model, 2), 2 * 1000);
 }
 

@@ -149,8 +149,15 @@ TEST(Expand, GivesEachTrialTheIdThatItHasByItself) {
     }
 }
 
-/// The trials of one text of 40 tokens that is opened by two, with a prefix of 10.
-Plan opened_plan(const std::string& prefix, const std::string& lengths, std::vector<std::int32_t> lead) {
+/// A plan and its trials as they reach the workers.
+struct OpenedPlan {
+    Plan plan;
+    std::vector<Trial> trials;
+};
+
+/// Of one text of 40 tokens that is opened by two, with a prefix of 10.
+OpenedPlan opened_plan(const std::string& prefix, const std::string& lengths,
+                       std::vector<std::int32_t> lead) {
     const auto experiment = experiment_with(
         "  - {models: a, corpora: c, memory_vectors: 1, lengths: " + lengths + ", prefix: " + prefix + "}\n");
     auto tables = answer(experiment);
@@ -159,30 +166,33 @@ Plan opened_plan(const std::string& prefix, const std::string& lengths, std::vec
         table.samples[0].opening = 2;
         table.samples[0].lead = lead;
     }
-    return expand(experiment, tables, kModels);
+    OpenedPlan opened{.plan = expand(experiment, tables, kModels), .trials = {}};
+    for (const PlannedTrial& trial : opened.plan.trials)
+        opened.trials.push_back(opened.plan.whole(trial, tables));
+    return opened;
 }
 
 TEST(Expand, PutsWhatOpensAnInputBeforeThePrefixAndCountsItThere) {
-    const Plan plan = opened_plan("[0, 4]", "[5]", {0, 1});
-    ASSERT_EQ(plan.trials.size(), 2U);
-    EXPECT_EQ(plan.trials[0].text, tokens_from(0, 5));
-    EXPECT_THAT(plan.trials[0].prefix, ElementsAre());
-    EXPECT_THAT(plan.trials[1].prefix, ElementsAre(0, 1, 508, 509));
-    EXPECT_EQ(plan.trials[1].text, tokens_from(2, 5)) << "the text's own tokens alone";
-    EXPECT_EQ(plan.trials[1].positions(), 1 + 4 + 5 - 1);
-    EXPECT_EQ(plan.rows[1].scored_tokens, 4);
+    const auto [plan, trials] = opened_plan("[0, 4]", "[5]", {0, 1});
+    ASSERT_EQ(trials.size(), 2U);
+    EXPECT_EQ(trials[0].text, tokens_from(0, 5));
+    EXPECT_THAT(trials[0].prefix, ElementsAre());
+    EXPECT_THAT(trials[1].prefix, ElementsAre(0, 1, 508, 509));
+    EXPECT_EQ(trials[1].text, tokens_from(2, 5)) << "the text's own tokens alone";
+    EXPECT_EQ(trials[1].positions(), 1 + 4 + 5 - 1);
+    EXPECT_EQ(plan.shape_of(plan.trials[1]).positions(), trials[1].positions());
 }
 
 TEST(Expand, LeavesAwayWhatOpensAnInputWhereThePrefixHasNone) {
-    const Plan plan = opened_plan("[4]", "[5]", {});
-    EXPECT_EQ(plan.trials.at(0).prefix, tokens_from(506, 4));
-    EXPECT_EQ(plan.trials.at(0).text, tokens_from(2, 5));
+    const auto trials = opened_plan("[4]", "[5]", {}).trials;
+    EXPECT_EQ(trials.at(0).prefix, tokens_from(506, 4));
+    EXPECT_EQ(trials.at(0).text, tokens_from(2, 5));
 }
 
 TEST(Expand, CountsOnlyTheTextsOwnTokensBehindAPrefix) {
-    const Plan plan = opened_plan("[0, 12, 13]", "[38, 39]", {0, 1});
+    const Plan plan = opened_plan("[0, 12, 13]", "[38, 39]", {0, 1}).plan;
     std::vector<std::string> reasons;
-    for (const Skipped& skipped : plan.skipped) reasons.push_back(skipped.text());
+    for (const Skipped& skipped : plan.skipped) reasons.push_back(plan.reason_of(skipped));
     EXPECT_EQ(plan.rows.size(), 3U);
     EXPECT_THAT(reasons,
                 ElementsAre("text too short: has 38 of 39 tokens", "prefix too short: has 12 of 13 tokens",
@@ -197,8 +207,8 @@ TEST(Expand, SkipsATextThatCannotBeEncodedWithItsReason) {
     const Plan plan = expand(experiment, tables, kModels);
     EXPECT_EQ(plan.rows.size(), 4U);
     ASSERT_EQ(plan.skipped.size(), 2U);
-    EXPECT_EQ(plan.skipped[1].text(), "text that cannot be encoded: no token for it");
-    EXPECT_EQ(plan.skipped[1].axes.sample, 1);
+    EXPECT_EQ(plan.reason_of(plan.skipped[1]), "text that cannot be encoded: no token for it");
+    EXPECT_EQ(plan.skipped[1].sample, 1);
 }
 
 TEST(Expand, EqualTrialsOfTwoSweepsAreOneTrialAndOneRow) {

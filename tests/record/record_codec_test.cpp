@@ -151,7 +151,8 @@ TEST(LaunchCodec, ReadsTheLayoutBefore) {
 TEST(TablesCodec, ReadsTheLayoutBefore) {
     RunTables tables = sample_tables({"ink-64"});
     tables.models.front().ignored_config_keys.clear();
-    tables.corpora.front() = {.name = "c", .kind = "csv", .part = "second_half", .sha256 = "x"};
+    tables.corpora.front().joined.clear();
+    tables.corpora.front().sha256 = "x";
     tables.samples.clear();
     Bytes bytes = encode(tables);
     const auto take_out = [&bytes](const Bytes& before, std::size_t count) {
