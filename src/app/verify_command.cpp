@@ -235,8 +235,9 @@ int verify_results(const Arguments& arguments) {
     add_model_option(syntax);
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
+    const auto asked = parsed->count("limit");
     const auto file = store::ResultFile::open(parsed->files.front());
-    const std::size_t limit = parsed->count("limit").value_or(file.rows());
+    const std::size_t limit = asked.value_or(file.rows());
     if (!has_vectors(file)) {
         throw DataError(parsed->files.front(),
                         {.what = "there is no vector to verify",
