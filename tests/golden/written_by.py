@@ -39,6 +39,16 @@ MAMBA = {"vocab_size": VOCABULARY, "hidden_size": 16, "state_size": 4, "num_hidd
 SIZES = {
     "gemma2": GEMMA,
     "gemma3_text": GEMMA,
+    "granitemoehybrid": LLAMA
+    | {
+        "layer_types": ["mamba", "attention"],
+        "mamba_d_head": 8,
+        "mamba_d_state": 4,
+        "mamba_n_groups": 1,
+        "mamba_n_heads": 4,
+        "num_local_experts": 0,
+        "shared_intermediate_size": 24,
+    },
     "gpt2": {"vocab_size": VOCABULARY, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
     "gpt_neox": {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"} | {"rotary_pct": 0.5},
     "llama": LLAMA,
@@ -48,6 +58,7 @@ SIZES = {
     "mistral": LLAMA | {"sliding_window": 5},
     "olmo": LLAMA,
     "olmo2": LLAMA,
+    "olmo3": LLAMA | {"sliding_window": 5},
     "opt": {
         "vocab_size": VOCABULARY,
         "hidden_size": 16,
@@ -60,6 +71,7 @@ SIZES = {
     "phi3": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA | {"head_dim": 8},
+    "qwen3_moe": LLAMA | {"head_dim": 8, "moe_intermediate_size": 12, "num_experts": 4, "num_experts_per_tok": 2},
     "smollm3": LLAMA,
 }
 

@@ -93,7 +93,10 @@ void read_gemma3_rotaries(const hub::ModelConfig& config, GemmaConfig& c) {
     c.local_rotary = plain_rotary(c.sizes, config.number("rope_local_base_freq", 1e4));
     if (c.sizes.head_dim % 2 != 0) config.reject("head_dim", "rotary embedding needs an even width");
     if (const auto both = config.object("rope_parameters")) {
-        both->allow_only({"full_attention", "sliding_attention"});
+        // transformers 5.0 leaves a type beside them, which counts for neither.
+        both->allow_only({"full_attention", "sliding_attention", "rope_type"});
+        if (both->text("rope_type", "default") != "default")
+            both->reject("rope_type", "it is not said for which layers");
         read_layer_scaling(*both, "full_attention", c.global_rotary);
         read_layer_scaling(*both, "sliding_attention", c.local_rotary);
         reject_rotation_by_length(*both, "sliding_attention", c.local_rotary);
