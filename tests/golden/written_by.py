@@ -58,7 +58,8 @@ SIZES = {
     "mistral": LLAMA | {"sliding_window": 5},
     "olmo": LLAMA,
     "olmo2": LLAMA,
-    "olmo3": LLAMA | {"sliding_window": 5},
+    # Versions differ in the base that they take by default.
+    "olmo3": LLAMA | {"sliding_window": 5, "rope_theta": 500000.0},
     "opt": {
         "vocab_size": VOCABULARY,
         "hidden_size": 16,
@@ -84,7 +85,8 @@ def known(transformers, model_type: str):
         if "nrecognized model identifier" not in str(reason):
             raise
         return None
-    sizes = {key: value for key, value in SIZES[model_type].items() if hasattr(default, key) or key == "rotary_pct"}
+    renamed = ("rope_theta", "rotary_pct")
+    sizes = {key: value for key, value in SIZES[model_type].items() if hasattr(default, key) or key in renamed}
     return transformers.AutoConfig.for_model(model_type, **sizes)
 
 
