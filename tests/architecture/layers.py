@@ -52,5 +52,5 @@ THIRD_PARTY = (
 )
 
 # Headers of the operating system that any layer may include.
-SYSTEM_HEADERS = ("alloca.h", "arpa/", "dirent.h", "dlfcn.h", "fcntl.h", "immintrin.h", "malloc.h", "netdb.h", "netinet/", "poll.h",
+SYSTEM_HEADERS = ("alloca.h", "arpa/", "dirent.h", "dlfcn.h", "fcntl.h", "immintrin.h", "malloc.h", "netdb.h", "netinet/", "omp.h", "poll.h",
                   "pthread.h", "pwd.h", "sched.h", "signal.h", "spawn.h", "sys/", "syslog.h", "termios.h", "unistd.h")
