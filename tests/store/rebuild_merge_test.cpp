@@ -242,7 +242,7 @@ TEST_F(Folders, AReaderFollowsVectorsThatMoveToTheirSegment) {
     auto library = detail::ArrayLibrary::open(folder);
     store.snapshot();
     const RunState state = replay(
-        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::keep);
+        folder, [&library](const BulkPlace& bulk) { return library.check(bulk); }, TornTails::keep);
     for (std::size_t row = 0; row < 3; ++row) {
         const StoredRecord* stored = state.find(tables.rows[row].trial_id);
         ASSERT_NE(stored, nullptr);
