@@ -149,12 +149,13 @@ TEST(TrialExecutor, AShortageOfMemoryCostsNoTrialAndIsRemembered) {
 TEST(TrialExecutor, ATrialThatNeverFitsFailsRetryablyAndTheOthersGoOn) {
     at::set_num_threads(1);
     auto trials = trials_of_two_models(4);
-    // At most 115 rows of 97 logits, and it has 120.
-    trials[1].text.resize(std::size_t{2} * kLength, 5);
+    // At most 130 rows of 97 logits: the 128 that a product has at least fit, the scratch of attention over
+    // 128 positions does not.
+    trials[1].text.resize(128, 5);
     test::LimitedAllocator allocator;
     Port port(trials);
     port.before_take = [&](int take) {
-        if (take == 2) allocator.limit(std::size_t{115} * 97 * sizeof(float));
+        if (take == 2) allocator.limit(std::size_t{130} * 97 * sizeof(float));
     };
     port.after_finish = [&](std::size_t finished) {
         if (finished == 4) allocator.lift_limit();
