@@ -246,7 +246,7 @@ def reads(root: Path, folder: str, class_name: str) -> set[str]:
     for function in functions:
         found |= taken_from_arguments(function)
     if "rope_parameters" in own:
-        found |= {"rope_scaling", "rope_theta"}
+        found |= {"rope_scaling", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings"}
     for alias, name in attribute_map(definition).items():
         if alias in found or name in found:
             found |= {alias, name}

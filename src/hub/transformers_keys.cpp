@@ -55,8 +55,9 @@ constexpr std::array kRows{
     Row{"gemma2",
          "attention_bias attn_logit_softcapping final_logit_softcapping head_dim hidden_activation "
          "hidden_size intermediate_size layer_types max_position_embeddings num_attention_heads "
-         "num_hidden_layers num_key_value_heads query_pre_attn_scalar rms_norm_eps rope_parameters "
-         "rope_scaling rope_theta sliding_window use_bidirectional_attention vocab_size",
+         "num_hidden_layers num_key_value_heads original_max_position_embeddings partial_rotary_factor "
+         "query_pre_attn_scalar rms_norm_eps rope_parameters rope_scaling rope_theta sliding_window "
+         "use_bidirectional_attention vocab_size",
          "attention_dropout initializer_range"},
     Row{"gemma3",
          "image_token_id image_token_index text_config vision_config",
@@ -64,9 +65,10 @@ constexpr std::array kRows{
     Row{"gemma3_text",
          "_sliding_window_pattern attention_bias attn_logit_softcapping final_logit_softcapping head_dim "
          "hidden_activation hidden_size intermediate_size layer_types max_position_embeddings "
-         "num_attention_heads num_hidden_layers num_key_value_heads query_pre_attn_scalar rms_norm_eps "
-         "rope_local_base_freq rope_parameters rope_scaling rope_theta sliding_window sliding_window_pattern "
-         "use_bidirectional_attention vocab_size",
+         "num_attention_heads num_hidden_layers num_key_value_heads original_max_position_embeddings "
+         "partial_rotary_factor query_pre_attn_scalar rms_norm_eps rope_local_base_freq rope_parameters "
+         "rope_scaling rope_theta sliding_window sliding_window_pattern use_bidirectional_attention "
+         "vocab_size",
          "attention_dropout initializer_range"},
     Row{"gpt2",
          "activation_function hidden_size layer_norm_epsilon max_position_embeddings n_embd n_head n_inner "
@@ -76,21 +78,23 @@ constexpr std::array kRows{
          "summary_proj_to_labels summary_type summary_use_proj"},
     Row{"gpt_neox",
          "attention_bias head_dim hidden_act hidden_size intermediate_size layer_norm_eps "
-         "max_position_embeddings num_attention_heads num_hidden_layers rope_parameters rope_scaling "
-         "rope_theta rotary_emb_base rotary_pct use_parallel_residual vocab_size",
-         "attention_dropout classifier_dropout hidden_dropout initializer_range partial_rotary_factor"},
+         "max_position_embeddings num_attention_heads num_hidden_layers original_max_position_embeddings "
+         "partial_rotary_factor rope_parameters rope_scaling rope_theta rotary_emb_base rotary_pct "
+         "use_parallel_residual vocab_size",
+         "attention_dropout classifier_dropout hidden_dropout initializer_range"},
     Row{"granitemoehybrid",
          "attention_bias attention_multiplier embedding_multiplier head_dim hidden_act hidden_size "
          "intermediate_size layer_types layers_block_type logits_scaling mamba_chunk_size mamba_conv_bias "
          "mamba_d_conv mamba_d_head mamba_d_state mamba_expand mamba_n_groups mamba_n_heads mamba_proj_bias "
          "max_position_embeddings num_attention_heads num_experts_per_tok num_hidden_layers "
-         "num_key_value_heads num_local_experts position_embedding_type residual_multiplier rms_norm_eps "
-         "rope_parameters rope_scaling rope_theta shared_intermediate_size time_step_limit vocab_size",
+         "num_key_value_heads num_local_experts original_max_position_embeddings partial_rotary_factor "
+         "position_embedding_type residual_multiplier rms_norm_eps rope_parameters rope_scaling rope_theta "
+         "shared_intermediate_size time_step_limit vocab_size",
          "attention_dropout initializer_range"},
     Row{"llama",
          "attention_bias head_dim hidden_act hidden_size intermediate_size max_position_embeddings mlp_bias "
-         "num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps rope_parameters "
-         "rope_scaling rope_theta vocab_size",
+         "num_attention_heads num_hidden_layers num_key_value_heads original_max_position_embeddings "
+         "partial_rotary_factor rms_norm_eps rope_parameters rope_scaling rope_theta vocab_size",
          "attention_dropout initializer_range pretraining_tp"},
     Row{"mamba",
          "conv_kernel expand hidden_act hidden_size intermediate_size layer_norm_epsilon num_hidden_layers "
@@ -103,23 +107,24 @@ constexpr std::array kRows{
          "initializer_range rescale_prenorm_residual rms_norm time_step_floor time_step_max time_step_min"},
     Row{"mistral",
          "head_dim hidden_act hidden_size intermediate_size max_position_embeddings num_attention_heads "
-         "num_hidden_layers num_key_value_heads rms_norm_eps rope_parameters rope_scaling rope_theta "
-         "sliding_window vocab_size",
+         "num_hidden_layers num_key_value_heads original_max_position_embeddings partial_rotary_factor "
+         "rms_norm_eps rope_parameters rope_scaling rope_theta sliding_window vocab_size",
          "attention_dropout initializer_range"},
     Row{"olmo",
          "attention_bias clip_qkv head_dim hidden_act hidden_size intermediate_size max_position_embeddings "
-         "num_attention_heads num_hidden_layers num_key_value_heads rope_parameters rope_scaling rope_theta "
-         "vocab_size",
+         "num_attention_heads num_hidden_layers num_key_value_heads original_max_position_embeddings "
+         "partial_rotary_factor rope_parameters rope_scaling rope_theta vocab_size",
          "attention_dropout initializer_range"},
     Row{"olmo2",
          "attention_bias head_dim hidden_act hidden_size intermediate_size max_position_embeddings "
-         "num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps rope_parameters "
-         "rope_scaling rope_theta vocab_size",
+         "num_attention_heads num_hidden_layers num_key_value_heads original_max_position_embeddings "
+         "partial_rotary_factor rms_norm_eps rope_parameters rope_scaling rope_theta vocab_size",
          "attention_dropout initializer_range"},
     Row{"olmo3",
          "attention_bias head_dim hidden_act hidden_size intermediate_size layer_types "
-         "max_position_embeddings num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps "
-         "rope_parameters rope_scaling rope_theta sliding_window vocab_size",
+         "max_position_embeddings num_attention_heads num_hidden_layers num_key_value_heads "
+         "original_max_position_embeddings partial_rotary_factor rms_norm_eps rope_parameters rope_scaling "
+         "rope_theta sliding_window vocab_size",
          "attention_dropout initializer_range"},
     Row{"opt",
          "_remove_final_layer_norm activation_function do_layer_norm_before enable_bias ffn_dim hidden_size "
@@ -133,26 +138,28 @@ constexpr std::array kRows{
          "attention_dropout embd_pdrop initializer_range resid_pdrop"},
     Row{"qwen2",
          "head_dim hidden_act hidden_size intermediate_size layer_types max_position_embeddings "
-         "max_window_layers num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps "
-         "rope_parameters rope_scaling rope_theta sliding_window use_sliding_window vocab_size",
+         "max_window_layers num_attention_heads num_hidden_layers num_key_value_heads "
+         "original_max_position_embeddings partial_rotary_factor rms_norm_eps rope_parameters rope_scaling "
+         "rope_theta sliding_window use_sliding_window vocab_size",
          "attention_dropout initializer_range"},
     Row{"qwen3",
          "attention_bias head_dim hidden_act hidden_size intermediate_size layer_types "
          "max_position_embeddings max_window_layers num_attention_heads num_hidden_layers "
-         "num_key_value_heads rms_norm_eps rope_parameters rope_scaling rope_theta sliding_window "
-         "use_sliding_window vocab_size",
+         "num_key_value_heads original_max_position_embeddings partial_rotary_factor rms_norm_eps "
+         "rope_parameters rope_scaling rope_theta sliding_window use_sliding_window vocab_size",
          "attention_dropout initializer_range"},
     Row{"qwen3_moe",
          "attention_bias decoder_sparse_step head_dim hidden_act hidden_size intermediate_size "
          "max_position_embeddings mlp_only_layers moe_intermediate_size norm_topk_prob num_attention_heads "
          "num_experts num_experts_per_tok num_hidden_layers num_key_value_heads num_local_experts "
-         "rms_norm_eps rope_parameters rope_scaling rope_theta sliding_window use_sliding_window vocab_size",
+         "original_max_position_embeddings partial_rotary_factor rms_norm_eps rope_parameters rope_scaling "
+         "rope_theta sliding_window use_sliding_window vocab_size",
          "attention_dropout initializer_range"},
     Row{"smollm3",
          "attention_bias head_dim hidden_act hidden_size intermediate_size layer_types "
          "max_position_embeddings mlp_bias no_rope_layer_interval no_rope_layers num_attention_heads "
-         "num_hidden_layers num_key_value_heads rms_norm_eps rope_parameters rope_scaling rope_theta "
-         "sliding_window use_sliding_window vocab_size",
+         "num_hidden_layers num_key_value_heads original_max_position_embeddings partial_rotary_factor "
+         "rms_norm_eps rope_parameters rope_scaling rope_theta sliding_window use_sliding_window vocab_size",
          "attention_dropout initializer_range"},
 };
 // clang-format on
