@@ -84,7 +84,7 @@ class StoredVectors(RichRun):
             self.assertIn(candidate, said)
 
     def test_that_were_not_kept_cannot_be_verified(self):
-        run = self.run_experiment(self.write(max_steps=5, samples=1, store={"vectors": False}))
+        run = self.run_experiment(self.write(max_steps=12, samples=1, store={"vectors": False}))
         self.assertIn("there is no vector to verify", self.memcap("verify", run, status=USAGE).stderr)
         trial = table(run)["trial_id"][0]
         self.assertIn("no vector of trial", self.memcap("decode", run, "--trial", trial, status=USAGE).stderr)
