@@ -42,19 +42,22 @@ std::string_view architecture_by_type(const hub::ModelConfig& config) {
     return architecture_of_model_type(config.text("model_type"));
 }
 
+[[noreturn]] void fail_mamba_ssm(const hub::ModelConfig& config) {
+    throw DataError(
+        config.file(),
+        {.what = "this is a model of the package mamba_ssm",
+         .where = {},
+         .why = "its config.json and pytorch_model.bin have a layout of their own",
+         .advice = "Get the same model in transformers' layout: the repository whose name ends in "
+                   "-hf, such as state-spaces/mamba-130m-hf"});
+}
+
 const families::Family& family_of(const hub::ModelConfig& config) {
-    if (!config.has("architectures") && config.has("d_model") && config.has("ssm_cfg")) {
-        throw DataError(
-            config.file(),
-            {.what = "this is a model of the package mamba_ssm",
-             .where = {},
-             .why = "its config.json and pytorch_model.bin have a layout of their own",
-             .advice = "Get the same model in transformers' layout: the repository whose name ends "
-                       "in -hf, such as state-spaces/mamba-130m-hf"});
-    }
     const bool named = config.has("architectures");
     if (const auto* family = named ? family_named(config.architecture()) : nullptr) return *family;
     if (const auto* family = family_named(architecture_by_type(config))) return *family;
+    // Files that were converted for transformers keep these keys beside an architecture and a type.
+    if (!named && config.has("d_model") && config.has("ssm_cfg")) fail_mamba_ssm(config);
     const std::string architecture = config.architecture();
     throw DataError(config.file(),
                     {.what = fmt::format("architecture '{}' is not supported", architecture),

@@ -27,7 +27,7 @@ class ChunkReader {
     struct Setup {
         std::uint64_t group = 0;
         std::vector<std::filesystem::path> files;
-        std::vector<KnownFile> known;  ///< what files of these names must hold
+        std::vector<KnownFile> known = {};  ///< what files of these names must hold
         std::size_t chunk_bytes = 0;
         std::size_t ahead = 1;                      ///< chunks that are read before anybody takes them
         std::function<std::string()> make_nccl_id;  ///< empty: none; called on the reading thread

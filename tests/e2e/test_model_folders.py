@@ -97,7 +97,7 @@ DAMAGES = {
     "offsets that run backwards": (offsets(NORM, 256, 128), ["model.safetensors", NORM]),
     "a shape whose size overflows": (header(lambda entries: entries[NORM].update(shape=[2**33, 2**33])), [NORM]),
     "a tensor of another shape": (header(lambda entries: entries[Q_PROJ].update(shape=[32, 128])), [Q_PROJ, "shape"]),
-    "a tensor missing": (header(lambda entries: entries.pop(Q_PROJ)), [Q_PROJ]),
+    "a tensor missing": (header(lambda entries: entries.update(another=entries.pop(Q_PROJ))), [Q_PROJ]),
     "an unknown type of numbers": (header(lambda entries: entries[NORM].update(dtype="F8_E9")), [NORM, "F8_E9"]),
     "an infinite weight": (lambda model: damage.set_first_value(model, Q_PROJ, INFINITE), [Q_PROJ, "finite"]),
     "a weight that is no number": (lambda model: damage.set_first_value(model, NORM, NOT_A_NUMBER), [NORM, "finite"]),

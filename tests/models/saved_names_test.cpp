@@ -1,5 +1,6 @@
 // Names of tensors and architectures as transformers writes them for a model with a head and for one without.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>

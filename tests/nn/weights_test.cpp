@@ -239,6 +239,26 @@ TEST_F(WeightReaderTest, RefusesValuesThatAreNotFiniteWhereverTheyStand) {
     }
 }
 
+TEST_F(WeightReaderTest, RefusesTypesOfQuantisedModelsByTheirNameWhereTheyAreNeeded) {
+    folder_.write("model.safetensors",
+                  safetensors(R"({"q":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[0,4]},)"
+                              R"("x":{"dtype":"F32","shape":[1,1],"data_offsets":[4,8]}})",
+                              std::string(8, '\0')));
+    for (const auto& mode : {kFloat32, kBfloat16}) {
+        EXPECT_NE(problem(mode,
+                          [](const WeightReader& weights) {
+                              weights.matrix("q", {2, 2});
+                          })
+                      .find("tensor 'q' has type F8_E4M3, with which memcap does not compute"),
+                  std::string::npos);
+        EXPECT_EQ(problem(mode,
+                          [](const WeightReader& weights) {
+                              weights.matrix("x", {1, 1});
+                          }),
+                  "no error");
+    }
+}
+
 TEST_F(WeightReaderTest, RefusesOtherShapes) {
     for (const auto& mode : {kFloat32, kBfloat16}) {
         EXPECT_NE(problem(mode,
