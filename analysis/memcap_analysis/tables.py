@@ -13,7 +13,6 @@ from memcap_analysis.statistics import drawn_corpora
 
 BITS_PER_NAT = 1 / np.log(2)
 NOTHING = "–"
-MAX_TEXTS = 500  # on a page
 SETTING = ["corpus", "prefix", "protocol", "precision"]
 PAPER_FOLDER = Path(__file__).parent / "paper"
 
@@ -167,13 +166,14 @@ def skipped_table(skipped: pd.DataFrame) -> pd.DataFrame:
 
 def texts_table(trials: pd.DataFrame) -> pd.DataFrame:
     """Where each sample came from, with its lengths, the first ones; empty for files that do not say."""
+    most = 500  # on a page
     if "text_source" not in trials:
         return pd.DataFrame()
     known = trials[trials["text_source"] != ""]
     rows = [{"Corpus": corpus, "Sample": sample, "Source": source, "Lengths": _numbers(group["length"])}
             for (corpus, sample, source), group in known.groupby(["corpus", "sample", "text_source"], sort=True)]
-    more = [{"Corpus": f"and {len(rows) - MAX_TEXTS:,} more", "Sample": "", "Source": "", "Lengths": ""}]
-    return pd.DataFrame(rows if len(rows) <= MAX_TEXTS else rows[:MAX_TEXTS] + more)
+    more = [{"Corpus": f"and {len(rows) - most:,} more", "Sample": "", "Source": "", "Lengths": ""}]
+    return pd.DataFrame(rows if len(rows) <= most else rows[:most] + more)
 
 
 def models_table(models: pd.DataFrame, order: list[str]) -> pd.DataFrame:
