@@ -148,7 +148,11 @@ TEST(LaunchCodec, ReadsTheLayoutBefore) {
 
 TEST(TablesCodec, ReadsTheLayoutBefore) {
     RunTables tables;
-    tables.corpora.push_back({.name = "c", .kind = "csv", .part = "second_half", .sha256 = "x"});
+    CorpusRow corpus;
+    corpus.kind = "csv";
+    corpus.part = "second_half";
+    corpus.sha256 = "x";
+    tables.corpora.push_back(corpus);
     Bytes bytes = encode(tables);
     // Layout 2 had neither `joined` (here empty) nor `opened` of a corpus, nor samples.
     bytes.front() = std::byte{2};
