@@ -148,11 +148,7 @@ TEST(LaunchCodec, ReadsTheLayoutBefore) {
 
 TEST(TablesCodec, ReadsTheLayoutBefore) {
     RunTables tables;
-    CorpusRow corpus;
-    corpus.kind = "csv";
-    corpus.part = "second_half";
-    corpus.sha256 = "x";
-    tables.corpora.push_back(corpus);
+    tables.corpora.push_back({.name = "c", .kind = "csv", .part = "second_half", .sha256 = "x"});
     Bytes bytes = encode(tables);
     // Layout 2 had neither `joined` (here empty) nor `opened` of a corpus, nor samples.
     bytes.front() = std::byte{2};
