@@ -183,13 +183,15 @@ def skipped_table(skipped: pd.DataFrame) -> pd.DataFrame:
 
 
 def texts_table(trials: pd.DataFrame) -> pd.DataFrame:
-    """Where each sample came from, with its lengths; empty for files that do not say, and without drawn texts."""
+    """Where each sample came from, with its lengths, the first ones; empty for files that do not say."""
+    most = 500  # on a page
     if "text_source" not in trials:
         return pd.DataFrame()
     known = trials[trials["text_source"] != ""]
     rows = [{"Corpus": corpus, "Sample": sample, "Source": source, "Lengths": _numbers(group["length"])}
             for (corpus, sample, source), group in known.groupby(["corpus", "sample", "text_source"], sort=True)]
-    return pd.DataFrame(rows)
+    more = [{"Corpus": f"and {len(rows) - most:,} more", "Sample": "", "Source": "", "Lengths": ""}]
+    return pd.DataFrame(rows if len(rows) <= most else rows[:most] + more)
 
 
 def models_table(models: pd.DataFrame, order: list[str]) -> pd.DataFrame:

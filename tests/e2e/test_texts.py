@@ -35,7 +35,7 @@ class TextFolder(EndToEnd):
         return folder, number
 
     def experiment(self, model=MODELS / "ink-64", part="all", lengths=(8,), prefix=(0,), memory_vectors=(1,), **keys):
-        return self.write(plain(models={"ink": {"path": str(model)}}, max_steps=2, lengths=list(lengths), prefix=list(prefix),
+        return self.write(plain(models={"ink": {"path": str(model)}}, max_steps=12, lengths=list(lengths), prefix=list(prefix),
                                 memory_vectors=list(memory_vectors),
                                 corpora={"own": {"kind": "text", "path": str(self.corpus), "part": part, **keys}}))
 
@@ -110,6 +110,8 @@ class Texts(TextFolder):
         said = self.memcap("run", self.experiment(), "--out", self.folder / "run").stderr
         self.assertIn(".#a.txt (a hidden file), old.txt (a folder)", said)
         self.assertEqual(table(self.folder / "run")["text_source"].tolist(), ["a.txt", "b.txt"])
+        self.memcap("report", self.folder / "run")
+        self.assertIn("b.txt", (self.folder / "run" / "report.html").read_text(encoding="utf-8"))
 
     def test_a_plan_names_the_texts(self):
         self.texts(a=TEXT, b=TEXT)
@@ -119,12 +121,6 @@ class Texts(TextFolder):
         plan = json.loads(self.memcap("plan", self.experiment(), "--json").stdout)
         self.assertEqual(plan["texts"], [{"corpus": "own", "sources": ["a.txt", "b.txt"],
                                           "left_out": [{"name": "notes.md", "reason": "not a .txt file"}]}])
-
-    def test_a_report_names_the_texts(self):
-        self.texts(a=TEXT)
-        run = self.run_experiment(self.experiment())
-        self.memcap("report", run)
-        self.assertIn("a.txt", (run / "report.html").read_text(encoding="utf-8"))
 
     def test_halves_keep_the_white_space_of_the_text(self):
         self.texts(a="One.\n\nTwo  here.\r\nThree.\n  Four.\n")
@@ -178,8 +174,9 @@ class OddTexts(TextFolder):
 class Describe(TextFolder):
     def test_loads_the_tokenizer(self):
         model, _ = self.model(f"{END} $A")
-        self.assertIn("tokenizer         tokenizer.json, tokenizers ", self.memcap("describe", model).stdout)
-        self.assertIn(f"puts {END} before a text", self.memcap("describe", model).stdout)
+        described = self.memcap("describe", model).stdout
+        self.assertIn("tokenizer         tokenizer.json, tokenizers ", described)
+        self.assertIn(f"puts {END} before a text", described)
         content = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
         content["model"]["dropout"] = 0.1
         (model / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")

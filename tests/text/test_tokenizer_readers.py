@@ -193,6 +193,14 @@ class TokenizerJson(Folders):
             self.assertEqual(reader.encode(["The heron"]), [(plain, None)])
             self.assertEqual(reader.spelled("a <s>"), ["<s>"])
 
+    def test_a_text_that_begins_with_an_opening_token_of_no_special_kind_does_not_double_it(self):
+        content = json.loads(opened(byte_level_pieces()).to_str())
+        for token in content["added_tokens"]:
+            token["special"] = False
+        reader = tokenizer_files.open_folder(self.folder(tokenizer_json=content))
+        ((alone, _), (spelled, _)) = reader.encode(["The heron", "<s>The heron"])
+        self.assertEqual((reader.opening, spelled), ([1], alone))
+
     def test_a_text_without_a_token_is_named_and_the_others_stay(self):
         words = Tokenizer(models.WordLevel({"the": 0, "heron": 1}, unk_token="<unk>"))
         words.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -234,6 +242,14 @@ class SentencePiece(Folders):
                 settings = {"add_bos_token": True, "bos_token": "<s>", **settings}
                 folder = self.folder(tokenizer_model=model, tokenizer_config_json=settings)
                 self.assert_reads(tokenizer_files.open_folder(folder), library.encode, [1])
+
+    def test_a_model_that_takes_spaces_away_keeps_the_one_that_begins_a_text(self):
+        model = sentencepiece_model(vocab_size=340)
+        library = sentencepiece.SentencePieceProcessor(model_proto=model)
+        settings = {"add_bos_token": False, "legacy": False}
+        reader = tokenizer_files.open_folder(self.folder(tokenizer_model=model, tokenizer_config_json=settings))
+        for text in ("The heron waited.", "naïve 東京 1887"):
+            self.assertEqual(reader.encode([text]), [(library.encode(text), None)])
 
     def test_added_tokens_are_cut_out_and_special_ones_are_text(self):
         model = sentencepiece_model(**AS_LLAMA)
