@@ -9,10 +9,10 @@
 namespace memcap::store {
 namespace {
 
-using testing::sample_record;
-using testing::TemporaryFolder;
 using test::peak_memory_mib;
 using test::processor_s;
+using testing::sample_record;
+using testing::TemporaryFolder;
 
 record::RunTables large_tables(std::int32_t rows) {
     auto tables = testing::sample_tables({"ink-64"});
