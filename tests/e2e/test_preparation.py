@@ -60,6 +60,17 @@ class Preparation(EndToEnd):
         self.assertIn("nothing is lost: the same command goes on", said)
 
 
+class DiskSpace(EndToEnd):
+    def test_that_is_too_little_is_said_with_what_takes_it(self):
+        file = self.write(max_steps=1_000_000_000, seeds=list(range(1000)))  # 12 GB of curve points a trial
+        said = self.memcap("plan", file, "--bench", "none")
+        self.assertRegex(said.stderr, r"runs/e2e: the results may take [0-9.]+ TB, and .* are free\. Give --out")
+        self.assertRegex(said.stdout, r"disk: at most [0-9.]+ TB in runs/e2e \(vectors .*, curves [0-9.]+ TB,")
+        self.assertRegex(said.stdout, r"12,000 trials for 12,000 rows")
+        said = self.memcap("plan", file, "--bench", "none", "--set", "store.curve_every=0", "--set", "store.vectors=false")
+        self.assertNotIn("are free", said.stderr)
+
+
 class ManyTrials(EndToEnd):
     """400,000 trials: on random words of 5,000 seeds, and on two texts."""
 
