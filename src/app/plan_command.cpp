@@ -196,10 +196,13 @@ int plan_experiment(const Arguments& arguments) {
     CommandSyntax syntax{
         .usage = "memcap plan FILE.yaml [--set key.path=value]... [--bench FILE.json] [--json]",
         .purpose =
-            "Says what an experiment would run and skip, what memory it takes, and how long it lasts at "
-            "most: by what memcap bench measured on this device, by a timed step of each model it was not "
+            "Says what an experiment would run and skip, what memory and disk space it takes, and how long "
+            "it lasts at most: by what memcap bench measured on this device, by a timed step of each model "
+            "it was not "
             "run for, or, where nothing was measured and weights are not here, by an estimate for one H200. "
-            "Corpora and tokenizers that are not here do not matter either.",
+            "Corpora and tokenizers that are not here do not matter either. Random words of one seed stand "
+            "for "
+            "those of all.",
         .options = po::options_description(),
         .fewest_files = 1,
         .most_files = 1};

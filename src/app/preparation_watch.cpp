@@ -19,8 +19,8 @@ namespace {
 
 constexpr double kLogInterval_s = 5.0;
 constexpr std::chrono::milliseconds kLook{100};
-/// How long the preparation may take to see a signal by itself.
-constexpr double kPatience_s = 3.0;
+/// How long the preparation may take to see a signal by itself: less than launchers wait before they kill.
+constexpr double kPatience_s = 0.5;
 
 }  // namespace
 

@@ -169,20 +169,17 @@ record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const 
 
 /// What remains of a plan, and what the journal already says.
 struct Remaining {
-    std::vector<sched::Task> tasks;
-    std::vector<std::uint32_t> trials;  ///< of the plan, beside the tasks
+    std::vector<std::uint32_t> trials;  ///< places in the plan, in the order to hand them out
     std::unordered_map<Id128, std::int32_t> former_attempts;
     std::uint64_t done = 0;
     std::uint64_t failed = 0;  ///< for good, and not to be retried
 };
 
-/// Tasks without payloads, which are made when they are leased: all together they may be larger than memory.
-Remaining remaining_tasks(const Preparation& preparation, const store::RunStore& store, bool retry_failed) {
+Remaining remaining_trials(const Preparation& preparation, const store::RunStore& store, bool retry_failed) {
     Remaining remaining;
     const plan::Plan& plan = preparation.plan;
     for (const std::uint32_t place : plan::lease_order(plan, preparation.models)) {
         const plan::PlannedTrial& trial = plan.trials[place];
-        const auto& model = preparation.models[plan.model_of(trial)];
         if (const auto known = store.known(trial.id)) {
             if (known->status == record::TrialStatus::done) {
                 ++remaining.done;
@@ -195,13 +192,24 @@ Remaining remaining_tasks(const Preparation& preparation, const store::RunStore&
             remaining.former_attempts[trial.id] = known->attempts;
         }
         remaining.trials.push_back(place);
-        remaining.tasks.push_back({.id = {},
-                                   .key = trial.id,
-                                   .affinity = plan::affinity_key(model, trial.precision),
-                                   .cost = plan::max_flops(model, plan.shape_of(trial)),
-                                   .payload = {}});
     }
     return remaining;
+}
+
+/// Tasks without payloads, which are made when they are leased: all together they may be larger than memory.
+std::vector<sched::Task> tasks_of(const Preparation& preparation, const std::vector<std::uint32_t>& trials) {
+    std::vector<sched::Task> tasks;
+    tasks.reserve(trials.size());
+    for (const std::uint32_t place : trials) {
+        const plan::PlannedTrial& trial = preparation.plan.trials[place];
+        const auto& model = preparation.models[preparation.plan.model_of(trial)];
+        tasks.push_back({.id = {},
+                         .key = trial.id,
+                         .affinity = plan::affinity_key(model, trial.precision),
+                         .cost = plan::max_flops(model, preparation.plan.shape_of(trial)),
+                         .payload = {}});
+    }
+    return tasks;
 }
 
 WorkerSetup worker_setup(const Preparation& preparation, const store::RunFolder& folder) {
@@ -304,13 +312,14 @@ int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before, 
     return before.failed > 0 ? kTrialsFailed : kDone;
 }
 
-/// Runs the tasks to the end of this launch; a sink that outlives the call takes their results.
-sched::RunOutcome run_tasks(Remaining remaining, JournalSink& sink, const RunRequest& request, Rank& self,
-                            const Preparation& preparation, const std::atomic<bool>& stop) {
+/// Runs the trials to the end of this launch; a sink that outlives the call takes their results.
+sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSink& sink,
+                             const RunRequest& request, Rank& self, const Preparation& preparation,
+                             const std::atomic<bool>& stop) {
     LiveLine line;
     sched::ManagerSetup setup;
-    setup.tasks = std::move(remaining.tasks);
-    setup.payload_of = [&preparation, trials = std::move(remaining.trials)](const sched::Task& task) {
+    setup.tasks = tasks_of(preparation, trials);
+    setup.payload_of = [&preparation, &trials](const sched::Task& task) {
         const plan::Plan& plan = preparation.plan;
         return plan::encode(plan.whole(plan.trials[trials[task.id.value]], preparation.tokens));
     };
@@ -356,7 +365,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     hub::HashCache hashes(folder.hashes());
     PreparationWatch watch(
         stop, "stopped by a signal before the first trial; nothing is lost: the same command goes on");
-    const Preparation preparation =
+    Preparation preparation =
         prepare(request.file, request.overrides, ModelCheck::weights, cache, hashes, watch);
     require_trials(preparation, request.file);
 
@@ -366,8 +375,9 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
         folder.root(), {.job_id = environment("SLURM_JOB_ID"), .restart_count = restart_count()});
     record::LaunchRow launch = launch_row(request, self, preparation);
     record::RunTables tables = run_tables(preparation, launch);
-    Remaining remaining = remaining_tasks(preparation, store, request.retry_failed);
-    if (remaining.tasks.empty() && store.is_shown(tables))
+    std::vector<plan::Row>().swap(preparation.plan.rows);  // the tables have them
+    Remaining remaining = remaining_trials(preparation, store, request.retry_failed);
+    if (remaining.trials.empty() && store.is_shown(tables))
         return leave_as_it_is(store, self, remaining, watch);
     log::open_file(folder.log_file(self.rank));
     save_tokens(preparation, store.tokens());
@@ -375,26 +385,24 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     watch.at("recording the plan");
     store.begin_launch(std::move(tables));
     watch.finish();
-    const Remaining before{
-        .tasks = {}, .trials = {}, .former_attempts = {}, .done = remaining.done, .failed = remaining.failed};
-    warn_of_full_disk(folder.root(), disk_bytes(preparation, remaining.tasks.size()));
+    warn_of_full_disk(folder.root(), disk_bytes(preparation, remaining.trials.size()));
     tell_left_out_variables();
     log::info(fmt::format("{}: {}, {} done before, {} to run, {} skipped, {}", experiment.name,
                           count_text(preparation.plan.trials.size(), "trial"), remaining.done,
-                          remaining.tasks.size(), preparation.plan.skipped.size(),
+                          remaining.trials.size(), preparation.plan.skipped.size(),
                           count_text(self.ranks, "rank")));
 
     JournalSink sink(store, std::move(remaining.former_attempts));
-    const sched::RunOutcome outcome = run_tasks(std::move(remaining), sink, request, self, preparation, stop);
+    const sched::RunOutcome outcome = run_trials(remaining.trials, sink, request, self, preparation, stop);
 
     launch.ended_utc = utc_now();
     launch.weights = weights_json(self.exchange->reports());
     store.update_launch(launch);
     store.snapshot();
-    tell_outcome(outcome, before);
+    tell_outcome(outcome, remaining);
     print_results(store);
     store.close();
-    return exit_status(outcome, before.failed);
+    return exit_status(outcome, remaining.failed);
 }
 
 int run_rank_0(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {

@@ -10,10 +10,12 @@ constexpr std::int64_t kNumberBytes = 4;  // float32 and int32
 constexpr std::int64_t kPointBytes = 3 * kNumberBytes;
 /// A trial's place in a segment of vectors.
 constexpr std::int64_t kPlaceBytes = 64;
-/// A trial's frame in the journal.
-constexpr std::int64_t kFrameBytes = 400;
-/// A row of the plan, which the journal holds twice, and of results.h5.
-constexpr std::int64_t kRowBytes = 2 * 150 + 700;
+/// A trial's frame in the journal, and its row in results.h5.
+constexpr std::int64_t kRecordBytes = 350 + 400;
+/// A row of the plan, which the journal holds twice.
+constexpr std::int64_t kRowBytes = 2 * 120;
+/// What every run folder has: HDF5's structures, the experiment, logs.
+constexpr std::int64_t kFolderBytes = 1 << 20;
 
 /// Points of a curve that never ends early: every so many evaluations from the first, and the last one.
 std::int64_t curve_points(const Protocol& protocol, std::int32_t curve_every) {
@@ -30,8 +32,9 @@ DiskUse disk_use(const Plan& plan, std::span<const TokenTable> tokens, std::span
         if (store.vectors) use.vectors_bytes += kNumberBytes * width * trial.memory_vectors + kPlaceBytes;
         use.curves_bytes += kPointBytes * curve_points(plan.protocol_of(trial), store.curve_every);
     }
-    const auto rows = static_cast<std::int64_t>(plan.rows.size() + plan.skipped.size());
-    use.records_bytes = kRowBytes * rows + kFrameBytes * static_cast<std::int64_t>(plan.trials.size());
+    const std::size_t rows = plan.rows.size() + plan.skipped.size();
+    use.records_bytes = kFolderBytes + kRowBytes * static_cast<std::int64_t>(rows) +
+                        kRecordBytes * static_cast<std::int64_t>(plan.rows.size());
     for (const TokenTable& table : tokens) {
         for (const TokenSample& sample : table.samples)
             use.tokens_bytes +=

@@ -241,6 +241,21 @@ class Expander {
     detail::DistinctList<Skipped, SkippedRules> skipped_{plan_.skipped};
 };
 
+/// `numbers` has the axes that are no names.
+template <class Numbers>
+Axes named_axes(const PlannedTable& table, std::int32_t sample, const std::string& protocol,
+                const Numbers& numbers) {
+    return {.model = table.model,
+            .corpus = table.corpus,
+            .sample = sample,
+            .seed = numbers.seed,
+            .memory_vectors = numbers.memory_vectors,
+            .length = numbers.length,
+            .prefix = numbers.prefix,
+            .protocol = protocol,
+            .precision = numbers.precision};
+}
+
 }  // namespace
 
 std::string_view to_string(SkipReason value) {
@@ -291,27 +306,11 @@ TrialShape Plan::shape_of(const PlannedTrial& trial) const {
 
 Axes Plan::axes_of(const Row& row) const {
     const PlannedTrial& trial = trials[row.trial];
-    return {.model = tables[row.table].model,
-            .corpus = tables[row.table].corpus,
-            .sample = row.sample,
-            .seed = trial.seed,
-            .memory_vectors = trial.memory_vectors,
-            .length = trial.length,
-            .prefix = trial.prefix,
-            .protocol = protocols[row.protocol].name,
-            .precision = trial.precision};
+    return named_axes(tables[row.table], row.sample, protocols[row.protocol].name, trial);
 }
 
 Axes Plan::axes_of(const Skipped& tuple) const {
-    return {.model = tables[tuple.table].model,
-            .corpus = tables[tuple.table].corpus,
-            .sample = tuple.sample,
-            .seed = tuple.seed,
-            .memory_vectors = tuple.memory_vectors,
-            .length = tuple.length,
-            .prefix = tuple.prefix,
-            .protocol = protocols[tuple.protocol].name,
-            .precision = tuple.precision};
+    return named_axes(tables[tuple.table], tuple.sample, protocols[tuple.protocol].name, tuple);
 }
 
 Trial Plan::whole(const PlannedTrial& trial, std::span<const TokenTable> token_tables) const {

@@ -24,14 +24,17 @@ Scheduler::Scheduler(std::vector<Task> tasks, const std::vector<Rank>& ranks, co
         entry.task.id = TaskIndex{static_cast<std::uint32_t>(state.tasks.size())};
         if (!std::isfinite(entry.task.cost) || entry.task.cost <= 0.0) entry.task.cost = 1.0;
         state.tasks.push_back(std::move(entry));
-        TaskEntry& kept = state.tasks.back();
-        if (options.limit && kept.task.id.value >= *options.limit) {
-            kept.stage = Stage::beyond_limit;
+    }
+    // Millions of tasks must not be in memory twice while the queues are filled.
+    std::vector<Task>().swap(tasks);
+    for (TaskEntry& entry : state.tasks) {
+        if (options.limit && entry.task.id.value >= *options.limit) {
+            entry.stage = Stage::beyond_limit;
             ++state.counts.beyond_limit;
         } else {
             ++state.counts.total;
-            state.counts.cost += kept.task.cost;
-            state.wait(kept);
+            state.counts.cost += entry.task.cost;
+            state.wait(entry);
         }
     }
     for (const Rank rank : ranks) state.workers[rank].heard_s = now_s;

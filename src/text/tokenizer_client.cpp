@@ -15,8 +15,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// Texts of one request, in bytes: keeps requests and answers small beside the helper's own memory.
-constexpr std::size_t kBatchSizeBytes = std::size_t{8} << 20;
+/// Texts of one request, in bytes: keeps requests and answers small beside the helper's own memory, which
+/// grows by more than a hundred times as much while it encodes them.
+constexpr std::size_t kBatchSizeBytes = std::size_t{1} << 20;
 
 /// The first texts that together stay below the size of a batch, at least one.
 std::span<const std::string> first_batch(std::span<const std::string> texts) {

@@ -47,7 +47,7 @@ TEST(PreparationWatch, LeavesAStepAloneThatWritesFiles) {
     PreparationWatch watch(stop, "the sentence");
     watch.writes_files();
     stop = true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(3500));
+    std::this_thread::sleep_for(std::chrono::seconds(1));
     EXPECT_THROW(watch.check(), PreparationStopped);
 }
 

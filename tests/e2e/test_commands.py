@@ -75,6 +75,10 @@ class Plan(RichRun):
         self.assertGreater(plan["max_hours"], 0)
         self.assertLess(plan["max_hours"], 1)
         self.assertGreater(plan["footprints"][0]["weights_bytes"], 279104 * 2)
+        parts = [self.run_folder / "results.h5", *(self.run_folder / "journal").iterdir(), *(self.run_folder / "vectors").iterdir(),
+                 *(self.run_folder / "tokens").iterdir()]
+        written = sum(part.stat().st_size for part in parts)
+        self.assertTrue(written <= plan["disk"]["bytes"] <= 4 * written, (written, plan["disk"]))
 
     def test_needs_neither_weights_nor_corpora_to_plan_the_papers_experiments(self):
         folder = ROOT / "experiments" / "paper"

@@ -54,10 +54,21 @@ class Preparation(EndToEnd):
     def test_ends_a_run_of_several_ranks(self):
         process = self.start_command("run", self.hanging(), "--out", "run", launcher=mpirun(2))
         self.wait_for_line(process, "texts of 'essays'")
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGUSR1)
         said = process.communicate(timeout=DEADLINE_S)[1]
-        self.assertNotEqual(process.returncode, 0)
+        self.assertEqual(process.returncode, WORK_REMAINS, said)
         self.assertIn("nothing is lost: the same command goes on", said)
+
+
+class DiskSpace(EndToEnd):
+    def test_that_is_too_little_is_said_with_what_takes_it(self):
+        file = self.write(max_steps=1_000_000_000, seeds=list(range(1000)))  # 12 GB of curve points a trial
+        said = self.memcap("plan", file, "--bench", "none")
+        self.assertRegex(said.stderr, r"runs/e2e: the results may take [0-9.]+ TB, and .* are free\. Give --out")
+        self.assertRegex(said.stdout, r"disk: at most [0-9.]+ TB in runs/e2e \(vectors .*, curves [0-9.]+ TB,")
+        self.assertRegex(said.stdout, r"12,000 trials for 12,000 rows")
+        said = self.memcap("plan", file, "--bench", "none", "--set", "store.curve_every=0", "--set", "store.vectors=false")
+        self.assertNotIn("are free", said.stderr)
 
 
 class ManyTrials(EndToEnd):

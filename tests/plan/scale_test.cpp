@@ -1,9 +1,7 @@
 // A plan of 100,000 trials: what it takes in time and memory.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <cstdio>
-#include <ctime>
 #include <string>
 
 #include "memcap/plan/codec.hpp"
@@ -12,20 +10,13 @@
 #include "memcap/plan/order.hpp"
 #include "memcap/plan/summary.hpp"
 #include "plan/plan_fixtures.hpp"
+#include "support/process_use.hpp"
 
 namespace memcap::plan {
 namespace {
 
-/// Processor time, because other work on the machine must not fail the test.
-double processor_s() {
-    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
-}
-
-double peak_memory_mib() {
-    rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    return static_cast<double>(usage.ru_maxrss) / 1024.0;
-}
+using test::peak_memory_mib;
+using test::processor_s;
 
 std::string list_of(int count) {
     std::string list = "[0";

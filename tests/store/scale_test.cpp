@@ -1,16 +1,16 @@
 // A run of 100,000 trials: what appending, a snapshot and a resume cost.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-
-#include <ctime>
 
 #include "memcap/store/result_file.hpp"
 #include "memcap/store/run_store.hpp"
 #include "store/sample_run.hpp"
+#include "support/process_use.hpp"
 
 namespace memcap::store {
 namespace {
 
+using test::peak_memory_mib;
+using test::processor_s;
 using testing::sample_record;
 using testing::TemporaryFolder;
 
@@ -25,17 +25,6 @@ record::RunTables large_tables(std::int32_t rows) {
         tables.rows.push_back(std::move(row));
     }
     return tables;
-}
-
-/// Processor time, because other work on the machine must not fail the test.
-double processor_s() {
-    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
-}
-
-double peak_memory_mib() {
-    rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
 TEST(Scale, AHundredThousandTrialsAppendSnapshotAndResumeInSeconds) {

@@ -133,8 +133,14 @@ RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tai
                                                ": was copied from another run folder; its records count");
             }
         }
-        const ScanReport scan =
-            scan_segment(bytes, [&](const Frame& frame) { apply(state, number, frame, check); });
+        // Plans are written twice, and a large one takes seconds to read.
+        std::optional<Id128> tables_before;
+        const ScanReport scan = scan_segment(bytes, [&](const Frame& frame) {
+            std::optional<Id128> tables;
+            if (frame.type == FrameType::tables) tables = hash128(frame.payload);
+            if (!tables || tables != tables_before) apply(state, number, frame, check);
+            tables_before = tables;
+        });
         add_scan(state.report(), path, scan);
         const bool torn = scan.torn_bytes > 0 || bytes.empty();
         if (tails == TornTails::cut && torn) cut_tail(path, scan);

@@ -1,0 +1,21 @@
+// What this process has used so far, for tests that bound it.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <ctime>
+
+namespace memcap::test {
+
+/// Processor time, because other work on the machine must not fail a test.
+inline double processor_s() {
+    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
+
+inline double peak_memory_mib() {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / 1024.0;
+}
+
+}  // namespace memcap::test
