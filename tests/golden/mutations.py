@@ -72,7 +72,7 @@ MUTATIONS = {
         ("window one too wide", "olmo3.cpp", ".window = sliding_window_}", ".window = sliding_window_ + 1}"),
         ("each fourth layer slides", "olmo3.cpp", "(i + 1) % 4 != 0", "(i + 1) % 4 == 0"),
         ("every layer rotates scaled", "olmo3.cpp", ".rotary = &local_rotary_", ".rotary = &global_rotary_"),
-        ("rope_theta in every layer", "olmo3.cpp", "plain_rotary(c.common.sizes, kDefaultTheta)", 'plain_rotary(c.common.sizes, config.number("rope_theta", kDefaultTheta))'),
+        ("rope_theta in every layer", "olmo3.cpp", "plain_rotary(sizes, kDefaultTheta)", 'plain_rotary(sizes, config.number("rope_theta", kDefaultTheta))'),
     ]),
     "gpt_neox": ("gpt-neox", [
         ("heads not interleaved", "gpt_neox.cpp", "nn::HeadLayout::interleaved(config_.sizes.num_attention_heads,",

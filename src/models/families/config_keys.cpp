@@ -166,7 +166,8 @@ void read_scaling(const hub::ModelConfig& scaling, const ScalingKind& kind, std:
     kind.read(scaling, original_tokens > 0 ? original_tokens : inside, rotary);
 }
 
-/// The object `key`, if there is one, over what `rotary` has.
+}  // namespace
+
 void read_layer_scaling(const hub::ModelConfig& config, std::string_view key, nn::RotaryConfig& rotary) {
     const auto scaling = config.object(key);
     if (!scaling) return;
@@ -178,21 +179,10 @@ void read_layer_scaling(const hub::ModelConfig& config, std::string_view key, nn
     if (rotary.yarn) rotary.yarn->whole_pairs = true;
 }
 
-}  // namespace
-
-void read_rotaries_by_layer(const hub::ModelConfig& config, nn::RotaryConfig& global,
-                            nn::RotaryConfig& local) {
-    if (global.head_width % 2 != 0) config.reject("head_dim", "rotary embedding needs an even width");
-    if (const auto both = config.object("rope_parameters")) {
-        both->allow_only({"full_attention", "sliding_attention"});
-        read_layer_scaling(*both, "full_attention", global);
-        read_layer_scaling(*both, "sliding_attention", local);
-        if (local.common_tokens()) {
-            both->reject("sliding_attention",
-                         "a rotation by the length of the input is for layers without a window");
-        }
-    }
-    read_layer_scaling(config, "rope_scaling", global);
+void reject_rotation_by_length(const hub::ModelConfig& config, std::string_view key,
+                               const nn::RotaryConfig& rotary) {
+    if (rotary.common_tokens())
+        config.reject(key, "memcap has a rotation by the length of the input in layers of one type only");
 }
 
 namespace {

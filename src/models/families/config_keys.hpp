@@ -51,11 +51,12 @@ struct RotaryKeys {
 nn::RotaryConfig read_rotary(const hub::ModelConfig& config, const Sizes& sizes, const RotaryKeys& keys = {});
 /// A rotation of whole heads without scaling.
 nn::RotaryConfig plain_rotary(const Sizes& sizes, double theta);
-/// Two rotations of whole heads, of layers without a window and of those with one, over the bases that they
-/// have: rope_scaling belongs to the former, as written until transformers 4; rope_parameters has an object a
-/// type of layer since 5. Throws DataError as read_rotary() does.
-void read_rotaries_by_layer(const hub::ModelConfig& config, nn::RotaryConfig& global,
-                            nn::RotaryConfig& local);
+/// The base and scaling in the object `key`, if there is one, over those of `rotary`: of one of several types
+/// of layers, in which whole heads rotate.
+void read_layer_scaling(const hub::ModelConfig& config, std::string_view key, nn::RotaryConfig& rotary);
+/// Throws DataError for a rotation that depends on the length of the input, where `key` cannot have one.
+void reject_rotation_by_length(const hub::ModelConfig& config, std::string_view key,
+                               const nn::RotaryConfig& rotary);
 
 /// The activation of this key (transformers activations.py, ACT2FN); throws DataError for another than memcap
 /// has.

@@ -86,6 +86,21 @@ GemmaConfig read_gemma2(const hub::ModelConfig& config) {
     return c;
 }
 
+/// Two rotations: until transformers 4 by rope_theta with rope_scaling and rope_local_base_freq, since then
+/// by one object a type of layer.
+void read_gemma3_rotaries(const hub::ModelConfig& config, GemmaConfig& c) {
+    c.global_rotary = plain_rotary(c.sizes, config.number("rope_theta", 1e6));
+    c.local_rotary = plain_rotary(c.sizes, config.number("rope_local_base_freq", 1e4));
+    if (c.sizes.head_dim % 2 != 0) config.reject("head_dim", "rotary embedding needs an even width");
+    if (const auto both = config.object("rope_parameters")) {
+        both->allow_only({"full_attention", "sliding_attention"});
+        read_layer_scaling(*both, "full_attention", c.global_rotary);
+        read_layer_scaling(*both, "sliding_attention", c.local_rotary);
+        reject_rotation_by_length(*both, "sliding_attention", c.local_rotary);
+    }
+    read_layer_scaling(config, "rope_scaling", c.global_rotary);
+}
+
 GemmaConfig read_gemma3(const hub::ModelConfig& config) {
     config.allow_only(
         known_keys({"rope_local_base_freq", "sliding_window_pattern", "_sliding_window_pattern"}));
@@ -102,9 +117,7 @@ GemmaConfig read_gemma3(const hub::ModelConfig& config) {
     for (std::int32_t i = 0; i < c.sizes.num_hidden_layers; ++i)
         all_but_each_last.push_back((i + 1) % pattern != 0);
     c.slides = read_sliding_layers(config, all_but_each_last);
-    c.global_rotary = plain_rotary(c.sizes, config.number("rope_theta", 1e6));
-    c.local_rotary = plain_rotary(c.sizes, config.number("rope_local_base_freq", 1e4));
-    read_rotaries_by_layer(config, c.global_rotary, c.local_rotary);
+    read_gemma3_rotaries(config, c);
     return c;
 }
 

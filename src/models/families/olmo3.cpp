@@ -20,6 +20,22 @@ struct Olmo3Config {
 
 constexpr double kDefaultTheta = 5e5;
 
+/// Until transformers 4 by rope_theta and rope_scaling, since then by one object a type of layer.
+void read_rotaries(const hub::ModelConfig& config, Olmo3Config& c) {
+    const Sizes& sizes = c.common.sizes;
+    if (sizes.head_dim % 2 != 0) config.reject("head_dim", "rotary embedding needs an even width");
+    c.global_rotary = plain_rotary(sizes, config.number("rope_theta", kDefaultTheta));
+    // transformers 5 has used up rope_theta by then; every published file says the default.
+    c.local_rotary = plain_rotary(sizes, kDefaultTheta);
+    if (const auto both = config.object("rope_parameters")) {
+        both->allow_only({"full_attention", "sliding_attention"});
+        read_layer_scaling(*both, "full_attention", c.global_rotary);
+        read_layer_scaling(*both, "sliding_attention", c.local_rotary);
+        reject_rotation_by_length(*both, "sliding_attention", c.local_rotary);
+    }
+    read_layer_scaling(config, "rope_scaling", c.global_rotary);
+}
+
 Olmo3Config read_config(const hub::ModelConfig& config) {
     config.allow_only(with_post_norm_keys({"sliding_window", "layer_types"}));
     Olmo3Config c{};
@@ -31,10 +47,7 @@ Olmo3Config read_config(const hub::ModelConfig& config) {
     if (config.is_null("sliding_window"))
         config.reject("sliding_window", "layers with a window need its width");
     c.sliding_window = config.size("sliding_window", 4096);
-    c.global_rotary = plain_rotary(c.common.sizes, config.number("rope_theta", kDefaultTheta));
-    // transformers 5 has used up rope_theta by then; every published file says the default.
-    c.local_rotary = plain_rotary(c.common.sizes, kDefaultTheta);
-    read_rotaries_by_layer(config, c.global_rotary, c.local_rotary);
+    read_rotaries(config, c);
     return c;
 }
 
