@@ -131,10 +131,15 @@ def label_loss(model: PreTrainedModel, inputs: Inputs, target: str) -> float:
 
 
 def no_memory(model: PreTrainedModel, inputs: Inputs) -> tuple[torch.Tensor, float, float]:
-    """Logits [n + N, V] of prefix and text without memory, loss and accuracy over tok_2..tok_N."""
-    logits = model(input_ids=torch.cat([inputs.prefix, inputs.tokens])[None], use_cache=False).logits[0]
+    """Logits [n + N, V] of prefix and text without memory; loss and accuracy over tok_2..tok_N.
+
+    For these the last token is no input, as in memory_logits: how `longrope` and `dynamic` rotate depends on it.
+    """
+    context = torch.cat([inputs.prefix, inputs.tokens])
+    logits = model(input_ids=context[None], use_cache=False).logits[0]
+    scored_logits = model(input_ids=context[None, :-1], use_cache=False).logits[0]
     count = len(inputs.tokens) - 1
-    loss, accuracy = loss_and_accuracy(logits[-count - 1 : -1], inputs.tokens[1:])
+    loss, accuracy = loss_and_accuracy(scored_logits[-count:], inputs.tokens[1:])
     return logits, loss.item(), accuracy
 
 

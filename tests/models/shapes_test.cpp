@@ -74,8 +74,9 @@ TEST(Description, CountsTheParametersThatItsFilesHold) {
     for (const char* name : {"granite-hybrid", "granite-hybrid-rope", "llama-plain", "mamba2-groups", "olmo2",
                              "olmo3", "phi3-longrope", "qwen3", "qwen3-moe", "qwen3-moe-mixed"}) {
         const fs::path folder = kSource / "tests" / "golden" / name / "model";
+        const auto files = hub::WeightFiles::open(folder);
         std::int64_t held = 0;
-        for (const auto& [tensor, view] : hub::WeightFiles::open(folder).tensors())
+        for (const auto& [tensor, view] : files.tensors())
             held += std::accumulate(view.shape.begin(), view.shape.end(), std::int64_t{1}, std::multiplies{});
         EXPECT_EQ(describe(folder).parameters(), held) << name;
     }

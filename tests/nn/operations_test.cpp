@@ -401,6 +401,8 @@ TEST_F(Operations, SlotsOfUnequalLengthAttendAsAlone) {
     constexpr ProductMode kRounded{at::kBFloat16, at::kFloat};
     for (const RotaryConfig& rotation : rotations_by_length()) {
         for (const auto& mode : {ProductMode{}, kRounded}) {
+            // A last bit of a rounded gradient may fall to either side.
+            const double tolerance = mode.rounded == at::kFloat ? 1e-5 : 1e-3;
             const auto run = [&](std::int64_t first, std::int64_t count, const Segments& own) {
                 const RotaryTable table(rotation, 64, at::kCPU);
                 const at::Tensor x = projected.narrow(0, first, count).clone().requires_grad_(true);
@@ -414,7 +416,7 @@ TEST_F(Operations, SlotsOfUnequalLengthAttendAsAlone) {
                 const std::int64_t count = segments.length(slot);
                 const auto alone = run(first, count, Segments({count}, at::kCPU));
                 EXPECT_LT(relative_error(together.first.narrow(0, first, count), alone.first), 1e-6);
-                EXPECT_LT(relative_error(together.second.narrow(0, first, count), alone.second), 1e-5);
+                EXPECT_LT(relative_error(together.second.narrow(0, first, count), alone.second), tolerance);
             }
         }
     }

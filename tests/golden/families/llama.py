@@ -285,8 +285,8 @@ def dynamic_rope() -> Variant:
         moves=(
             *edits(rope_theta=2000.0, max_position_embeddings=24),
             Change("rope_scaling.factor", {"rope_scaling": {"factor": 6.0}}),
-            Change("rope_scaling.default", {"rope_scaling": {"type": "default"}}),
-            Change("rope_scaling.linear", {"rope_scaling": {"type": "linear"}}),
+            Change("rope_scaling.default", {"max_position_embeddings": 64, "rope_scaling": {"type": "default"}}),
+            Change("rope_scaling.linear", {"max_position_embeddings": 64, "rope_scaling": {"type": "linear"}}),
         ),
         keeps=edits(original_max_position_embeddings=8),
     )
