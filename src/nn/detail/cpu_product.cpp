@@ -159,7 +159,11 @@ at::Tensor cpu_product(const at::Tensor& x, const at::Tensor& weight, const at::
     const at::Tensor rows = x.flatten(0, -2);
     std::vector<std::int64_t> shape = x.sizes().vec();
     shape.back() = weight.size(0);
-    return product(filled_up(rows), weight, bias, library).narrow(0, 0, rows.size(0)).view(shape);
+    const at::Tensor factor = filled_up(rows);
+    const at::Tensor y = product(factor, weight, bias, library);
+    if (factor.is_same(rows)) return y.view(shape);
+    // Whoever keeps these rows must not keep the others with them.
+    return y.narrow(0, 0, rows.size(0)).clone().view(shape);
 }
 
 void cpu_product_into(const at::Tensor& y, const at::Tensor& x, const at::Tensor& weight) {
