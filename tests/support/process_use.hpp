@@ -18,4 +18,11 @@ inline double peak_memory_mib() {
     return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
+/// Whether the build's own instruments take memory, as a sanitizer's shadow and its store of freed blocks do.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kMemoryIsInstrumented = true;
+#else
+inline constexpr bool kMemoryIsInstrumented = false;
+#endif
+
 }  // namespace memcap::test
