@@ -194,7 +194,7 @@ TEST(Encoding, NumbersTextsAcrossRequests) {
                                       "bad, 'spelled': {'0': ['<s>']}}\n"
                                       "    print(json.dumps(answer), flush=True)\n");
     TokenizerClient client({real_helper().python, script}, kQuick);
-    const std::vector<std::string> texts(5, std::string(std::size_t{4} << 20, 'x'));
+    const std::vector<std::string> texts(5, std::string(std::size_t{1} << 19, 'x'));
     const auto encoded = client.encode("/model", texts);
     EXPECT_THAT(encoded.problems, ElementsAre(std::pair(1U, "odd"), std::pair(3U, "odd")));
     std::vector<std::size_t> spelled;
@@ -267,7 +267,7 @@ TEST(BrokenHelper, ThatIsGoneBeforeALargeRequestRaisesNoSignal) {
     const ScratchFolder scratch;
     TokenizerClient client(shell_helper(scratch, "exit 0\n"), kQuick);
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    const std::vector<std::string> texts{std::string(std::size_t{4} << 20, 'x')};
+    const std::vector<std::string> texts{std::string(std::size_t{1} << 19, 'x')};
     EXPECT_THAT(message_of<ToolError>([&] { client.encode("/model", texts); }), HasSubstr("(exit status 0)"));
 }
 
@@ -338,7 +338,7 @@ TEST(BrokenHelper, ThatReadsNothingIsGivenUp) {
     const ScratchFolder scratch;
     TokenizerClient client(shell_helper(scratch, "sleep 1000\n"),
                            {.start_s = 20, .answer_s = 0.5, .finish_s = 0.1});
-    const std::vector<std::string> texts{std::string(std::size_t{4} << 20, 'x')};
+    const std::vector<std::string> texts{std::string(std::size_t{1} << 19, 'x')};
     EXPECT_THAT(message_of<ToolError>([&] { client.encode("/model", texts); }),
                 HasSubstr("did not answer within 0.5 s"));
 }

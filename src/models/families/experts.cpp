@@ -67,8 +67,9 @@ at::Tensor ExpertsMlp::operator()(const at::Tensor& x_RD) const {
     const at::Tensor share = choice.share_Rk.flatten().index_select(0, order).unsqueeze(1);
     const at::Tensor counts = at::bincount(expert, {}, config_.num_experts);
     const at::Tensor output = through_experts(x_RD.index_select(0, row), counts) * share;
-    // Rows are added in the order of their experts, whatever lies beside them.
-    return at::zeros_like(x_RD).index_add(0, row, output);
+    // Each row's own results side by side again. An index_add would keep all of them for its backward.
+    const at::Tensor place = at::argsort(order);
+    return output.index_select(0, place).view({-1, config_.num_experts_per_tok, x_RD.size(1)}).sum(1);
 }
 
 std::int64_t ExpertsMlp::parameters(std::int64_t hidden_size, const ExpertsConfig& config) {
@@ -81,7 +82,7 @@ std::int64_t ExpertsMlp::idle_parameters(std::int64_t hidden_size, const Experts
 
 std::int64_t ExpertsMlp::kept(std::int64_t hidden_size, const ExpertsConfig& config) {
     const std::int64_t of_choice =
-        2 + 2 + 2 + std::int64_t{2} * config.moe_intermediate_size + hidden_size + 1;
+        2 + 2 + 2 + 2 + std::int64_t{2} * config.moe_intermediate_size + hidden_size + 1;
     const std::int64_t of_sums = config.norm_topk_prob ? config.num_experts_per_tok + 1 : 0;
     return config.num_experts + config.num_experts_per_tok * of_choice + of_sums;
 }
