@@ -32,8 +32,8 @@ def headline(results: Results, statistics: pd.DataFrame, setting: tables.Setting
         other = _best(few)
         unfinished = len(few) < (mine["memory_vectors"] == few["memory_vectors"].iloc[0]).sum()
         sentences.append(f"{_keeps(other)}." if other["capacity_tokens"].iloc[0] else
-                         f"With {_vectors(other.iloc[0])} no model{' that has finished' if unfinished else ''} keeps a text "
-                         f"of any length that was tried.")
+                         f"With {_vectors(other.iloc[0])} no model{' that has finished' if unfinished else ''} reached a mean "
+                         f"accuracy of {SOLVED_ACCURACY} at any length that was tried.")
     cut = int((known["capacity_cut"].astype(int) == 1).sum())
     if cut and not drawn:
         sentences.append(f"In {cut} of {len(known)} combinations of model and number of vectors the longest texts tried are "
@@ -48,9 +48,9 @@ def criterion(results: Results, setting: tables.Setting) -> str:
         return (f"Lengths were drawn for each text ({_lengths(results, setting)}): the capacity is the longest single "
                 f"text decoded with an accuracy of at least {SOLVED_ACCURACY}. {_trial_count(trials)}")
     cells = trials.groupby(["model", "memory_vectors", "length"]).size()
-    each = f"{cells.min()}" if cells.min() == cells.max() else f"{cells.min()} to {cells.max()}"
+    each = count(cells.min(), "trial") if cells.min() == cells.max() else f"{cells.min()} to {count(cells.max(), 'trial')}"
     return (f"The capacity is the longest length tried ({_lengths(results, setting)}) at which the mean accuracy over its "
-            f"{each} trials is at least {SOLVED_ACCURACY}. {_trial_count(trials)}")
+            f"{each} is at least {SOLVED_ACCURACY}. {_trial_count(trials)}")
 
 
 def run_facts(results: Results) -> list[tuple[str, str]]:
@@ -169,15 +169,13 @@ def _gain_sentence(statistics: pd.DataFrame) -> list[str]:
         mean = row["information_gain_nats_mean"]
         single = pd.isna(row["information_gain_nats_std"])
         spread = "" if single else f" ± {tables.number(row['information_gain_nats_std'])}"
-        return (f"{tables.number(mean)}{spread} nats ({tables.number(mean * tables.BITS_PER_NAT)} bits)"
-                f"{' in a single trial' if single else ''}")
+        return (f"{tables.number(mean)}{spread} nats ({tables.number(mean * tables.BITS_PER_NAT)} bits"
+                f"{', a single trial' if single else ''}) in {row['model']}")
 
-    if low["information_gain_nats_mean"] == high["information_gain_nats_mean"]:
-        return [f"Where the text is too long to be kept, {_vectors(high)} of {high['model']} still "
-                f"remove{'s' if high['memory_vectors'] == 1 else ''} {gain(high)} of its cross-entropy (mean ± standard deviation over trials)."]
-    return [f"Where the text is too long to be kept, {_vectors(high)} remove{'s' if high['memory_vectors'] == 1 else ''} "
-            f"{gain(low)} of its cross-entropy in {low['model']} and {gain(high)} in {high['model']} (mean ± standard "
-            f"deviation over trials)."]
+    named = [low] if low["information_gain_nats_mean"] == high["information_gain_nats_mean"] else [low, high]
+    spreads = any(pd.notna(row["information_gain_nats_std"]) for row in named)
+    return [f"Where texts are too long to be kept, the information gain of {_vectors(high)} is {' and '.join(map(gain, named))}"
+            f"{' (mean ± standard deviation over trials)' if spreads else ''}."]
 
 
 def count(value, noun: str) -> str:

@@ -261,7 +261,11 @@ def main(arguments: list[str] | None = None) -> int:
                         help="read the results of the run folder DIR from FILE")
     options = parser.parse_args(arguments)
     if options.out is None and len(options.runs) > 1:
-        parser.error("several DIRs were named: say with --out F.html where the page goes")
+        print("memcap: several runs were named: say with --out FILE.html where their page goes", file=sys.stderr)
+        return 2
+    if options.out and options.out.is_file() and not _is_page(options.out):
+        print(f"memcap: {options.out} is there already and is no page: choose another name for --out", file=sys.stderr)
+        return 2
     try:
         snapshots = dict(options.snapshot)
         results = load_all(options.runs, snapshots)
@@ -282,6 +286,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     partial = prose.banner(results)
     return _say(f"{capacity_text(results)}\n\n{partial}{partial and chr(10)}report: {out}")
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file may be replaced by a page: it is one, or empty."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    return not start or start.lstrip().lower().startswith(b"<!doctype html")
 
 
 def _say(text: str) -> int:

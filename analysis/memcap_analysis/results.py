@@ -86,11 +86,12 @@ def locate(path: str | Path) -> Path:
     if path.is_dir():
         path = path / FILE_NAME
         if not path.exists():
-            raise ResultFileError(f"{path.parent}: no {FILE_NAME} in this folder. If it has a journal: `memcap report "
-                                  f"{path.parent}` shows it at any moment, and `memcap rebuild {path.parent}` writes the "
-                                  f"file when no run is going on there.")
+            advice = (f"`memcap report {path.parent}` shows the run at any moment, and `memcap rebuild {path.parent}` writes "
+                      f"the file when no run is going on there." if (path.parent / "journal").is_dir() else
+                      "Name the folder of a run, as runs/NAME, or a result file.")
+            raise ResultFileError(f"{path.parent}: no {FILE_NAME} in this folder. {advice}")
     elif not path.exists():
-        raise ResultFileError(f"{path}: no such file or folder.")
+        raise ResultFileError(f"{path}: no such file or folder. Name the folder of a run, as runs/NAME, or a result file.")
     return path
 
 

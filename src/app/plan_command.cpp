@@ -141,10 +141,10 @@ void print_footprints(const plan::Summary& summary) {
     fmt::print("\n{:<20} {:<10} {:>10} {:>10} {:>7} {:>12}\n", "model", "precision", "weights", "a slot",
                "slots", "at most");
     for (const auto& footprint : summary.footprints) {
-        fmt::print("{:<20} {:<10} {:>10} {:>10} {:>7} {:>12}\n", footprint.model,
-                   to_string(footprint.precision), bytes_text(footprint.weights_bytes),
-                   bytes_text(footprint.slot_bytes), grouped(footprint.slots),
-                   hours_text(footprint.max_hours));
+        fmt::print(
+            "{:<20} {:<10} {:>10} {:>10} {:>7} {:>12}\n", footprint.model, to_string(footprint.precision),
+            bytes_text(footprint.weights_bytes), bytes_text(footprint.slot_bytes),
+            footprint.slots > 0 ? grouped(footprint.slots) : "no fit", hours_text(footprint.max_hours));
     }
 }
 
@@ -158,6 +158,10 @@ void print_disk(const plan::DiskUse& disk, const std::string& folder) {
 
 void print_summary(const plan::Summary& summary, const std::string& device) {
     print_pairs(summary);
+    if (summary.trials == 0) {
+        fmt::print("\nnothing would run: all are skipped\n");
+        return;
+    }
     print_footprints(summary);
     print_bases(summary);
     fmt::print("\nat most {}, {}, {} on one worker with {}; trials that are solved stop earlier\n",

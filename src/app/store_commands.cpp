@@ -56,8 +56,11 @@ int rebuild_results(const Arguments& arguments) {
     require_run(parsed->files.front());
     const auto report = store::rebuild(parsed->files.front(), {});
     const auto& journal = report.journal;
-    fmt::print("{} segments, {} frames, {} results: {} trials\n", journal.segments, journal.frames,
-               journal.results, report.trials);
+    const auto counted = [](auto count, const char* noun) {
+        return count_text(static_cast<std::int64_t>(count), noun);
+    };
+    fmt::print("{}, {}, {}: {}\n", counted(journal.segments, "segment"), counted(journal.frames, "frame"),
+               counted(journal.results, "result"), counted(report.trials, "trial"));
     fmt::print("{} damaged bytes, {} bytes of torn tails, {} unreadable frames, {} double results\n",
                journal.damaged_bytes, journal.torn_bytes, journal.unreadable_frames, journal.duplicates);
     for (const auto& conflict : journal.conflicts) fmt::print("conflict: {}\n", conflict);

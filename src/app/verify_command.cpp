@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "app/amounts.hpp"
 #include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/self_check.hpp"
@@ -265,9 +266,10 @@ int verify_results(const Arguments& arguments) {
         decoded += verdict.decoded ? 1 : 0;
     }
     fmt::print(
-        "{} vectors verified: {} as recorded, {} differ; {} are exact on record, {} decode greedily to the "
-        "whole text\n",
-        verified, verified - different, different, exact, decoded);
+        "{} verified: {} as recorded, {} differ; {} are exact on record, {} decode greedily to the whole "
+        "text\n",
+        count_text(static_cast<std::int64_t>(verified), "vector"), verified - different, different, exact,
+        decoded);
     return different == 0 ? kDone : kDefect;
 }
 

@@ -53,15 +53,17 @@ void write_all(const std::filesystem::path& path, std::string_view content) {
 std::string read_text_file(const std::filesystem::path& path) {
     std::ifstream file;
     // A folder can be opened as a file, and then fails in the middle of reading.
-    if (!std::filesystem::is_directory(path)) file.open(path, std::ios::binary);
+    const bool is_folder = std::filesystem::is_directory(path);
+    if (!is_folder) file.open(path, std::ios::binary);
     std::string content;
     if (file.is_open())
         content.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
     if (!file.is_open() || file.bad()) {
         throw DataError(path, {.what = "cannot read the file",
                                .where = {},
-                               .why = {},
-                               .advice = "Check that it exists and that you may read it"});
+                               .why = is_folder ? "it is a folder" : "",
+                               .advice = is_folder ? "Name a file in it"
+                                                   : "Check that it exists and that you may read it"});
     }
     return content;
 }

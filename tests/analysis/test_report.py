@@ -85,7 +85,7 @@ class Headline(unittest.TestCase):
 
     def test_a_mean_of_one_trial_is_marked(self):
         text = self.sentences(results_of(frame(trial(17, 3, loss_nomem=4, loss_min=3))))
-        self.assertIn("17.0 nats (24.5 bits) in a single trial", text)
+        self.assertIn("17.0 nats (24.5 bits, a single trial) in", text)
 
     def test_all_failed(self):
         self.assertEqual(self.sentences(results_of(frame(trial(5, 0, status="failed")))), "No trial has a result.")
