@@ -52,7 +52,8 @@ std::string tokenizer_text(const fs::path& folder) {
 }
 
 void print_model(const fs::path& folder, const hub::ModelConfig& config, const models::Description& d) {
-    fmt::print("family            {} ({})\n", d.family, config.architecture());
+    fmt::print("family            {} ({})\n", d.family,
+               config.names_architecture() ? config.architecture() : config.text("model_type"));
     fmt::print(
         "parameters        {:.3f} million (embedding {:.3f}, blocks {:.3f}, head {})\n",
         millions(d.parameters()), millions(d.embedding_parameters), millions(d.block_parameters),

@@ -217,7 +217,7 @@ int plan_experiment(const Arguments& arguments) {
         "json", "print JSON");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
-    PreparationWatch watch(install_stop_signals(), "stopped by a signal before the plan was made");
+    PreparationWatch watch(install_stop_signals(), "before the plan was made");
     try {
         print_plan(*parsed, watch);
         return kDone;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "app/amounts.hpp"
+#include "app/signals.hpp"
 #include "app/status_line.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/clock.hpp"
@@ -24,8 +25,8 @@ constexpr double kPatience_s = 0.5;
 
 }  // namespace
 
-PreparationWatch::PreparationWatch(const std::atomic<bool>& stop, std::string sentence)
-    : stop_(stop), sentence_(std::move(sentence)), thread_([this] { watch(); }) {}
+PreparationWatch::PreparationWatch(const std::atomic<bool>& stop, std::string when)
+    : stop_(stop), when_(std::move(when)), thread_([this] { watch(); }) {}
 
 void PreparationWatch::finish() {
     if (!thread_.joinable()) return;
@@ -46,7 +47,12 @@ void PreparationWatch::at(const std::string& step, std::uint64_t done, std::uint
 }
 
 void PreparationWatch::check() const {
-    if (stop_.load()) throw PreparationStopped(sentence_);
+    if (stop_.load()) throw PreparationStopped(sentence());
+}
+
+std::string PreparationWatch::sentence() const {
+    const std::string name = stop_signal_name();
+    return fmt::format("stopped by {} {}", name.empty() ? "a signal" : name, when_);
 }
 
 std::string PreparationWatch::line() const {
@@ -65,7 +71,7 @@ void PreparationWatch::watch() {
         if (stopped_s == 0.0) stopped_s = monotonic_s();
         if (monotonic_s() - stopped_s < kPatience_s) continue;
         status.finish();
-        log::warning(sentence_);
+        log::warning(sentence());
         // No destructors: they would wait for the very thing that hangs.
         _exit(kWorkRemains);
     }

@@ -22,9 +22,9 @@ class PreparationStopped : public std::runtime_error {
 /// is written that this could harm.
 class PreparationWatch {
   public:
-    /// `stop` is set by a signal and must outlive the watch; `sentence` is said when that ends the
-    /// preparation.
-    PreparationWatch(const std::atomic<bool>& stop, std::string sentence);
+    /// `stop` is set by a signal and must outlive the watch; `when` completes what is then said: "stopped by
+    /// SIGTERM <when>".
+    PreparationWatch(const std::atomic<bool>& stop, std::string when);
     ~PreparationWatch() { finish(); }
     PreparationWatch(const PreparationWatch&) = delete;
     PreparationWatch& operator=(const PreparationWatch&) = delete;
@@ -42,10 +42,11 @@ class PreparationWatch {
 
   private:
     void watch();
+    std::string sentence() const;
     std::string line() const;
 
     const std::atomic<bool>& stop_;
-    std::string sentence_;
+    std::string when_;
     std::atomic<bool> may_exit_ = true;
     mutable std::mutex mutex_;
     std::condition_variable ended_;

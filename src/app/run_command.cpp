@@ -363,8 +363,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
     hub::HashCache hashes(folder.hashes());
-    PreparationWatch watch(
-        stop, "stopped by a signal before the first trial; nothing is lost: the same command goes on");
+    PreparationWatch watch(stop, "before the first trial; nothing is lost: the same command goes on");
     Preparation preparation =
         prepare(request.file, request.overrides, ModelCheck::weights, cache, hashes, watch);
     require_trials(preparation, request.file);

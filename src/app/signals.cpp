@@ -29,6 +29,10 @@ const std::atomic<bool>& install_stop_signals() {
     sigemptyset(&action.sa_mask);
     action.sa_flags = SA_RESTART;
     for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+    // A terminal that closes is a stop too, unless nohup has it ignored.
+    struct sigaction was {};
+    sigaction(SIGHUP, nullptr, &was);
+    if (was.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
     // A reader that goes away (a pipe into head) must not kill a run.
     ::signal(SIGPIPE, SIG_IGN);
     return stop_requested;

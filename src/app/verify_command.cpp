@@ -240,12 +240,14 @@ int verify_results(const Arguments& arguments) {
     const auto file = store::ResultFile::open(parsed->files.front());
     const std::size_t limit = asked.value_or(file.rows());
     if (!has_vectors(file)) {
-        throw DataError(parsed->files.front(),
-                        {.what = "there is no vector to verify",
-                         .where = {},
-                         .why = "no trial is done yet, or the run keeps none (store: {vectors: false})",
-                         .advice = "For vectors of finished trials, run them with `--set store.vectors=true` "
-                                   "into another folder (--out)"});
+        throw DataError(
+            parsed->files.front(),
+            {.what = "there is no vector to verify",
+             .where = {},
+             .why = "no trial is done yet, the run keeps none (store: {vectors: false}), or its files in "
+                    "vectors/ are gone",
+             .advice = "For vectors of finished trials, run them with `--set store.vectors=true` "
+                       "into another folder (--out)"});
     }
     tell_left_out_variables();
     set_threads(usable_cores());

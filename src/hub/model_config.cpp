@@ -324,6 +324,11 @@ std::vector<std::string> ModelConfig::keys() const {
     return names;
 }
 
+bool ModelConfig::names_architecture() const {
+    const json* names = content_->find("architectures");
+    return names != nullptr && !(names->is_array() && names->empty());
+}
+
 std::string ModelConfig::architecture() const {
     const json& names = content_->require("architectures");
     if (!names.is_array() || names.empty() || !names.front().is_string()) {

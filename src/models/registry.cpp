@@ -38,7 +38,7 @@ const families::Family* family_named(std::string_view architecture) {
 /// of a body alone, as AutoModel saves it; empty if there is no telling.
 std::string_view architecture_by_type(const hub::ModelConfig& config) {
     if (!config.is_text("model_type")) return {};
-    if (config.has("architectures") && !config.architecture().ends_with("Model")) return {};
+    if (config.names_architecture() && !config.architecture().ends_with("Model")) return {};
     return architecture_of_model_type(config.text("model_type"));
 }
 
@@ -53,7 +53,7 @@ std::string_view architecture_by_type(const hub::ModelConfig& config) {
 }
 
 const families::Family& family_of(const hub::ModelConfig& config) {
-    const bool named = config.has("architectures");
+    const bool named = config.names_architecture();
     if (const auto* family = named ? family_named(config.architecture()) : nullptr) return *family;
     if (const auto* family = family_named(architecture_by_type(config))) return *family;
     // Files that were converted for transformers keep these keys beside an architecture and a type.

@@ -11,9 +11,9 @@ constexpr std::int64_t kPointBytes = 3 * kNumberBytes;
 /// A trial's place in a segment of vectors.
 constexpr std::int64_t kPlaceBytes = 64;
 /// A trial's frame in the journal, and its row in results.h5.
-constexpr std::int64_t kRecordBytes = 350 + 400;
+constexpr std::int64_t kRecordBytes = 750;
 /// A row of the plan, which the journal holds twice.
-constexpr std::int64_t kRowBytes = 2 * 120;
+constexpr std::int64_t kRowBytes = 240;
 /// What every run folder has: HDF5's structures, the experiment, logs.
 constexpr std::int64_t kFolderBytes = 1 << 20;
 

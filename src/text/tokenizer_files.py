@@ -196,6 +196,8 @@ class SentencePieceReader(Reader):
         try:
             with open(self.folder.file("tokenizer.model"), "rb") as file:
                 content = file.read()
+            if not content:
+                raise ValueError("the file is empty")
             whole = SentencePieceProcessor(model_proto=content)
             if self._legacy:
                 return whole, whole

@@ -142,7 +142,7 @@ class Describe(EndToEnd):
         file = MODELS / "ink-64" / "model.safetensors"
         lines = self.described(
             MODELS / "ink-64", family="llama (LlamaForCausalLM)", parameters="0.279 million (embedding 0.066, blocks 0.214, head tied",
-            memory_width="64", context="512 tokens", vocabulary="1024", tokenizer="found",
+            memory_width="64", context="512 tokens", vocabulary="1024", tokenizer="tokenizer.json, tokenizers ",
             weights="38 tensors of bfloat16 in 1 file", checked="all tensors")
         self.assertAlmostEqual(self.amounts(lines["to load"], "B")[0] / file.stat().st_size, 1, delta=0.005)
 
@@ -191,7 +191,7 @@ class Describe(EndToEnd):
 
     def test_says_what_is_wrong(self):
         model = damage.copy_model(self.folder)
-        damage.change_header(model, lambda entries: entries.pop("model.norm.weight"))
+        damage.change_header(model, lambda entries: entries.update(other=entries.pop("model.norm.weight")))
         self.assertIn("model.norm.weight", self.memcap("describe", model, status=USAGE).stderr)
 
 

@@ -48,7 +48,7 @@ class Preparation(EndToEnd):
                 said = process.communicate(timeout=DEADLINE_S)[1]
                 self.assertLess(time.monotonic() - since, DEADLINE_S / 3)
                 self.assertEqual(process.returncode, WORK_REMAINS, said)
-                self.assertIn("stopped by a signal before", said)
+                self.assertIn(f"stopped by {number.name} before", said)
                 self.assertFalse((self.folder / "run" / "journal").exists(), "nothing was begun")
 
     def test_ends_a_run_of_several_ranks(self):

@@ -219,7 +219,7 @@ class Signals(Interrupted):
     """Cluster schedulers send them before the time is up."""
 
     def test_to_a_lone_run(self):
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
             with self.subTest(number.name):
                 shutil.rmtree(self.folder / "copy", ignore_errors=True)
                 running = self.start(self.write(**LONG), number.name)

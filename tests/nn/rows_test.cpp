@@ -29,7 +29,7 @@ class Rows : public ::testing::Test {
     /// Each row that `operation` makes of x [kAll, ...] is the one it makes of fewer rows.
     static void expect_alone(const Operation& operation, const at::Tensor& x) {
         const at::Tensor whole = (test::Threads(1), operation(x));
-        for (const int threads : {1, 2, 3}) {
+        for (const int threads : {1, 2, 3, 8, 16}) {
             const test::Threads with(threads);
             for (const std::int64_t rows : {1, 7, 63, 100, 128, 129, 200, 257, 1'000}) {
                 for (const std::int64_t first : {std::int64_t{0}, kAll - rows}) {

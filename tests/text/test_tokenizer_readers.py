@@ -278,6 +278,10 @@ class SentencePiece(Folders):
         self.assertEqual(pieces, "heron")
         self.assertEqual(len(reader.encode(["heron"])[0][0]), len(bare.encode("heron")))
 
+    def test_an_empty_model_is_refused(self):
+        folder = self.folder(tokenizer_model=b"", tokenizer_config_json={"add_bos_token": True})
+        self.assert_refused(folder, "broken_tokenizer", "the file is empty")
+
     def test_sampling_is_refused_by_name(self):
         settings = {"add_bos_token": True, "sp_model_kwargs": {"enable_sampling": True}}
         folder = self.folder(tokenizer_model=sentencepiece_model(), tokenizer_config_json=settings)

@@ -48,6 +48,8 @@ class ModelConfig {
     std::optional<ModelConfig> object(std::string_view key) const;
     /// All keys whose value is not null, in name order.
     std::vector<std::string> keys() const;
+    /// Whether `architectures` is there and not an empty list.
+    bool names_architecture() const;
     /// First entry of `architectures`; throws DataError if there is none.
     std::string architecture() const;
     /// Throws DataError that names each key which is not in `known`, means something to the forward pass of

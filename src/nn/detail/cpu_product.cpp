@@ -55,8 +55,10 @@ std::int64_t fewest_rows() {
     return has_wide_registers() ? 128 : 96;
 }
 
-std::int64_t fewest_thread_rows() {
-    return has_wide_registers() ? 64 : 96;
+/// Rows that are worth a call of their own, and not few for the library.
+std::int64_t fewest_thread_rows(ProductLibrary library) {
+    if (!has_wide_registers()) return 96;
+    return library == ProductLibrary::mkl ? 64 : 128;
 }
 
 /// With AVX2 oneDNN copies large factors, and then adds long sums in other pieces; so few rows it never
@@ -116,7 +118,7 @@ void multiply_in_panels(const at::Tensor& y, const at::Tensor& x, const at::Tens
     const std::int64_t units = (rows + unit - 1) / unit;
     const std::int64_t most = most_rows_of_call(weight, library);
     const std::int64_t panels =
-        std::max(std::clamp<std::int64_t>(rows / fewest_thread_rows(), 1, at::get_num_threads()),
+        std::max(std::clamp<std::int64_t>(rows / fewest_thread_rows(library), 1, at::get_num_threads()),
                  (rows - 1) / most + 1);
     at::parallel_for(0, panels, 1, [&](std::int64_t first, std::int64_t last) {
         const at::NoGradGuard no_gradients;
@@ -133,9 +135,10 @@ void multiply_in_panels(const at::Tensor& y, const at::Tensor& x, const at::Tens
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                    ProductLibrary library) {
     const bool alone = at::get_num_threads() == 1 && x.size(0) <= most_rows_of_call(weight, library);
-    // oneDNN with AVX-512 never shares a sum among threads.
-    if (library == ProductLibrary::onednn && (has_wide_registers() || alone))
-        return onednn_product(x, weight, bias);
+    // Among many threads oneDNN shares sums where rows are few; with AVX-512 and so few threads it does not.
+    constexpr int kFewThreads = 4;
+    const bool shares_no_sum = has_wide_registers() && at::get_num_threads() <= kFewThreads;
+    if (library == ProductLibrary::onednn && (shares_no_sum || alone)) return onednn_product(x, weight, bias);
     if (alone) return at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
     at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
     multiply_in_panels(y, x, weight, bias, library);
