@@ -52,7 +52,9 @@ TEST(Scale, AHundredThousandTrialsTakeLittleBesideTheirTexts) {
     EXPECT_GT(disk.total_bytes(), 100'000'000);
     EXPECT_EQ(plan.whole(plan.trials.back(), tables).text.size(), 1000U);
     // Generous bounds: with its tokens in each trial it is 400 MiB, and with all payloads 800.
-    if (!kMemoryIsInstrumented) EXPECT_LT(grown_mib, 60.0);
+    if (!kMemoryIsInstrumented) {
+        EXPECT_LT(grown_mib, 60.0);
+    }
     EXPECT_LT(elapsed_s, 10.0);
 }
 
