@@ -58,7 +58,7 @@ class Headline(unittest.TestCase):
     def test_nothing_solved(self):
         text = self.sentences(results_of(frame(trial(17, 3, loss_nomem=4, loss_min=3))))
         self.assertIn("No model reached an accuracy of 0.99", text)
-        self.assertIn("17.0 nats (24.5 bits)", text)
+        self.assertIn("17.0 nats (24.5 bits, a single trial)", text)
 
     def test_inexact_capacity_is_said(self):
         text = self.sentences(results_of(frame(trial(5, 4), trial(101, 99), trial(201, 9))))

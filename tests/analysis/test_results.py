@@ -92,6 +92,8 @@ class RefusesBrokenFiles(FolderTest):
 
     def test_a_folder_without_a_file(self):
         (self.folder / "empty").mkdir()
+        self.refused("no results.h5", "Name the folder of a run", path=self.folder / "empty")
+        (self.folder / "empty" / "journal").mkdir()
         self.refused("no results.h5", "memcap rebuild", path=self.folder / "empty")
 
     def test_no_such_path(self):
