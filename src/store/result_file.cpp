@@ -35,9 +35,8 @@ constexpr std::int32_t kNewestSchema = 1;
     if (!run_is_there) fail(path, "there is no such result file", "");
     fail(path, "there is no such result file yet",
          "a run writes it after some minutes and at its end; the journal has all results so far",
-         "If no run goes on there, `memcap rebuild DIR` writes it; else wait for the run, or name OUT.h5 "
-         "after "
-         "`memcap merge OUT.h5 DIR --self-contained`, which works at any moment");
+         "Wait for the run, or name OUT.h5 after `memcap merge OUT.h5 DIR --self-contained`, which works at "
+         "any moment, also after a run that was killed");
 }
 
 /// Start and count of each row in a ragged part.
