@@ -28,6 +28,12 @@ void log_report(const RunFolder& folder, const JournalReport& report) {
                         "again: {}",
                         folder.journal().string(), report.unacknowledged));
     }
+    if (report.missing_arrays > 0) {
+        log::warning(
+            fmt::format("{}: finished trials whose vectors and curves are gone or damaged: {}. Put the files "
+                        "back, or compute these trials again in another folder (--out)",
+                        folder.vectors().string(), report.missing_arrays));
+    }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 """Stored vectors give back, in a fresh process and from results.h5 alone, what is on record."""
 
 import os
+import shutil
 import unittest
 
 import h5py
@@ -26,6 +27,12 @@ class StoredVectors(RichRun):
         for name in ("journal", "tokens", "checkpoints", "log"):
             (copy / name).rename(self.folder / name)
         self.assertIn("4 vectors verified: 4 as recorded", self.memcap("verify", copy, "--limit", 4).stdout)
+
+    def test_that_are_gone_are_missed_by_a_run_with_nothing_to_do(self):
+        copy = self.copy_of_run()
+        shutil.rmtree(copy / "vectors")
+        said = self.memcap("run", self.file, "--out", copy).stderr
+        self.assertRegex(said, rf"{copy}/vectors: finished trials whose vectors and curves are gone or damaged: {ALL}\.")
 
     def test_that_were_changed_are_found(self):
         copy = self.copy_of_run()
