@@ -31,7 +31,7 @@ TEST(Environment, WhatExperimentsAndLaunchersNameStays) {
 }
 
 TEST(Environment, MemcapsOwnSettingsStay) {
-    EXPECT_FALSE(is_foreign("GOMP_SPINCOUNT=1000"));
+    EXPECT_FALSE(is_foreign("GOMP_SPINCOUNT=30000"));
     EXPECT_FALSE(is_foreign("PYTHONUTF8=1"));
 }
 
