@@ -16,9 +16,9 @@ namespace memcap {
 
 namespace {
 
-// Waiting threads spin for some hundred microseconds and then sleep. Left to itself, OpenMP spins for milliseconds
-// as soon as the process has no more threads than CPUs, which takes the cores from whatever else computes
-// there. Python decodes names of files as UTF-8 in every locale, as memcap does.
+// Waiting threads spin for some hundred microseconds and then sleep. Left to itself, OpenMP spins for
+// milliseconds as soon as the process has no more threads than CPUs, which takes the cores from whatever else
+// computes there. Python decodes names of files as UTF-8 in every locale, as memcap does.
 constexpr std::array<std::string_view, 2> kOwnSettings{"GOMP_SPINCOUNT=30000", "PYTHONUTF8=1"};
 
 // Beginnings of names. OpenMP; MKL; oneDNN; libtorch and cuBLAS where they choose how to multiply.
