@@ -20,7 +20,7 @@ TEST(PreparationWatch, EndsTheNextStepOnceASignalCame) {
         watch.at("listing", 2, 2);
         FAIL() << "it went on";
     } catch (const PreparationStopped& stopped) {
-        EXPECT_STREQ(stopped.what(), "the sentence");
+        EXPECT_STREQ(stopped.what(), "stopped by a signal the sentence");
     }
 }
 
