@@ -103,11 +103,12 @@ void multiply_rows(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w
     at::Tensor result = y;
     if (library == ProductLibrary::onednn) {
         result.copy_(onednn_product(x, weight, bias));
-    } else if (bias.defined()) {
-        at::addmm_out(result, bias, x, weight.t());
-    } else {
-        at::mm_out(result, x, weight.t());
+        return;
     }
+    // With AVX2 MKL adds to what is there already at another time for other numbers of rows, so the bias
+    // comes last.
+    at::mm_out(result, x, weight.t());
+    if (bias.defined()) result.add_(bias);
 }
 
 /// Into y, each thread with rows of its own: x of filled_up() rows.
@@ -139,9 +140,12 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
     constexpr int kFewThreads = 4;
     const bool shares_no_sum = has_wide_registers() && at::get_num_threads() <= kFewThreads;
     if (library == ProductLibrary::onednn && (shares_no_sum || alone)) return onednn_product(x, weight, bias);
-    if (alone) return at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
     at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
-    multiply_in_panels(y, x, weight, bias, library);
+    if (alone) {
+        multiply_rows(y, x, weight, bias, library);
+    } else {
+        multiply_in_panels(y, x, weight, bias, library);
+    }
     return y;
 }
 
