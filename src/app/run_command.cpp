@@ -60,7 +60,7 @@ struct RunRequest {
 struct Rank {
     std::unique_ptr<mpi::Session> session;
     std::unique_ptr<sched::Transport> transport;
-    std::unique_ptr<mpi::WeightExchange> exchange = mpi::make_local_exchange();
+    std::unique_ptr<weights::WeightExchange> exchange = weights::make_local_exchange();
     std::int32_t rank = 0;
     std::int32_t ranks = 1;
     std::int32_t local_rank = 0;

@@ -26,7 +26,7 @@ struct ExecutorPlace {
     std::int32_t threads = 1;
     std::int32_t sharers = 1;                 ///< ranks that compute on this device
     std::int32_t nodes = 1;                   ///< of the run
-    mpi::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
+    weights::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
 };
 
 /// Most trials side by side on a device when the experiment does not say.

@@ -48,7 +48,7 @@ LoadedModel WeightLoader::load(const ModelSource& source, Precision precision, a
     const double start_s = monotonic_s();
     const auto config = hub::load_config(source.folder, source.identity);
     const Request request{source, config, precision, device};
-    mpi::WeightTimes times;
+    weights::WeightTimes times;
     times.model = source.folder;
     times.size_bytes = total_bytes(hub::weight_files(source.folder));
     LoadedModel loaded;
@@ -67,7 +67,7 @@ LoadedModel WeightLoader::load(const ModelSource& source, Precision precision, a
     }
     log::info(fmt::format("loaded {} as {} in {:.2f} s ({} bytes {}, {:.2f} s reading, {:.2f} s onto {})",
                           source.folder, to_string(precision), monotonic_s() - start_s, times.size_bytes,
-                          mpi::to_string(times.way), times.read_s, times.upload_s, device.str()));
+                          weights::to_string(times.way), times.read_s, times.upload_s, device.str()));
     exchange_.report(std::move(times));
     return loaded;
 }
@@ -90,9 +90,9 @@ LoadedModel WeightLoader::build(const Request& request, hub::WeightFiles files) 
 }
 
 LoadedModel WeightLoader::load_sent(const Request& request, const std::function<bool()>& cancelled,
-                                    mpi::WeightTimes& times) {
+                                    weights::WeightTimes& times) {
     const std::string& folder = request.source.folder;
-    const mpi::Obtained obtained =
+    const weights::Obtained obtained =
         exchange_.obtain({.model = folder,
                           .files = hub::weight_files(folder),
                           .known = request.source.identity.files,
@@ -107,7 +107,7 @@ LoadedModel WeightLoader::load_sent(const Request& request, const std::function<
             loaded = build(request, hub::WeightFiles::over(folder, obtained.memory));
         } catch (const TransportError&) {
             // The exchange has said why.
-            times.way = mpi::WeightWay::fallen_back;
+            times.way = weights::WeightWay::fallen_back;
             start_s = monotonic_s();
         }
     } else {
@@ -119,24 +119,24 @@ LoadedModel WeightLoader::load_sent(const Request& request, const std::function<
     return loaded;
 }
 
-LoadedModel WeightLoader::load_once_a_node(const Request& request, mpi::WeightTimes& times) {
+LoadedModel WeightLoader::load_once_a_node(const Request& request, weights::WeightTimes& times) {
     const std::string& folder = request.source.folder;
     const double start_s = monotonic_s();
     auto memory = hub::read_once_a_node(folder);
     const double read_s = monotonic_s();
     auto loaded = load_checked(request, hub::WeightFiles::over(folder, std::move(memory)));
-    times.way = mpi::WeightWay::shared;
+    times.way = weights::WeightWay::shared;
     times.read_s = read_s - start_s;
     times.upload_s = monotonic_s() - read_s;
     return loaded;
 }
 
-std::string weights_json(const std::vector<mpi::WeightTimes>& reports) {
+std::string weights_json(const std::vector<weights::WeightTimes>& reports) {
     struct Row {
         std::uint64_t ranks = 0;
-        mpi::WeightTimes longest;
+        weights::WeightTimes longest;
     };
-    std::map<std::pair<std::string, mpi::WeightWay>, Row> rows;
+    std::map<std::pair<std::string, weights::WeightWay>, Row> rows;
     for (const auto& times : reports) {
         Row& row = rows[{times.model, times.way}];
         // A rank that sends or receives tells of the transfer and of its own model.
@@ -149,7 +149,7 @@ std::string weights_json(const std::vector<mpi::WeightTimes>& reports) {
     auto list = nlohmann::json::array();
     for (const auto& [key, row] : rows) {
         list.push_back({{"model", key.first},
-                        {"way", mpi::to_string(key.second)},
+                        {"way", weights::to_string(key.second)},
                         {"loads", row.ranks},
                         {"bytes", row.longest.size_bytes},
                         {"longest_read_s", row.longest.read_s},

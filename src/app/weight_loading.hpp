@@ -13,7 +13,7 @@
 #include "memcap/hub/model_identity.hpp"
 #include "memcap/hub/safetensors.hpp"
 #include "memcap/models/causal_lm.hpp"
-#include "memcap/mpi/weight_exchange.hpp"
+#include "memcap/weights/weight_exchange.hpp"
 
 namespace memcap::app {
 
@@ -32,7 +32,7 @@ struct LoadedModel {
 class WeightLoader {
   public:
     /// `exchange` must outlive this; `nodes` are those of the run.
-    WeightLoader(config::WeightsChoice choice, std::int32_t nodes, mpi::WeightExchange& exchange)
+    WeightLoader(config::WeightsChoice choice, std::int32_t nodes, weights::WeightExchange& exchange)
         : choice_(choice), nodes_(nodes), exchange_(exchange) {}
 
     /// Loads a model; `cancelled` ends waiting for other ranks, not the loading. Says in the log and to rank
@@ -55,18 +55,18 @@ class WeightLoader {
 
     LoadedModel load_read(const Request& request);
     LoadedModel load_sent(const Request& request, const std::function<bool()>& cancelled,
-                          mpi::WeightTimes& times);
-    LoadedModel load_once_a_node(const Request& request, mpi::WeightTimes& times);
+                          weights::WeightTimes& times);
+    LoadedModel load_once_a_node(const Request& request, weights::WeightTimes& times);
     LoadedModel load_checked(const Request& request, hub::WeightFiles files);
     LoadedModel build(const Request& request, hub::WeightFiles files);
 
     config::WeightsChoice choice_;
     std::int32_t nodes_;
-    mpi::WeightExchange& exchange_;
+    weights::WeightExchange& exchange_;
     hub::NodeHashes hashes_;
 };
 
 /// What all ranks have reported, a line a model and way: ranks, bytes and the longest times, as JSON.
-std::string weights_json(const std::vector<mpi::WeightTimes>& reports);
+std::string weights_json(const std::vector<weights::WeightTimes>& reports);
 
 }  // namespace memcap::app

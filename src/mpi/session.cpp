@@ -16,7 +16,6 @@
 #include "memcap/base/errors.hpp"
 #include "memcap/base/host.hpp"
 #include "mpi/c_api.hpp"
-#include "mpi/group_exchange.hpp"
 #include "mpi/mpi_transport.hpp"
 
 namespace memcap::mpi {
@@ -165,13 +164,6 @@ std::vector<std::string> Session::gather(std::string_view text) {
 
 std::unique_ptr<sched::Transport> Session::make_transport() {
     return std::make_unique<MpiTransport>(MPI_COMM_WORLD);
-}
-
-std::unique_ptr<WeightExchange> Session::make_weight_exchange(const std::string& node,
-                                                              const ExchangeOptions& options) {
-    if (state_->size == 1) return make_local_exchange();
-    return std::make_unique<GroupExchange>(std::make_unique<MpiPost>(MPI_COMM_WORLD), node, device_access,
-                                           options);
 }
 
 void Session::rank_was_lost() noexcept {

@@ -12,21 +12,21 @@ namespace {
 
 class Mailbox {
   public:
-    void put(Message message) {
+    void put(Bytes bytes) {
         const std::lock_guard lock(mutex_);
-        messages_.push_back(std::move(message));
+        parcels_.push_back(std::move(bytes));
     }
-    std::optional<Message> get() {
+    std::optional<Bytes> get() {
         const std::lock_guard lock(mutex_);
-        if (messages_.empty()) return std::nullopt;
-        Message first = std::move(messages_.front());
-        messages_.pop_front();
+        if (parcels_.empty()) return std::nullopt;
+        Bytes first = std::move(parcels_.front());
+        parcels_.pop_front();
         return first;
     }
 
   private:
     std::mutex mutex_;
-    std::deque<Message> messages_;
+    std::deque<Bytes> parcels_;
 };
 
 class LocalTransport final : public Transport {
@@ -34,15 +34,16 @@ class LocalTransport final : public Transport {
     LocalTransport(std::shared_ptr<Mailbox> in, std::shared_ptr<Mailbox> out)
         : in_(std::move(in)), out_(std::move(out)) {}
 
-    void send(Rank to, Message message) override {
+    void send(Rank to, Bytes bytes) override {
         MEMCAP_EXPECT(to == 0);
-        out_->put(std::move(message));
+        out_->put(std::move(bytes));
     }
-    std::optional<Incoming> poll() override {
-        std::optional<Message> message = in_->get();
-        if (!message) return std::nullopt;
-        return Incoming{0, std::move(*message)};
+    std::optional<Parcel> poll() override {
+        std::optional<Bytes> bytes = in_->get();
+        if (!bytes) return std::nullopt;
+        return Parcel{0, std::move(*bytes), {}};
     }
+    std::size_t unsent(Rank) override { return 0; }
     Rank rank() const override { return 0; }
     Rank size() const override { return 1; }
     bool flush(double) override { return true; }

@@ -3,20 +3,20 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
+#include <chrono>
 #include <deque>
 #include <exception>
 #include <limits>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/contracts.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/base/log.hpp"
-#include "memcap/sched/local_transport.hpp"
 #include "memcap/sched/scheduler.hpp"
-#include "sched/detail/worker_loop.hpp"
+#include "sched/detail/doorbell.hpp"
 
 namespace memcap::sched {
 
@@ -29,7 +29,7 @@ constexpr double kRateWindow_s = 60.0;
 
 std::vector<Rank> worker_ranks(const ManagerSetup& setup) {
     std::vector<Rank> ranks;
-    if (setup.local_executor) ranks.push_back(0);
+    if (setup.local != nullptr) ranks.push_back(0);
     const Rank size = setup.transport != nullptr ? setup.transport->size() : 1;
     for (Rank rank = 1; rank < size; ++rank) ranks.push_back(rank);
     return ranks;
@@ -70,10 +70,8 @@ class ProgressMeter {
 
 class Manager {
   public:
-    /// `local` is the manager's end to this process's own worker, or null.
-    Manager(ManagerSetup setup, Transport* local, const std::atomic<bool>& stop, double now_s)
+    Manager(ManagerSetup setup, const std::atomic<bool>& stop, double now_s)
         : setup_(std::move(setup)),
-          local_(local),
           stop_(stop),
           scheduler_(std::move(setup_.tasks), worker_ranks(setup_), setup_.options, now_s),
           meter_(now_s) {
@@ -100,12 +98,9 @@ class Manager {
         return busy;
     }
 
-    /// All reachable workers have gone; this process's own one is always waited for.
+    /// All reachable workers have gone.
     bool ended(double now_s) const {
-        if (!over_) return false;
-        const std::vector<Rank> missing = scheduler_.missing_goodbyes();
-        const bool own = local_ != nullptr && std::find(missing.begin(), missing.end(), 0) != missing.end();
-        return !own && (missing.empty() || now_s - over_s_ > setup_.options.finish_s);
+        return over_ && (scheduler_.missing_goodbyes().empty() || now_s - over_s_ > setup_.options.finish_s);
     }
 
     RunOutcome outcome(double now_s) {
@@ -128,32 +123,41 @@ class Manager {
   private:
     bool receive(double now_s) {
         bool busy = false;
-        for (Transport* transport : {local_, setup_.transport}) {
+        for (Transport* transport : {setup_.local, setup_.transport}) {
             for (int count = 0; transport != nullptr && count < kMessagesPerRound; ++count) {
-                std::optional<Incoming> incoming = transport->poll();
-                if (!incoming) break;
+                const std::optional<Parcel> parcel = transport->poll();
+                if (!parcel) break;
                 busy = true;
-                note_failure(*incoming);
-                apply(scheduler_.handle(to_event(std::move(*incoming)), now_s));
+                handle(*parcel, now_s);
             }
         }
         return busy;
     }
 
-    static Event to_event(Incoming incoming) {
-        if (auto* message = std::get_if<Message>(&incoming.content)) {
-            return event::Received{incoming.from, std::move(*message)};
+    void handle(const Parcel& parcel, double now_s) {
+        if (!parcel.failure.empty()) return lose(parcel.from, parcel.failure, now_s);
+        try {
+            Message message = decode_message(parcel.bytes);
+            if (const auto* note = std::get_if<message::Note>(&message)) {
+                if (setup_.on_note) setup_.on_note(parcel.from, note->bytes);
+                return;
+            }
+            note_failure(parcel.from, message);
+            apply(scheduler_.handle(event::Received{parcel.from, std::move(message)}, now_s));
+        } catch (const TransportError& problem) {
+            lose(parcel.from, problem.what(), now_s);
         }
-        return event::PeerLost{incoming.from, std::move(std::get<PeerFailure>(incoming.content).reason)};
     }
 
-    void note_failure(const Incoming& incoming) {
-        const auto* message = std::get_if<Message>(&incoming.content);
-        if (message == nullptr) return;
-        if (const auto* join = std::get_if<message::Join>(message)) hosts_[incoming.from] = join->facts.host;
-        if (const auto* failed = std::get_if<message::Failed>(message)) {
-            worker_errors_.try_emplace(incoming.from, fmt::format("rank {} ({}): {}", incoming.from,
-                                                                  hosts_[incoming.from], failed->reason));
+    void lose(Rank rank, const std::string& reason, double now_s) {
+        apply(scheduler_.handle(event::PeerLost{rank, reason}, now_s));
+    }
+
+    void note_failure(Rank from, const Message& message) {
+        if (const auto* join = std::get_if<message::Join>(&message)) hosts_[from] = join->facts.host;
+        if (const auto* failed = std::get_if<message::Failed>(&message)) {
+            worker_errors_.try_emplace(from,
+                                       fmt::format("rank {} ({}): {}", from, hosts_[from], failed->reason));
         }
     }
 
@@ -177,8 +181,8 @@ class Manager {
         if (auto* lease = std::get_if<message::Lease>(&send.message); lease && setup_.payload_of) {
             for (LeasedTask& leased : lease->tasks) leased.task.payload = setup_.payload_of(leased.task);
         }
-        Transport* transport = send.to == 0 ? local_ : setup_.transport;
-        if (transport != nullptr) transport->send(send.to, std::move(send.message));
+        Transport* transport = send.to == 0 ? setup_.local : setup_.transport;
+        if (transport != nullptr) transport->send(send.to, encode(send.message));
     }
 
     /// Everything of this round is appended, then synced once; only then do the workers hear of it.
@@ -219,7 +223,6 @@ class Manager {
     }
 
     ManagerSetup setup_;
-    Transport* local_;
     const std::atomic<bool>& stop_;
     Scheduler scheduler_;
     ProgressMeter meter_;
@@ -238,25 +241,14 @@ class Manager {
 
 RunOutcome run_manager(ManagerSetup setup, const std::atomic<bool>& stop) {
     MEMCAP_EXPECT(setup.tasks.empty() || setup.sink != nullptr);
-    Doorbell bell;
     PollPause pause(setup.options.poll_min_s, setup.options.poll_max_s);
-    std::unique_ptr<Transport> manager_end;
-    std::unique_ptr<Transport> worker_end;
-    std::unique_ptr<WorkerLoop> own_worker;
-    if (setup.local_executor) {
-        std::tie(manager_end, worker_end) = make_local_transport();
-        own_worker =
-            std::make_unique<WorkerLoop>(*worker_end, setup.local_facts, setup.local_executor, stop, bell);
-    }
     const PollHook poll_hook = std::move(setup.poll_hook);
-    Manager manager(std::move(setup), manager_end.get(), stop, monotonic_s());
+    Manager manager(std::move(setup), stop, monotonic_s());
     for (double now_s = monotonic_s(); !manager.ended(now_s); now_s = monotonic_s()) {
         bool busy = manager.step(now_s);
-        if (own_worker) busy |= own_worker->step(now_s);
         if (poll_hook) busy |= poll_hook();
-        bell.wait(pause.after(busy));
+        std::this_thread::sleep_for(std::chrono::duration<double>(pause.after(busy)));
     }
-    own_worker.reset();
     return manager.outcome(monotonic_s());
 }
 

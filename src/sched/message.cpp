@@ -151,6 +151,14 @@ void fields(A& a, message::Failed& m) {
     all(a, m.reason, m.running);
 }
 template <class A>
+void fields(A& a, message::Note& m) {
+    all(a, m.bytes);
+}
+template <class A>
+void fields(A& a, message::Crashed& m) {
+    all(a, m.reason);
+}
+template <class A>
 void fields(A& a, message::Welcome& m) {
     all(a, m.options, m.setup);
 }

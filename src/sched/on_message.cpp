@@ -127,6 +127,23 @@ void Scheduler::State::on_message(Rank from, message::Failed& message, double no
     serve_hungry(now_s);
 }
 
+void Scheduler::State::on_message(Rank from, message::Crashed& message, double now_s) {
+    WorkerEntry& worker = workers.at(from);
+    if (worker.phase != Phase::active && worker.phase != Phase::absent) return;
+    const std::string reason = fmt::format("{} crashed: {}", name(from), message.reason);
+    warn(reason);
+    release_all(from, possibly_started(worker), reason);
+    // Its agent starts a new one, which has loaded nothing.
+    const WorkerFacts facts = worker.facts;
+    worker = WorkerEntry{};
+    worker.facts = facts;
+    worker.heard_s = now_s;
+    worker.phase = stopping ? Phase::left : Phase::absent;
+    worker.trouble = message.reason;
+    speed_is_known = false;
+    serve_hungry(now_s);
+}
+
 void Scheduler::State::on_message(Rank from, message::Goodbye&, double now_s) {
     WorkerEntry& worker = workers.at(from);
     worker.goodbye = true;

@@ -4,18 +4,24 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <atomic>
 #include <condition_variable>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "memcap/base/clock.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/base/log.hpp"
 #include "memcap/sched/worker_state.hpp"
-#include "sched/detail/worker_loop.hpp"
+#include "sched/detail/doorbell.hpp"
 
 namespace memcap::sched {
+
+namespace {
 
 /// A WorkerState that two threads share; the executor's side of it is the port.
 class LockedWorker final : public WorkPort {
@@ -73,6 +79,37 @@ class LockedWorker final : public WorkPort {
     std::atomic<bool> closed_ = false;
 };
 
+/// Driven by calls of step() from the thread that owns the transport.
+class WorkerLoop {
+  public:
+    WorkerLoop(Transport& transport, const WorkerFacts& facts, ExecutorFactory make_executor,
+               const std::atomic<bool>& stop, Doorbell& bell);
+    /// Closes the port and waits for the executor.
+    ~WorkerLoop();
+    WorkerLoop(const WorkerLoop&) = delete;
+    WorkerLoop& operator=(const WorkerLoop&) = delete;
+
+    /// Receives, computes nothing, sends; true if there was something to do.
+    bool step(double now_s);
+    /// The worker has said goodbye, or has nobody to say it to.
+    bool ended() const { return ended_; }
+    /// Waits for the executor; call after the end.
+    WorkerOutcome outcome();
+    /// The manager's options, once it has said welcome.
+    Options options() const;
+
+  private:
+    void compute();
+
+    Transport& transport_;
+    ExecutorFactory make_executor_;
+    const std::atomic<bool>& stop_;
+    std::unique_ptr<LockedWorker> worker_;
+    std::thread thread_;
+    bool manager_lost_ = false;
+    bool ended_ = false;
+};
+
 WorkerLoop::WorkerLoop(Transport& transport, const WorkerFacts& facts, ExecutorFactory make_executor,
                        const std::atomic<bool>& stop, Doorbell& bell)
     : transport_(transport),
@@ -87,14 +124,17 @@ WorkerLoop::~WorkerLoop() {
 
 bool WorkerLoop::step(double now_s) {
     bool busy = false;
-    while (std::optional<Incoming> incoming = transport_.poll()) {
+    while (const std::optional<Parcel> parcel = transport_.poll()) {
         busy = true;
-        if (auto* message = std::get_if<Message>(&incoming->content)) {
-            worker_->with([&](WorkerState& state) { state.receive(std::move(*message), now_s); });
-        } else {
-            log::error(
-                fmt::format("the manager is lost: {}", std::get<PeerFailure>(incoming->content).reason));
+        try {
+            if (!parcel->failure.empty())
+                throw TransportError({.what = parcel->failure, .where = {}, .why = {}, .advice = {}});
+            Message message = decode_message(parcel->bytes);
+            worker_->with([&](WorkerState& state) { state.receive(std::move(message), now_s); });
+        } catch (const TransportError& problem) {
+            log::error(fmt::format("the manager is lost: {}", problem.what()));
             manager_lost_ = true;
+            break;
         }
     }
     const bool stop = stop_.load(std::memory_order_relaxed);
@@ -116,7 +156,7 @@ bool WorkerLoop::step(double now_s) {
         ended_ = true;
         return true;
     }
-    for (const Message& message : messages) transport_.send(0, message);
+    for (const Message& message : messages) transport_.send(0, encode(message));
     return busy || !messages.empty();
 }
 
@@ -145,6 +185,8 @@ WorkerOutcome WorkerLoop::outcome() {
 Options WorkerLoop::options() const {
     return worker_->with([](WorkerState& state) { return state.options(); });
 }
+
+}  // namespace
 
 WorkerOutcome run_worker(Transport& transport, const WorkerFacts& facts, const ExecutorFactory& make_executor,
                          const std::atomic<bool>& stop, const PollHook& poll_hook) {

@@ -91,7 +91,7 @@ void run(Port& port) {
     for (const char* name : {"llama-plain/model", "llama-biases/model"})
         setup.models.push_back(source_of(folder / name));
     setup.slots = 12;
-    const auto exchange = mpi::make_local_exchange();
+    const auto exchange = weights::make_local_exchange();
     TrialExecutor executor(setup, {.host = "here", .exchange = exchange.get()});
     executor.run(port);
 }
@@ -203,7 +203,7 @@ class ReplacedModel : public ::testing::Test {
         return trials;
     }
     void run_trials(Port& port) const {
-        const auto exchange = mpi::make_local_exchange();
+        const auto exchange = weights::make_local_exchange();
         TrialExecutor executor(setup, {.host = "here", .exchange = exchange.get()});
         executor.run(port);
     }

@@ -16,7 +16,8 @@ MAY_USE = {
     "models": ("base", "hub", "nn"),
     "memory": ("base", "plan", "record", "text", "hub", "nn", "models", "metrics"),
     "mpi": ("base", "sched"),
-    "app": ("base", "config", "plan", "sched", "record", "journal", "store", "mpi", "hub", "text", "metrics", "nn",
+    "weights": ("base", "sched", "hub"),
+    "app": ("base", "config", "plan", "sched", "record", "journal", "store", "mpi", "weights", "hub", "text", "metrics", "nn",
             "models", "memory"),
 }
 
@@ -42,8 +43,8 @@ THIRD_PARTY = (
     ("HDF5", "hdf5", ("store",), ()),
     ("HDF5", "H5", ("store",), ()),
     ("MPI", "mpi.h", ("mpi",), ()),
-    ("NCCL", "nccl.h", ("mpi",), ()),
-    ("CUDA", "cuda", ("mpi", "nn", "memory"), ()),
+    ("NCCL", "nccl.h", ("weights",), ()),
+    ("CUDA", "cuda", ("weights", "nn", "memory"), ()),
     ("Boost.Program_options", "boost/program_options", ("app",), ()),
     ("libtorch", "ATen/core/", TORCH_LAYERS, TORCH_LAYERS),
     ("libtorch", "c10/", TORCH_LAYERS, TORCH_LAYERS),

@@ -7,13 +7,15 @@
 #include <mutex>
 
 #include "memcap/mpi/session.hpp"
-#include "mpi/exchange_list.hpp"
 #include "sched/run_list.hpp"
+#include "weights/exchange_list.hpp"
 
 namespace memcap::mpi::testing {
 namespace {
 
 using namespace sched::testing;
+using namespace weights;
+using namespace weights::testing;
 
 constexpr std::uint32_t kTasks = 200;
 const std::vector<std::size_t> kSizes{64'000'000};
@@ -50,8 +52,8 @@ int run(const char* report) {
     Session session;
     const int rank = session.rank();
     const std::unique_ptr<sched::Transport> transport = session.make_transport();
-    const auto exchange =
-        session.make_weight_exchange("node" + std::to_string(rank), exchange_options(20, 2));
+    const auto exchange = make_group_exchange(session.make_transport(), "node" + std::to_string(rank),
+                                              exchange_options(20, 2));
     const RankFiles files(rank, kSizes);
     // Each rank works while it has tasks; slow polls leave time to die in the middle.
     const sched::PollHook hook = [&] {
@@ -69,11 +71,8 @@ int run(const char* report) {
     MemorySink sink;
     sched::ManagerSetup setup = setup_of(make_tasks(kTasks), sink);
     setup.options.worker_deadline_s = 1.0;
-    setup.transport = transport.get();
-    setup.local_executor = factory;
-    setup.local_facts = facts_of(0);
-    setup.poll_hook = hook;
-    const sched::RunOutcome outcome = sched::run_manager(std::move(setup), never_stop);
+    const sched::RunOutcome outcome =
+        run_manager_beside_worker(std::move(setup), transport.get(), factory, never_stop, hook);
     const bool right = outcome.done == kTasks && outcome.failed == 0 && outcome.lost_workers == 1 &&
                        outcome.worker_errors.empty();
     std::ofstream(report) << (right ? "PASSED" : "FAILED") << ": " << outcome.done << " done, "

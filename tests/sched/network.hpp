@@ -27,20 +27,12 @@ class Network {
     Rank size() const { return static_cast<Rank>(boxes_.size()); }
 
   private:
-    struct Letter {
-        Rank from = 0;
-        Bytes bytes;
-    };
-
     class End final : public Transport {
       public:
         End(Network& network, Rank rank) : network_(network), rank_(rank) {}
-        void send(Rank to, Message message) override { network_.put(rank_, to, encode(message)); }
-        std::optional<Incoming> poll() override {
-            std::optional<Letter> letter = network_.get(rank_);
-            if (!letter) return std::nullopt;
-            return Incoming{letter->from, decode_message(letter->bytes)};
-        }
+        void send(Rank to, Bytes bytes) override { network_.put(rank_, to, std::move(bytes)); }
+        std::optional<Parcel> poll() override { return network_.get(rank_); }
+        std::size_t unsent(Rank) override { return 0; }
         Rank rank() const override { return rank_; }
         Rank size() const override { return network_.size(); }
         bool flush(double) override { return true; }
@@ -54,28 +46,28 @@ class Network {
         return std::uniform_real_distribution<double>()(random_) < probability;
     }
 
-    void put(Rank from, Rank to, Bytes bytes) {
+    void put(Rank from, Rank to, const Bytes& bytes) {
         const std::lock_guard lock(mutex_);
-        std::deque<Letter>& box = boxes_.at(static_cast<std::size_t>(to));
+        std::deque<Parcel>& box = boxes_.at(static_cast<std::size_t>(to));
         const int copies = chance(roughness_.drop) ? 0 : chance(roughness_.twice) ? 2 : 1;
         for (int copy = 0; copy < copies; ++copy) {
             auto place = box.end();
             while (place != box.begin() && std::prev(place)->from != from && chance(roughness_.overtake))
                 --place;
-            box.insert(place, {from, bytes});
+            box.insert(place, {from, bytes, {}});
         }
     }
-    std::optional<Letter> get(Rank rank) {
+    std::optional<Parcel> get(Rank rank) {
         const std::lock_guard lock(mutex_);
-        std::deque<Letter>& box = boxes_.at(static_cast<std::size_t>(rank));
+        std::deque<Parcel>& box = boxes_.at(static_cast<std::size_t>(rank));
         if (box.empty()) return std::nullopt;
-        Letter first = std::move(box.front());
+        Parcel first = std::move(box.front());
         box.pop_front();
         return first;
     }
 
     std::mutex mutex_;
-    std::vector<std::deque<Letter>> boxes_;
+    std::vector<std::deque<Parcel>> boxes_;
     Roughness roughness_;
     std::mt19937_64 random_{7};
 };

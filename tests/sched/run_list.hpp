@@ -8,8 +8,10 @@
 #include <ostream>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "memcap/base/clock.hpp"
+#include "memcap/sched/local_transport.hpp"
 #include "memcap/sched/manager.hpp"
 #include "memcap/sched/worker.hpp"
 #include "sched/stub_executors.hpp"
@@ -37,6 +39,20 @@ inline WorkerFacts facts_of(Rank rank) {
     return {"host" + std::to_string(rank), "cpu", 1.0};
 }
 
+/// Runs the manager and, on a thread of its own, the worker of rank 0.
+inline RunOutcome run_manager_beside_worker(ManagerSetup setup, Transport* transport,
+                                            const ExecutorFactory& factory, const std::atomic<bool>& stop,
+                                            const PollHook& poll_hook = {}) {
+    const auto [manager_end, worker_end] = make_local_transport();
+    std::thread worker([&factory, &stop, &end = *worker_end] { run_worker(end, facts_of(0), factory, stop); });
+    setup.local = manager_end.get();
+    setup.transport = transport;
+    setup.poll_hook = poll_hook;
+    RunOutcome outcome = run_manager(std::move(setup), stop);
+    worker.join();
+    return outcome;
+}
+
 /// Starts manager or worker, whatever this rank is. `outcome` is set on rank 0.
 inline RunOutcome run_rank(const RunEnd& end, ManagerSetup setup, const ExecutorFactory& factory,
                            const std::atomic<bool>& stop) {
@@ -45,10 +61,7 @@ inline RunOutcome run_rank(const RunEnd& end, ManagerSetup setup, const Executor
         EXPECT_FALSE(worker.manager_lost);
         return {};
     }
-    setup.transport = end.transport;
-    setup.local_executor = factory;
-    setup.local_facts = facts_of(0);
-    return run_manager(std::move(setup), stop);
+    return run_manager_beside_worker(std::move(setup), end.transport, factory, stop);
 }
 
 inline RunOutcome run_rank(const RunEnd& end, ManagerSetup setup, const ExecutorFactory& factory) {

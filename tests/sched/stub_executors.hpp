@@ -16,6 +16,7 @@
 #include "memcap/sched/executor.hpp"
 #include "memcap/sched/manager.hpp"
 #include "memcap/sched/result_sink.hpp"
+#include "memcap/sched/worker.hpp"
 
 namespace memcap::sched::testing {
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "memcap/base/clock.hpp"
+#include "memcap/sched/message.hpp"
 #include "memcap/sched/transport.hpp"
 #include "sched/stub_executors.hpp"
 
@@ -32,20 +33,20 @@ inline void PrintTo(const TransportCheck& check, std::ostream* out) {
     *out << check.name;
 }
 
-inline Incoming receive(Transport& transport, double timeout_s = 20.0) {
+inline Parcel receive(Transport& transport, double timeout_s = 20.0) {
     const double until_s = monotonic_s() + timeout_s;
     while (monotonic_s() < until_s) {
-        if (std::optional<Incoming> incoming = transport.poll()) return std::move(*incoming);
+        if (std::optional<Parcel> parcel = transport.poll()) {
+            if (!parcel->failure.empty()) throw std::runtime_error(parcel->failure);
+            return std::move(*parcel);
+        }
         sleep_s(20e-6);
     }
     throw std::runtime_error("nothing arrived in time");
 }
 
 inline Message receive_message(Transport& transport) {
-    Incoming incoming = receive(transport);
-    if (auto* failure = std::get_if<PeerFailure>(&incoming.content))
-        throw std::runtime_error(failure->reason);
-    return std::move(std::get<Message>(incoming.content));
+    return decode_message(receive(transport).bytes);
 }
 
 /// One message of each kind, all fields different from their defaults.
@@ -66,6 +67,8 @@ inline std::vector<Message> one_of_each() {
         message::Leave{},
         message::Failed{"it threw", leases},
         message::Goodbye{},
+        message::Note{bytes_of("note")},
+        message::Crashed{"killed by SIGSEGV"},
         message::Welcome{options, bytes_of("setup")},
         message::Lease{LeaseId{4}, {{task, 2}, {task, 3}}},
         message::Acknowledge{leases},
@@ -80,12 +83,12 @@ inline void check_echo(TransportEnd& end) {
     const std::vector<Message> all = one_of_each();
     for (const Message& message : all) {
         if (end.manager) {
-            for (const Rank worker : end.workers) end.transport.send(worker, message);
+            for (const Rank worker : end.workers) end.transport.send(worker, encode(message));
             for (std::size_t i = 0; i < end.workers.size(); ++i) {
                 EXPECT_EQ(encode(receive_message(end.transport)), encode(message));
             }
         } else {
-            end.transport.send(0, receive_message(end.transport));
+            end.transport.send(0, encode(receive_message(end.transport)));
         }
     }
     EXPECT_TRUE(end.transport.flush(10.0));
@@ -98,16 +101,16 @@ inline void check_order(TransportEnd& end) {
         for (std::uint64_t i = 1; i <= kCount; ++i) {
             message::Status status;
             status.status.sequence = i;
-            end.transport.send(0, status);
+            end.transport.send(0, encode(status));
         }
         EXPECT_TRUE(end.transport.flush(20.0));
         return;
     }
     std::map<Rank, std::uint64_t> last;
     for (std::uint64_t i = 0; i < kCount * end.workers.size(); ++i) {
-        const Incoming incoming = receive(end.transport);
+        const Parcel incoming = receive(end.transport);
         const std::uint64_t sequence =
-            std::get<message::Status>(std::get<Message>(incoming.content)).status.sequence;
+            std::get<message::Status>(decode_message(incoming.bytes)).status.sequence;
         ASSERT_EQ(sequence, last[incoming.from] + 1) << "from rank " << incoming.from;
         last[incoming.from] = sequence;
     }
@@ -120,7 +123,7 @@ inline void check_flood(TransportEnd& end) {
     const Bytes payload(3000, std::byte{42});
     const std::vector<Rank> peers = end.manager ? end.workers : std::vector<Rank>{0};
     for (int i = 0; i < kCount; ++i) {
-        for (const Rank peer : peers) end.transport.send(peer, message::Welcome{{}, payload});
+        for (const Rank peer : peers) end.transport.send(peer, encode(message::Welcome{{}, payload}));
     }
     for (std::size_t i = 0; i < kCount * peers.size(); ++i) {
         const Message message = receive_message(end.transport);
@@ -139,15 +142,15 @@ inline void check_large(TransportEnd& end) {
         TaskResult result;
         result.payload.resize(kSize);
         for (std::size_t i = 0; i < kSize; ++i) result.payload[i] = byte_at(end.self, i);
-        end.transport.send(0, message::Result{LeaseId{1}, std::move(result)});
-        end.transport.send(0, message::Leave{});
+        end.transport.send(0, encode(message::Result{LeaseId{1}, std::move(result)}));
+        end.transport.send(0, encode(message::Leave{}));
         EXPECT_TRUE(end.transport.flush(30.0));
         return;
     }
     std::map<Rank, int> seen;
     for (std::size_t i = 0; i < 2 * end.workers.size(); ++i) {
-        const Incoming incoming = receive(end.transport, 60.0);
-        const Message& message = std::get<Message>(incoming.content);
+        const Parcel incoming = receive(end.transport, 60.0);
+        const Message message = decode_message(incoming.bytes);
         if (++seen[incoming.from] == 2) {
             EXPECT_TRUE(std::holds_alternative<message::Leave>(message));
             continue;

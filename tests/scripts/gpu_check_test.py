@@ -31,7 +31,7 @@ class GpuCheck(unittest.TestCase):
     def bundle(self, tests="echo '[       OK ] A.B (1 ms)'", nccl_tests="echo '[       OK ] C.D (1 ms)'"):
         """Stand-ins for the programs, a driver with one GPU, and a Python that names a folder of torch."""
         self.command(self.folder / "bin" / "memcap_gpu_tests", tests)
-        self.command(self.folder / "bin" / "memcap_mpi_threads_tests", nccl_tests)
+        self.command(self.folder / "bin" / "memcap_weights_tests", nccl_tests)
         self.command(self.folder / "bin" / "memcap_gpu_speed", "echo product: 1 TFLOP/s")
         self.command(self.folder / "bin" / "memcap-cuda", "exit 0")
         self.command(self.commands / "nvidia-smi", "echo 'NVIDIA Test'")

@@ -6,7 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "memcap/mpi/weight_exchange.hpp"
 #include "memcap/sched/transport.hpp"
 
 namespace memcap::mpi {
@@ -38,12 +37,6 @@ class Session {
     /// A transport between all ranks with a communicator of its own. Collective: only at the start. The
     /// session must outlive it.
     std::unique_ptr<sched::Transport> make_transport();
-
-    /// The weight exchange of all ranks with a communicator of its own; rank 0 coordinates. Of the ranks with
-    /// the same `node` one takes part in a transfer, and the others share its memory. Collective: only at the
-    /// start. The session must outlive it.
-    std::unique_ptr<WeightExchange> make_weight_exchange(const std::string& node,
-                                                         const ExchangeOptions& options = {});
 
     /// From now on at least one rank is gone, so nothing may wait for all of them.
     void rank_was_lost() noexcept;

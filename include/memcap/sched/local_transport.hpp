@@ -1,4 +1,4 @@
-// Messages between the manager and the worker of one process.
+// A wire between two threads of one process.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace memcap::sched {
 
-/// Two connected ends, the manager's first. Both are rank 0 of a run of one: what one sends to rank 0 the
+/// Two connected ends. Both are rank 0 of a run of one: what one sends to rank 0 the
 /// other polls. The ends may be used from different threads.
 std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> make_local_transport();
 

@@ -1,16 +1,13 @@
-// The manager: hands out tasks over a transport, keeps results, and runs this process's own worker beside
-// that.
+// The manager: hands out tasks over transports and keeps results.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "memcap/sched/executor.hpp"
 #include "memcap/sched/message.hpp"
 #include "memcap/sched/options.hpp"
 #include "memcap/sched/result_sink.hpp"
@@ -18,9 +15,6 @@
 #include "memcap/sched/transport.hpp"
 
 namespace memcap::sched {
-
-/// Makes a worker's executor from the manager's setup bytes; called on the thread that then runs it.
-using ExecutorFactory = std::function<std::unique_ptr<Executor>(std::span<const std::byte> setup)>;
 
 /// Makes the payload of a task that comes without one, each time it is leased.
 using PayloadSource = std::function<Bytes(const Task&)>;
@@ -56,12 +50,13 @@ struct ManagerSetup {
     PayloadSource payload_of;  ///< empty: the tasks have their payloads
     ResultSink* sink = nullptr;
     Options options;
-    Bytes worker_setup;              ///< reaches every ExecutorFactory
+    Bytes worker_setup;  ///< reaches every ExecutorFactory
+    Transport* local = nullptr;      ///< to the worker of rank 0; null: this rank only manages
     Transport* transport = nullptr;  ///< to the other ranks; null if there are none
-    ExecutorFactory local_executor;  ///< empty: this rank only manages
-    WorkerFacts local_facts;
-    std::function<void(const Progress&)> on_progress;  ///< called from the manager's thread; may be empty
-    PollHook poll_hook;                                ///< may be empty
+    // All called from the manager's thread; may be empty.
+    std::function<void(const Progress&)> on_progress;
+    std::function<void(Rank from, std::span<const std::byte> note)> on_note;
+    PollHook poll_hook;
 };
 
 /// Runs all tasks, or as many as can be, and returns when every reachable worker has said goodbye. Setting

@@ -66,6 +66,14 @@ struct Failed {
 };
 /// The last word, the answer to Finish.
 struct Goodbye {};
+/// What the scheduler does not read: for whoever started the run.
+struct Note {
+    Bytes bytes;
+};
+/// From the agent, in place of a worker whose process ended without a goodbye; a new one may join.
+struct Crashed {
+    std::string reason;
+};
 
 // From the manager.
 struct Welcome {
@@ -98,12 +106,12 @@ struct Pulse {};
 }  // namespace message
 
 using Message = std::variant<message::Join, message::Status, message::Heartbeat, message::Result,
-                             message::Returned, message::Leave, message::Failed, message::Goodbye,
+                             message::Returned, message::Leave, message::Failed, message::Goodbye, message::Note, message::Crashed,
                              message::Welcome, message::Lease, message::Acknowledge, message::Recall,
                              message::Withdraw, message::Stop, message::Finish, message::Pulse>;
 
 /// Changes with the layout of any message.
-inline constexpr std::uint16_t kMessageVersion = 1;
+inline constexpr std::uint16_t kMessageVersion = 2;
 
 Bytes encode(const Message& message);
 /// Throws TransportError if the bytes are damaged or of another version.

@@ -1,13 +1,22 @@
-// The worker of a rank other than 0: talks to the manager on this thread and computes on a second one.
+// The worker of a rank: talks to the manager on this thread and computes on a second one.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
 #include <string>
 
-#include "memcap/sched/manager.hpp"
+#include "memcap/sched/executor.hpp"
+#include "memcap/sched/message.hpp"
+#include "memcap/sched/transport.hpp"
 
 namespace memcap::sched {
+
+/// Makes a worker's executor from the manager's setup bytes; called on the thread that then runs it.
+using ExecutorFactory = std::function<std::unique_ptr<Executor>(std::span<const std::byte> setup)>;
 
 struct WorkerOutcome {
     std::uint64_t finished = 0;        ///< tasks whose results were acknowledged

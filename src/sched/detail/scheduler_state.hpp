@@ -89,6 +89,7 @@ struct Scheduler::State {
     void on_message(Rank from, message::Returned& message, double now_s);
     void on_message(Rank from, message::Leave& message, double now_s);
     void on_message(Rank from, message::Failed& message, double now_s);
+    void on_message(Rank from, message::Crashed& message, double now_s);
     void on_message(Rank from, message::Goodbye& message, double now_s);
 
     // Leases (leasing.cpp).
