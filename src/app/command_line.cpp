@@ -30,6 +30,7 @@ struct Subcommand {
     int (*run)(const Arguments& arguments);
 };
 
+/// A subcommand without a summary is not shown.
 constexpr std::array kSubcommands{
     Subcommand{"run", "run what is not done yet of an experiment, alone or under mpirun or srun",
                run_experiment},
@@ -43,13 +44,16 @@ constexpr std::array kSubcommands{
     Subcommand{"decode", "print the text that a stored vector gives back", decode_trial_text},
     Subcommand{"describe", "say what a model folder holds", describe_model},
     Subcommand{"bench", "measure this device, and what the slots engine makes of it", bench_device},
+    Subcommand{"compute", "", compute_for_agent},
 };
 
 void print_help() {
     fmt::print(
         "usage: memcap COMMAND [arguments]\n\n"
         "Measures how many tokens fit into a language model's input vectors.\n\n");
-    for (const auto& command : kSubcommands) fmt::print("  {:<9} {}\n", command.name, command.summary);
+    for (const auto& command : kSubcommands) {
+        if (!command.summary.empty()) fmt::print("  {:<9} {}\n", command.name, command.summary);
+    }
     fmt::print("\nmemcap COMMAND --help tells more. memcap --version prints the build's facts.\n\n{}\n",
                kExitStatuses);
 }

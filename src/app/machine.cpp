@@ -133,17 +133,26 @@ DeviceKind device_kind(config::DeviceChoice choice) {
     return DeviceKind::automatic;
 }
 
+namespace {
+
+[[noreturn]] void refuse_cuda(std::string why) {
+    throw DeviceError({.what = "the device is to be cuda, but there is no GPU to run on",
+                       .where = {},
+                       .why = std::move(why),
+                       .advice = "Set the device to cpu, or use memcap-cuda (MEMCAP_CUDA=ON builds it) on a "
+                                 "machine with a GPU"});
+}
+
+}  // namespace
+
+void require_device(DeviceKind kind) {
+    if (kind == DeviceKind::cuda && !nn::has_cuda()) refuse_cuda("this program was linked without CUDA");
+}
+
 at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
+    require_device(kind);
     const std::int32_t gpus = gpus_of_host();
-    if (kind == DeviceKind::cuda && gpus == 0) {
-        throw DeviceError(
-            {.what = "the device is to be cuda, but there is no GPU to run on",
-             .where = {},
-             .why = nn::has_cuda() ? "the driver is missing or shows no device"
-                                   : "this program was linked without CUDA",
-             .advice = "Set the device to cpu, or use memcap-cuda (MEMCAP_CUDA=ON builds it) on a machine "
-                       "with a GPU"});
-    }
+    if (kind == DeviceKind::cuda && gpus == 0) refuse_cuda("the driver is missing or shows no device");
     if (kind == DeviceKind::cpu || gpus == 0) return at::kCPU;
     return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % gpus)};
 }

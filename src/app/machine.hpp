@@ -47,6 +47,9 @@ enum class DeviceKind : std::uint8_t { automatic, cpu, cuda };
 
 DeviceKind device_kind(config::DeviceChoice choice);
 
+/// Throws DeviceError if `cuda` is asked for and this program cannot compute on any GPU. Calls no driver.
+void require_device(DeviceKind kind);
+
 /// The device of a rank: the GPUs of a host are dealt to its ranks in turn. Throws DeviceError if `cuda` is
 /// asked for and there is none.
 at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank);

@@ -1,39 +1,38 @@
-// memcap run: the manager on rank 0, a worker on every rank.
+// memcap run: what remains of an experiment, from the plan to the last line.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
+#include <span>
 #include <unordered_map>
 
 #include "app/amounts.hpp"
 #include "app/capacity_table.hpp"
-#include "app/control_groups.hpp"
 #include "app/disk_space.hpp"
 #include "app/journal_sink.hpp"
+#include "app/launch.hpp"
 #include "app/live_line.hpp"
 #include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/preparation.hpp"
 #include "app/preparation_watch.hpp"
 #include "app/signals.hpp"
-#include "app/trial_executor.hpp"
+#include "app/weight_loading.hpp"
+#include "app/worker_note.hpp"
+#include "app/worker_setup.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/build_info.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
-#include "memcap/base/host.hpp"
 #include "memcap/base/log.hpp"
 #include "memcap/config/load.hpp"
-#include "memcap/mpi/session.hpp"
+#include "memcap/nn/cuda.hpp"
 #include "memcap/plan/codec.hpp"
 #include "memcap/plan/cost.hpp"
 #include "memcap/plan/order.hpp"
-#include "memcap/sched/worker.hpp"
+#include "memcap/sched/manager.hpp"
 #include "memcap/store/run_store.hpp"
 
 namespace memcap::app {
@@ -43,9 +42,6 @@ namespace {
 namespace fs = std::filesystem;
 namespace po = boost::program_options;
 
-// How long what was sent last may take to leave.
-constexpr double kCloseExchange_s = 1.0;
-
 /// What the user asked for.
 struct RunRequest {
     fs::path file;
@@ -54,21 +50,6 @@ struct RunRequest {
     std::optional<std::uint64_t> limit;
     bool retry_failed = false;
     std::string argv;
-};
-
-/// This rank among the others; a plain start is a run of one without MPI.
-struct Rank {
-    std::unique_ptr<mpi::Session> session;
-    std::unique_ptr<sched::Transport> transport;
-    std::unique_ptr<weights::WeightExchange> exchange = weights::make_local_exchange();
-    std::int32_t rank = 0;
-    std::int32_t ranks = 1;
-    std::int32_t local_rank = 0;
-    std::int32_t ranks_of_host = 1;
-    std::int32_t threads = 1;  ///< its share of the host's CPUs
-    std::string host;
-    std::vector<std::string> hosts;  ///< of all ranks
-    std::int32_t nodes = 1;
 };
 
 std::optional<RunRequest> read_request(const Arguments& arguments) {
@@ -103,48 +84,19 @@ std::string environment(const char* name) {
     return value == nullptr ? "" : value;
 }
 
-/// This rank's share of the CPUs of its host. Collective, as Session::gather().
-std::int32_t share_of_host(mpi::Session& session, const std::vector<std::string>& hosts) {
-    const CpuSet own = usable_cpus();
-    const auto all = session.gather(to_text(own));
-    std::vector<CpuSet> of_host;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        if (hosts[i] == session.host()) of_host.push_back(cpus_of_text(all[i]));
-    }
-    return fair_threads(own, of_host, cpu_quota());
-}
-
-Rank join_ranks() {
-    Rank self;
-    self.host = host_name();
-    if (mpi::Session::launched_by_mpi()) {
-        self.session = std::make_unique<mpi::Session>();
-        self.rank = self.session->rank();
-        self.ranks = self.session->size();
-        self.local_rank = self.session->local_rank();
-        self.hosts = self.session->gather(self.host);
-        self.ranks_of_host = static_cast<std::int32_t>(std::ranges::count(self.hosts, self.host));
-        self.threads = share_of_host(*self.session, self.hosts);
-        const std::string node = node_name();
-        const auto nodes = self.session->gather(node);
-        self.nodes = static_cast<std::int32_t>(std::set(nodes.begin(), nodes.end()).size());
-        if (self.ranks > 1) self.transport = self.session->make_transport();
-        self.exchange = self.session->make_weight_exchange(node);
-    } else {
-        self.hosts = {self.host};
-        self.threads = usable_cores();
-    }
-    log::set_rank(self.rank, self.ranks);
-    return self;
-}
-
 std::int32_t restart_count() {
     const std::string text = environment("SLURM_RESTART_COUNT");
     return text.empty() ? 0 : std::atoi(text.c_str());
 }
 
-record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const Preparation& preparation) {
-    const std::int32_t threads = preparation.experiment.run.threads.value_or(self.threads);
+/// The device of rank 0 where that is known before its compute process tells; no driver is called here.
+std::string expected_device(const Preparation& preparation, std::int32_t threads) {
+    const bool is_cpu = device_kind(preparation.experiment.run.device) == DeviceKind::cpu || !nn::has_cuda();
+    return is_cpu ? cpu_device(threads) : "";
+}
+
+record::LaunchRow launch_row(const RunRequest& request, const Launch& self, const Preparation& preparation) {
+    const std::int32_t threads = preparation.experiment.run.threads.value_or(self.place().threads);
     record::LaunchRow launch;
     launch.started_utc = utc_now();
     launch.argv = request.argv;
@@ -158,10 +110,9 @@ record::LaunchRow launch_row(const RunRequest& request, const Rank& self, const 
                                      {"sentencepiece", preparation.helper.sentencepiece},
                                      {"token_ids_by", preparation.tokenizers}}
                           .dump();
-    for (const auto& host : self.hosts) launch.hosts += (launch.hosts.empty() ? "" : ",") + host;
-    launch.devices =
-        device_name(device_of_rank(device_kind(preparation.experiment.run.device), self.local_rank), threads);
-    launch.ranks = self.ranks;
+    for (const auto& host : self.hosts()) launch.hosts += (launch.hosts.empty() ? "" : ",") + host;
+    launch.devices = expected_device(preparation, threads);
+    launch.ranks = self.place().ranks;
     launch.job_id = environment("SLURM_JOB_ID");
     launch.restart_count = restart_count();
     return launch;
@@ -226,41 +177,6 @@ WorkerSetup worker_setup(const Preparation& preparation, const store::RunFolder&
     return setup;
 }
 
-/// Opens the log file of a rank other than 0; where the run folder cannot be written from here, its lines go
-/// to stderr alone.
-void open_log(const WorkerSetup& setup, std::int32_t rank) {
-    try {
-        log::open_file(store::RunFolder(setup.run_folder).log_file(rank));
-    } catch (const StoreError& problem) {
-        log::warning(problem.what());
-    }
-}
-
-/// Makes this rank's executor from the setup that the manager sends.
-sched::ExecutorFactory executor_factory(const Rank& self) {
-    return [rank = self.rank, host = self.host, local_rank = self.local_rank, share = self.threads,
-            ranks_of_host = self.ranks_of_host, nodes = self.nodes,
-            exchange = self.exchange.get()](std::span<const std::byte> bytes) {
-        WorkerSetup setup = decode_setup(bytes);
-        if (rank != 0) open_log(setup, rank);
-        const std::int32_t threads = setup.threads.value_or(share);
-        const at::Device device = device_of_rank(setup.device, local_rank);
-        const std::int32_t sharers = sharers_of_device(device, ranks_of_host);
-        return std::make_unique<TrialExecutor>(std::move(setup), ExecutorPlace{.rank = rank,
-                                                                               .host = host,
-                                                                               .device = device,
-                                                                               .threads = threads,
-                                                                               .sharers = sharers,
-                                                                               .nodes = nodes,
-                                                                               .exchange = exchange});
-    };
-}
-
-sched::WorkerFacts worker_facts(const Rank& self) {
-    return {
-        .host = self.host, .device = cpu_device(self.threads), .speed = static_cast<double>(self.threads)};
-}
-
 void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {
     for (const auto& error : outcome.worker_errors) log::error(error);
     if (!outcome.store_error.empty()) log::error(outcome.store_error);
@@ -297,14 +213,10 @@ void print_results(const store::RunStore& store) {
     std::fputs(text.c_str(), stdout);
 }
 
-void send_workers_home(Rank& self) {
-    if (self.transport && !sched::dismiss_workers(*self.transport, {})) self.session->rank_was_lost();
-}
-
 /// The end of a launch that finds everything done and shown.
-int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before, PreparationWatch& watch) {
+int leave_as_it_is(store::RunStore& store, Launch& self, const Remaining& before, PreparationWatch& watch) {
     watch.finish();
-    send_workers_home(self);
+    self.dismiss();
     log::info(fmt::format("nothing to do: {} done before, {} failed for good; the run folder stays as it is",
                           count_text(before.done, "trial"), before.failed));
     print_results(store);
@@ -312,10 +224,25 @@ int leave_as_it_is(store::RunStore& store, Rank& self, const Remaining& before, 
     return before.failed > 0 ? kTrialsFailed : kDone;
 }
 
+/// What the workers of a launch have told beside results.
+struct Told {
+    std::vector<weights::WeightTimes> weights;
+    std::string device;  ///< of rank 0
+};
+
+void take_note(Told& told, std::int32_t from, std::span<const std::byte> bytes) {
+    WorkerNote note = decode_note(bytes);
+    if (auto* times = std::get_if<weights::WeightTimes>(&note)) {
+        told.weights.push_back(std::move(*times));
+    } else if (from == 0) {
+        told.device = std::get<DeviceNote>(note).device;
+    }
+}
+
 /// Runs the trials to the end of this launch; a sink that outlives the call takes their results.
 sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSink& sink,
-                             const RunRequest& request, Rank& self, const Preparation& preparation,
-                             const std::atomic<bool>& stop) {
+                             const RunRequest& request, Launch& self, const Preparation& preparation,
+                             const std::atomic<bool>& stop, Told& told) {
     LiveLine line;
     sched::ManagerSetup setup;
     setup.tasks = tasks_of(preparation, trials);
@@ -326,15 +253,12 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
     setup.sink = &sink;
     setup.options.limit = request.limit;
     setup.worker_setup = encode(worker_setup(preparation, sink.folder()));
-    setup.transport = self.transport.get();
-    setup.local_executor = executor_factory(self);
-    setup.local_facts = worker_facts(self);
     setup.on_progress = [&](const sched::Progress& progress) { line.show(progress, sink.steps()); };
-    setup.poll_hook = [&] { return self.exchange->step(); };
-    sched::RunOutcome outcome = sched::run_manager(std::move(setup), stop);
+    setup.on_note = [&told](std::int32_t from, std::span<const std::byte> note) {
+        take_note(told, from, note);
+    };
+    sched::RunOutcome outcome = self.manage(std::move(setup), stop);
     line.finish();
-    self.exchange->close(kCloseExchange_s);
-    if (outcome.lost_workers > 0 && self.session) self.session->rank_was_lost();
     return outcome;
 }
 
@@ -354,10 +278,10 @@ void require_trials(const Preparation& preparation, const fs::path& file) {
                                      "what is skipped"});
 }
 
-int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
+int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
-    device_of_rank(device_kind(experiment.run.device), self.local_rank);
+    require_device(device_kind(experiment.run.device));
     const store::RunFolder folder(request.folder.value_or(default_folder(experiment)));
     folder.expect_run_or_free();
     std::optional<store::TokenCache> cache;
@@ -378,7 +302,7 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     Remaining remaining = remaining_trials(preparation, store, request.retry_failed);
     if (remaining.trials.empty() && store.is_shown(tables))
         return leave_as_it_is(store, self, remaining, watch);
-    log::open_file(folder.log_file(self.rank));
+    log::open_file(folder.log_file(self.place().rank));
     save_tokens(preparation, store.tokens());
     hashes.save();
     watch.at("recording the plan");
@@ -389,13 +313,16 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     log::info(fmt::format("{}: {}, {} done before, {} to run, {} skipped, {}", experiment.name,
                           count_text(preparation.plan.trials.size(), "trial"), remaining.done,
                           remaining.trials.size(), preparation.plan.skipped.size(),
-                          count_text(self.ranks, "rank")));
+                          count_text(self.place().ranks, "rank")));
 
     JournalSink sink(store, std::move(remaining.former_attempts));
-    const sched::RunOutcome outcome = run_trials(remaining.trials, sink, request, self, preparation, stop);
+    Told told;
+    const sched::RunOutcome outcome =
+        run_trials(remaining.trials, sink, request, self, preparation, stop, told);
 
     launch.ended_utc = utc_now();
-    launch.weights = weights_json(self.exchange->reports());
+    launch.weights = weights_json(told.weights);
+    if (!told.device.empty()) launch.devices = told.device;
     store.update_launch(launch);
     store.snapshot();
     tell_outcome(outcome, remaining);
@@ -404,31 +331,18 @@ int manage(const RunRequest& request, Rank& self, const std::atomic<bool>& stop)
     return exit_status(outcome, remaining.failed);
 }
 
-int run_rank_0(const RunRequest& request, Rank& self, const std::atomic<bool>& stop) {
+int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
     try {
         return manage(request, self, stop);
     } catch (const PreparationStopped& stopped) {
-        send_workers_home(self);
+        self.dismiss();
         log::warning(stopped.what());
         return kWorkRemains;
     } catch (...) {
         // The others wait for work: send them home, then let the error go its way.
-        send_workers_home(self);
+        self.dismiss();
         throw;
     }
-}
-
-int run_other_rank(Rank& self, const std::atomic<bool>& stop) {
-    const auto outcome = sched::run_worker(*self.transport, worker_facts(self), executor_factory(self), stop,
-                                           [&self] { return self.exchange->step(); });
-    if (!outcome.manager_lost) self.exchange->close(kCloseExchange_s);
-    if (outcome.manager_lost) {
-        log::error("the manager (rank 0) is gone: this worker leaves; run again to go on");
-        self.session->rank_was_lost();
-        return kDefect;
-    }
-    // mpirun takes any status but 0 for a crash of the whole run, so only rank 0's counts.
-    return kDone;
 }
 
 }  // namespace
@@ -437,20 +351,18 @@ int run_experiment(const Arguments& arguments) {
     const auto request = read_request(arguments);
     if (!request) return kDone;
     const auto& stop = install_stop_signals();
-    Rank self = join_ranks();
+    Launch self;
     int status = kDefect;
     try {
-        status = self.rank == 0 ? run_rank_0(*request, self, stop) : run_other_rank(self, stop);
+        status = self.place().rank == 0 ? run_rank_0(*request, self, stop) : self.compute(stop);
     } catch (const Error& problem) {
-        if (!self.session) throw;
+        if (!self.uses_mpi()) throw;
         log::error(problem.what());
         const bool machine =
             dynamic_cast<const StoreError*>(&problem) || dynamic_cast<const TransportError*>(&problem);
         status = machine ? kDefect : kUsage;
     }
-    self.transport.reset();
-    self.exchange.reset();
-    return self.session ? self.session->leave(status) : status;
+    return self.leave(status);
 }
 
 }  // namespace memcap::app

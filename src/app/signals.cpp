@@ -35,6 +35,8 @@ const std::atomic<bool>& install_stop_signals() {
     if (was.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
     // A reader that goes away (a pipe into head) must not kill a run.
     ::signal(SIGPIPE, SIG_IGN);
+    // A limit of file sizes is then an error of the write, as a full disk is.
+    ::signal(SIGXFSZ, SIG_IGN);
     return stop_requested;
 }
 

@@ -20,5 +20,7 @@ int decode_trial_text(const Arguments& arguments);
 int describe_model(const Arguments& arguments);
 int report_results(const Arguments& arguments);
 int bench_device(const Arguments& arguments);
+/// Not for people: `run` starts it for each rank.
+int compute_for_agent(const Arguments& arguments);
 
 }  // namespace memcap::app

@@ -22,6 +22,12 @@ namespace memcap::app {
 namespace {
 
 constexpr double kIdleWait_s = 0.2;
+// A computing thread that is silent for longer than its work can take hangs.
+constexpr double kPatience_s = 100.0;
+constexpr double kSlowestReading = 5e6;     ///< bytes/s
+constexpr double kSlowestArithmetic = 1e9;  ///< FLOP/s
+constexpr double kStepsOfPatience = 10.0;
+constexpr std::int64_t kMostRows = 65'536;  ///< of a step
 
 sched::FailureCategory category_of(record::FailureCategory category) {
     switch (category) {
@@ -73,7 +79,6 @@ memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const mode
     memory::SlotsOptions options = slots_options(setup, model.device());
     if (setup.slots) return options;
     const double start_s = monotonic_s();
-    constexpr std::int64_t kMostRows = 65'536;
     const std::int64_t fitting = rows_that_fit(model, positions, sharers);
     const std::int64_t guess = std::max<std::int64_t>(first_budget(model.device()), positions);
     options.position_budget =
@@ -115,6 +120,18 @@ void TrialExecutor::work(sched::WorkPort& port) {
     }
 }
 
+/// The next sign comes after work of so many seconds at most, or something hangs.
+void TrialExecutor::sign_of_life(double within_s) const {
+    if (place_.life != nullptr) place_.life->sign(kPatience_s + within_s);
+}
+
+/// Seconds that a step of so many rows takes on the slowest machine.
+double TrialExecutor::slowest_s(const plan::Trial& trial, std::int64_t rows) const {
+    const double trials = static_cast<double>(rows) / static_cast<double>(trial.positions());
+    const double flops = plan::flops_per_step(facts_of(loaded_.model->description()), plan::shape_of(trial));
+    return flops * trials / kSlowestArithmetic;
+}
+
 /// How many more trials fit beside those that run and wait here.
 std::size_t TrialExecutor::wanted() const {
     const auto options = options_of_loaded();
@@ -147,6 +164,7 @@ void TrialExecutor::fetch(sched::WorkPort& port) {
     const std::size_t most = wanted();
     if (most == 0) return;
     const bool idle = running_.empty() && pending_.empty();
+    if (idle && place_.life != nullptr) place_.life->rest();
     for (auto& leased : port.take(most, idle ? kIdleWait_s : 0.0)) {
         try {
             plan::Trial trial = plan::decode_trial(leased.task.payload);
@@ -171,6 +189,7 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPor
                                   std::string& problem) {
     forget_model();
     const ModelSource& source = setup_.models.at(static_cast<std::size_t>(trial.model));
+    sign_of_life(static_cast<double>(weights_bytes(source.folder)) / kSlowestReading);
     try {
         loaded_ =
             loader_.load(source, trial.precision, place_.device, [&port] { return port.stop_requested(); });
@@ -186,6 +205,9 @@ bool TrialExecutor::load_model_of(const plan::Trial& trial, const sched::WorkPor
     }
     model_index_ = trial.model;
     precision_ = trial.precision;
+    step_bound_s_ = slowest_s(trial, kMostRows);
+    has_stepped_ = false;
+    sign_of_life(step_bound_s_);
     if (!setup_.slots && !budgets_.contains({model_index_, precision_})) {
         budgets_[{model_index_, precision_}] =
             measured_slots_options(setup_, *loaded_.model, trial.positions(), place_.sharers).position_budget;
@@ -257,7 +279,11 @@ bool TrialExecutor::model_is_unchanged(sched::WorkPort& port) {
 }
 
 void TrialExecutor::advance(sched::WorkPort& port) {
+    sign_of_life(step_bound_s_);
+    const double start_s = monotonic_s();
     auto records = engine_->step();
+    const double bound_s = kStepsOfPatience * (monotonic_s() - start_s);
+    step_bound_s_ = std::exchange(has_stepped_, true) ? std::max(step_bound_s_, bound_s) : bound_s;
     if (!records.empty() && !model_is_unchanged(port)) return;
     for (auto& record : records) {
         const auto found = running_.find(record.trial_id);

@@ -11,6 +11,7 @@
 
 #include "app/weight_loading.hpp"
 #include "app/worker_setup.hpp"
+#include "memcap/agent/compute_link.hpp"
 #include "memcap/memory/slots.hpp"
 #include "memcap/models/causal_lm.hpp"
 #include "memcap/plan/trial.hpp"
@@ -24,9 +25,10 @@ struct ExecutorPlace {
     std::string host;
     at::Device device = at::kCPU;
     std::int32_t threads = 1;
-    std::int32_t sharers = 1;                 ///< ranks that compute on this device
-    std::int32_t nodes = 1;                   ///< of the run
+    std::int32_t sharers = 1;                     ///< ranks that compute on this device
+    std::int32_t nodes = 1;                       ///< of the run
     weights::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
+    agent::Life* life = nullptr;  ///< where signs of life go; null: nobody looks; outlives the executor
 };
 
 /// Most trials side by side on a device when the experiment does not say.
@@ -59,6 +61,8 @@ class TrialExecutor : public sched::Executor {
     };
 
     void work(sched::WorkPort& port);
+    void sign_of_life(double within_s) const;
+    double slowest_s(const plan::Trial& trial, std::int64_t rows) const;
     void fetch(sched::WorkPort& port);
     void fill_slots(sched::WorkPort& port);
     bool enter(sched::WorkPort& port, Pending& pending);
@@ -82,6 +86,8 @@ class TrialExecutor : public sched::Executor {
     std::int32_t model_index_ = -1;
     Precision precision_ = Precision::float32;
     std::unique_ptr<memory::SlotsEngine> engine_;
+    double step_bound_s_ = 0.0;     ///< longer than a step of the loaded model takes
+    bool has_stepped_ = false;      ///< the bound comes from steps, not from the slowest machine there may be
     bool short_of_memory_ = false;  ///< no further trial fits before one has ended
     /// Rows of a step by model and precision: measured, and less after a shortage of memory.
     std::map<std::pair<std::int32_t, Precision>, std::int64_t> budgets_;

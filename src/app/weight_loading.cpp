@@ -17,22 +17,17 @@
 
 namespace memcap::app {
 
-namespace {
-
 using config::WeightsChoice;
 
-/// Zero where it cannot be told: loading will say why.
-std::uint64_t total_bytes(const std::vector<std::filesystem::path>& files) {
+std::uint64_t weights_bytes(const std::filesystem::path& folder) {
     std::uint64_t total = 0;
-    for (const auto& file : files) {
+    for (const auto& file : hub::weight_files(folder)) {
         std::error_code problem;
         const auto size = std::filesystem::file_size(file, problem);
         if (!problem) total += size;
     }
     return total;
 }
-
-}  // namespace
 
 WeightsChoice settled(WeightsChoice choice, std::int32_t nodes, std::uint64_t size_bytes) {
     if (choice != WeightsChoice::automatic) return choice;
@@ -50,7 +45,7 @@ LoadedModel WeightLoader::load(const ModelSource& source, Precision precision, a
     const Request request{source, config, precision, device};
     weights::WeightTimes times;
     times.model = source.folder;
-    times.size_bytes = total_bytes(hub::weight_files(source.folder));
+    times.size_bytes = weights_bytes(source.folder);
     LoadedModel loaded;
     switch (settled(choice_, nodes_, times.size_bytes)) {
         case WeightsChoice::broadcast:
@@ -103,7 +98,7 @@ LoadedModel WeightLoader::load_sent(const Request& request, const std::function<
     LoadedModel loaded;
     if (obtained.memory) {
         try {
-            // Whoever sent them has checked them; see mpi::ChunkReader.
+            // Whoever sent them has checked them; see weights::ChunkReader.
             loaded = build(request, hub::WeightFiles::over(folder, obtained.memory));
         } catch (const TransportError&) {
             // The exchange has said why.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,6 +21,10 @@ namespace memcap::app {
 /// From so many bytes of weights on, `auto` sends them from node to node.
 inline constexpr std::uint64_t kBroadcastBytes = std::uint64_t{1} << 30U;
 
+/// Bytes of the weight files of a model folder; those whose size cannot be told count nothing: loading will
+/// say why.
+std::uint64_t weights_bytes(const std::filesystem::path& folder);
+
 /// What `auto` means for a model: broadcast where several nodes would each read a large one, else per_rank.
 config::WeightsChoice settled(config::WeightsChoice choice, std::int32_t nodes, std::uint64_t size_bytes);
 
@@ -35,9 +40,9 @@ class WeightLoader {
     WeightLoader(config::WeightsChoice choice, std::int32_t nodes, weights::WeightExchange& exchange)
         : choice_(choice), nodes_(nodes), exchange_(exchange) {}
 
-    /// Loads a model; `cancelled` ends waiting for other ranks, not the loading. Says in the log and to rank
-    /// 0 how long it took. What is loaded is what the source says, byte for byte: throws DataError for other
-    /// bytes, for files that change meanwhile, and as models::load does.
+    /// Loads a model; `cancelled` ends waiting for other ranks, not the loading. Says in the log and
+    /// to the exchange how long it took. What is loaded is what the source says, byte for byte: throws
+    /// DataError for other bytes, for files that change meanwhile, and as models::load does.
     LoadedModel load(const ModelSource& source, Precision precision, at::Device device,
                      const std::function<bool()>& cancelled);
 
@@ -66,7 +71,7 @@ class WeightLoader {
     hub::NodeHashes hashes_;
 };
 
-/// What all ranks have reported, a line a model and way: ranks, bytes and the longest times, as JSON.
+/// What ranks have reported, a line a model and way: ranks, bytes and the longest times, as JSON.
 std::string weights_json(const std::vector<weights::WeightTimes>& reports);
 
 }  // namespace memcap::app

@@ -150,7 +150,8 @@ std::optional<sched::Parcel> MpiTransport::finish_receive() {
         const sched::Rank from = next->from;
         Bytes buffer = std::move(next->buffer);
         receiving_.erase(next);
-        if (code != MPI_SUCCESS) return sched::Parcel{from, {}, "receiving from it failed: " + error_text(code)};
+        if (code != MPI_SUCCESS)
+            return sched::Parcel{from, {}, "receiving from it failed: " + error_text(code)};
         return sched::Parcel{from, std::move(buffer), {}};
     }
     return std::nullopt;

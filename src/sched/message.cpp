@@ -194,7 +194,23 @@ Message read_kind(std::size_t kind, Reader& reader) {
     }
 }
 
+template <class Kind>
+bool is_of_kind(std::span<const std::byte> bytes) {
+    constexpr std::size_t kKindAt = sizeof(kMessageVersion);
+    return bytes.size() > kKindAt && std::to_integer<std::size_t>(bytes[kKindAt]) == Message(Kind{}).index();
+}
+
 }  // namespace
+
+bool is_result(std::span<const std::byte> bytes) {
+    return is_of_kind<message::Result>(bytes);
+}
+bool is_goodbye(std::span<const std::byte> bytes) {
+    return is_of_kind<message::Goodbye>(bytes);
+}
+bool is_finish(std::span<const std::byte> bytes) {
+    return is_of_kind<message::Finish>(bytes);
+}
 
 Bytes encode(const Message& message) {
     Writer writer;

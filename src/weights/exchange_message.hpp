@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "memcap/base/bytes.hpp"
-#include "memcap/weights/weight_exchange.hpp"
 #include "memcap/sched/transport.hpp"
+#include "memcap/weights/weight_exchange.hpp"
 
 namespace memcap::weights {
 
@@ -50,7 +50,8 @@ struct Announce {
     std::uint64_t group = 0;
     std::vector<FileHeader> files;
     std::uint64_t chunk_bytes = 0;
-    std::string nccl_id;  ///< of the communicator that carries the chunks; empty: they come over the transport
+    std::string
+        nccl_id;  ///< of the communicator that carries the chunks; empty: they come over the transport
 };
 /// A chunk of the files, as seen in the bytes of a parcel.
 struct Chunk {

@@ -46,9 +46,9 @@ struct GroupPlace {
 
     Role role = Role::leader;
     std::vector<sched::Rank> chain;       ///< who takes part
-    std::size_t position = 0;      ///< of this rank, or of the one of its node, in the chain
+    std::size_t position = 0;             ///< of this rank, or of the one of its node, in the chain
     std::vector<sched::Rank> neighbours;  ///< other members of this rank's node
-    bool by_device = false;        ///< all who take part have GPUs, all different: NCCL can connect them
+    bool by_device = false;  ///< all who take part have GPUs, all different: NCCL can connect them
 
     /// The next in the chain, or -1.
     sched::Rank next() const { return position + 1 < chain.size() ? chain[position + 1] : -1; }

@@ -24,8 +24,8 @@ constexpr int kParcelsPerPass = 32;
 
 }  // namespace
 
-GroupExchange::GroupExchange(std::unique_ptr<sched::Transport> transport, std::string node, FindDevice find_device,
-                             ExchangeOptions options)
+GroupExchange::GroupExchange(std::unique_ptr<sched::Transport> transport, std::string node,
+                             FindDevice find_device, ExchangeOptions options)
     : transport_(std::move(transport)),
       node_(std::move(node)),
       find_device_(std::move(find_device)),
@@ -311,8 +311,7 @@ class LocalExchange final : public WeightExchange {
 }  // namespace
 
 std::unique_ptr<WeightExchange> make_group_exchange(std::unique_ptr<sched::Transport> transport,
-                                                    const std::string& node,
-                                                    const ExchangeOptions& options) {
+                                                    const std::string& node, const ExchangeOptions& options) {
     return std::make_unique<GroupExchange>(std::move(transport), node, device_access, options);
 }
 

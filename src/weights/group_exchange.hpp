@@ -14,15 +14,15 @@
 #include <string>
 #include <vector>
 
+#include "memcap/sched/transport.hpp"
 #include "memcap/weights/weight_exchange.hpp"
 #include "weights/gathering.hpp"
-#include "memcap/sched/transport.hpp"
 #include "weights/transfer.hpp"
 
 namespace memcap::weights {
 
-/// The computing thread leaves its wishes under a lock; the polling thread alone uses the transport. Rank 0 is the
-/// coordinator of all groups.
+/// The computing thread leaves its wishes under a lock; the polling thread alone uses the transport. Rank 0
+/// is the coordinator of all groups.
 class GroupExchange final : public WeightExchange {
   public:
     /// From the number of a device to the access to it.
@@ -72,9 +72,9 @@ class GroupExchange final : public WeightExchange {
     // Of the polling thread alone.
     Gathering gathering_;
     std::map<std::uint64_t, std::unique_ptr<Transfer>> transfers_;
-    std::set<std::uint64_t> formed_;                      ///< groups that this rank has heard of
+    std::set<std::uint64_t> formed_;                             ///< groups that this rank has heard of
     std::map<std::uint64_t, std::vector<sched::Parcel>> early_;  ///< came before the news of their group
-    double moved_s_ = 0.0;  ///< when something last moved
+    double moved_s_ = 0.0;                                       ///< when something last moved
 
     std::mutex mutex_;
     std::condition_variable changed_;

@@ -30,8 +30,8 @@ std::string memory_key(const std::string& node, std::uint64_t group) {
 
 }  // namespace
 
-Transfer::Transfer(const exchange::Formed& formed, Setup setup, sched::Transport& transport, const DeviceAccess& access,
-                   double now_s)
+Transfer::Transfer(const exchange::Formed& formed, Setup setup, sched::Transport& transport,
+                   const DeviceAccess& access, double now_s)
     : group_(formed.group),
       place_(place_in(formed, transport.rank())),
       setup_(std::move(setup)),
@@ -304,7 +304,8 @@ void Transfer::fail(const std::string& reason, sched::Rank except) {
     if (reader_) reader_->stop();
     if (mover_) mover_->cancel();
     if (place_.role == Role::receiver && !received_) {
-        for (const sched::Rank neighbour : place_.neighbours) send(neighbour, exchange::Abort{group_, reason});
+        for (const sched::Rank neighbour : place_.neighbours)
+            send(neighbour, exchange::Abort{group_, reason});
     }
     if (place_.role == Role::leader || place_.role == Role::receiver) {
         for (const sched::Rank rank : {place_.previous(), place_.next()}) {

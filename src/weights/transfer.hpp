@@ -6,12 +6,12 @@
 #include <optional>
 #include <string>
 
+#include "memcap/sched/transport.hpp"
 #include "memcap/weights/weight_exchange.hpp"
 #include "weights/arrival.hpp"
 #include "weights/chunk_reader.hpp"
 #include "weights/device_mover.hpp"
 #include "weights/gathering.hpp"
-#include "memcap/sched/transport.hpp"
 
 namespace memcap::weights {
 
@@ -33,8 +33,8 @@ class Transfer {
         std::string node;
     };
 
-    Transfer(const exchange::Formed& formed, Setup setup, sched::Transport& transport, const DeviceAccess& access,
-             double now_s);
+    Transfer(const exchange::Formed& formed, Setup setup, sched::Transport& transport,
+             const DeviceAccess& access, double now_s);
 
     void on_announce(exchange::Announce announce, double now_s);
     /// `parcel` are the chunk's bytes, which may be sent on as they are.

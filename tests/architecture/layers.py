@@ -6,6 +6,7 @@ MAY_USE = {
     "config": ("base",),
     "plan": ("base", "config"),
     "sched": ("base",),
+    "agent": ("base", "sched"),
     "record": ("base",),
     "journal": ("base", "record"),
     "store": ("base", "record", "metrics", "journal"),
@@ -17,7 +18,7 @@ MAY_USE = {
     "memory": ("base", "plan", "record", "text", "hub", "nn", "models", "metrics"),
     "mpi": ("base", "sched"),
     "weights": ("base", "sched", "hub"),
-    "app": ("base", "config", "plan", "sched", "record", "journal", "store", "mpi", "weights", "hub", "text", "metrics", "nn",
+    "app": ("base", "config", "plan", "sched", "agent", "record", "journal", "store", "mpi", "weights", "hub", "text", "metrics", "nn",
             "models", "memory"),
 }
 

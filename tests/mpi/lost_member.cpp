@@ -52,8 +52,8 @@ int run(const char* report) {
     Session session;
     const int rank = session.rank();
     const std::unique_ptr<sched::Transport> transport = session.make_transport();
-    const auto exchange = make_group_exchange(session.make_transport(), "node" + std::to_string(rank),
-                                              exchange_options(20, 2));
+    const auto exchange =
+        make_group_exchange(session.make_transport(), "node" + std::to_string(rank), exchange_options(20, 2));
     const RankFiles files(rank, kSizes);
     // Each rank works while it has tasks; slow polls leave time to die in the middle.
     const sched::PollHook hook = [&] {

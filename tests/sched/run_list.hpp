@@ -44,7 +44,8 @@ inline RunOutcome run_manager_beside_worker(ManagerSetup setup, Transport* trans
                                             const ExecutorFactory& factory, const std::atomic<bool>& stop,
                                             const PollHook& poll_hook = {}) {
     const auto [manager_end, worker_end] = make_local_transport();
-    std::thread worker([&factory, &stop, &end = *worker_end] { run_worker(end, facts_of(0), factory, stop); });
+    std::thread worker(
+        [&factory, &stop, &end = *worker_end] { run_worker(end, facts_of(0), factory, stop); });
     setup.local = manager_end.get();
     setup.transport = transport;
     setup.poll_hook = poll_hook;

@@ -290,8 +290,8 @@ inline void check_known(ExchangeEnd& end) {
     end.exchange.settle(never);
 }
 
-/// sched::Rank 0 has other bytes than those that are meant, in the last chunk of a file: nobody takes them for
-/// whole.
+/// sched::Rank 0 has other bytes than those that are meant, in the last chunk of a file: nobody takes them
+/// for whole.
 inline void check_not_known(ExchangeEnd& end) {
     if (end.size == 1) return;
     for (const std::size_t wrong : {0U, 1U}) {

@@ -105,10 +105,11 @@ struct Pulse {};
 
 }  // namespace message
 
-using Message = std::variant<message::Join, message::Status, message::Heartbeat, message::Result,
-                             message::Returned, message::Leave, message::Failed, message::Goodbye, message::Note, message::Crashed,
-                             message::Welcome, message::Lease, message::Acknowledge, message::Recall,
-                             message::Withdraw, message::Stop, message::Finish, message::Pulse>;
+using Message =
+    std::variant<message::Join, message::Status, message::Heartbeat, message::Result, message::Returned,
+                 message::Leave, message::Failed, message::Goodbye, message::Note, message::Crashed,
+                 message::Welcome, message::Lease, message::Acknowledge, message::Recall, message::Withdraw,
+                 message::Stop, message::Finish, message::Pulse>;
 
 /// Changes with the layout of any message.
 inline constexpr std::uint16_t kMessageVersion = 2;
@@ -116,5 +117,10 @@ inline constexpr std::uint16_t kMessageVersion = 2;
 Bytes encode(const Message& message);
 /// Throws TransportError if the bytes are damaged or of another version.
 Message decode_message(std::span<const std::byte> bytes);
+
+/// What an agent needs to know of a message that it passes on, from its first bytes; false for damaged ones.
+bool is_result(std::span<const std::byte> bytes);
+bool is_goodbye(std::span<const std::byte> bytes);
+bool is_finish(std::span<const std::byte> bytes);
 
 }  // namespace memcap::sched

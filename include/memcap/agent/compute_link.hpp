@@ -1,0 +1,61 @@
+// The compute process's end: what it is told about itself, and its transports, all through its agent.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "memcap/base/bytes.hpp"
+#include "memcap/sched/transport.hpp"
+
+namespace memcap::agent {
+
+class Wire;
+
+/// When the computing thread will give its next sign of life. A thread that is silent for longer hangs. Safe
+/// from any thread.
+class Life {
+  public:
+    Life();
+    /// The next call comes within so many seconds.
+    void sign(double within_s) noexcept;
+    /// Waiting for work: no sign is due.
+    void rest() noexcept;
+    /// For how long a sign is overdue; negative: it is not.
+    double overdue_s() const noexcept;
+
+  private:
+    std::atomic<double> due_s_;
+};
+
+/// The socket to the agent. All but the constructor and destructor is for the thread that polls.
+class ComputeLink {
+  public:
+    /// The descriptor that an agent leaves to the process it starts.
+    static constexpr int kDescriptor = 3;
+
+    /// Takes the descriptor over and waits for the agent's first word. Throws TransportError if there is no
+    /// agent behind it.
+    explicit ComputeLink(int descriptor = kDescriptor);
+    ~ComputeLink();
+    ComputeLink(const ComputeLink&) = delete;
+    ComputeLink& operator=(const ComputeLink&) = delete;
+
+    /// What the agent was given for its compute processes.
+    const Bytes& place() const noexcept { return place_; }
+    /// The transports of this rank among `ranks`; the link must outlive them.
+    std::unique_ptr<sched::Transport> scheduler_transport(sched::Rank rank, sched::Rank ranks);
+    std::unique_ptr<sched::Transport> exchange_transport(sched::Rank rank, sched::Rank ranks);
+    /// Ends this process at once, without destructors, where a sign of life is overdue: the computing thread
+    /// cannot be asked any more. The agent is told why.
+    void require_alive(const Life& life);
+
+  private:
+    std::unique_ptr<Wire> wire_;
+    Bytes place_;
+};
+
+/// Makes this process one that ends with its agent and by its word alone: signals that launchers and
+/// terminals send to all processes of a rank are the agent's, and descriptors above the link's are closed.
+void become_compute_process();
+
+}  // namespace memcap::agent

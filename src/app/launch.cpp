@@ -1,0 +1,124 @@
+// Ranks, CPUs and nodes; manager and agent on one thread.
+#include "app/launch.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "app/control_groups.hpp"
+#include "app/machine.hpp"
+#include "memcap/app/command_line.hpp"
+#include "memcap/base/clock.hpp"
+#include "memcap/base/host.hpp"
+#include "memcap/base/log.hpp"
+#include "memcap/sched/local_transport.hpp"
+
+namespace memcap::app {
+
+namespace {
+
+// How long what was sent last may take to leave.
+constexpr double kClose_s = 1.0;
+constexpr double kPoll_s = 1e-3;
+
+/// This rank's share of the CPUs of its host. Collective, as Session::gather().
+std::int32_t share_of_host(mpi::Session& session, const std::vector<std::string>& hosts) {
+    const CpuSet own = usable_cpus();
+    const auto all = session.gather(to_text(own));
+    std::vector<CpuSet> of_host;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (hosts[i] == session.host()) of_host.push_back(cpus_of_text(all[i]));
+    }
+    return fair_threads(own, of_host, cpu_quota());
+}
+
+void rest() {
+    std::this_thread::sleep_for(std::chrono::duration<double>(kPoll_s));
+}
+
+}  // namespace
+
+Launch::Launch() {
+    place_.host = host_name();
+    place_.node = node_name();
+    hosts_ = {place_.host};
+    if (mpi::Session::launched_by_mpi()) {
+        session_ = std::make_unique<mpi::Session>();
+        place_.rank = session_->rank();
+        place_.ranks = session_->size();
+        place_.local_rank = session_->local_rank();
+        hosts_ = session_->gather(place_.host);
+        place_.ranks_of_host = static_cast<std::int32_t>(std::ranges::count(hosts_, place_.host));
+        place_.threads = share_of_host(*session_, hosts_);
+        const auto nodes = session_->gather(place_.node);
+        place_.nodes = static_cast<std::int32_t>(std::set(nodes.begin(), nodes.end()).size());
+        if (place_.ranks > 1) {
+            transport_ = session_->make_transport();
+            exchange_ = session_->make_transport();
+        }
+    } else {
+        place_.threads = usable_cores();
+    }
+    log::set_rank(place_.rank, place_.ranks);
+}
+
+std::unique_ptr<agent::Agent> Launch::make_agent(sched::Transport& manager) {
+    // The link, not the path behind it: the same program even where its file has been replaced meanwhile.
+    return std::make_unique<agent::Agent>(agent::Agent::Setup{.command = {"/proc/self/exe", "compute"},
+                                                              .place = encode(place_),
+                                                              .manager = &manager,
+                                                              .exchange = exchange_.get(),
+                                                              .options = {}});
+}
+
+/// Lets the compute process end and the last parcels leave.
+void Launch::finish(agent::Agent& agent) {
+    const double until_s = monotonic_s() + agent::AgentOptions{}.goodbye_s + kClose_s;
+    while (!agent.ended() && monotonic_s() < until_s) {
+        if (!agent.step(monotonic_s())) rest();
+    }
+    agent.close(kClose_s);
+}
+
+sched::RunOutcome Launch::manage(sched::ManagerSetup setup, const std::atomic<bool>& stop) {
+    const auto [manager_end, agent_end] = sched::make_local_transport();
+    const auto agent = make_agent(*agent_end);
+    setup.local = manager_end.get();
+    setup.transport = transport_.get();
+    setup.poll_hook = [&agent = *agent] { return agent.step(monotonic_s()); };
+    sched::RunOutcome outcome = sched::run_manager(std::move(setup), stop);
+    finish(*agent);
+    if (outcome.lost_workers > 0 && session_) session_->rank_was_lost();
+    return outcome;
+}
+
+int Launch::compute(const std::atomic<bool>& stop) {
+    const auto agent = make_agent(*transport_);
+    while (!agent->ended()) {
+        if (stop.load()) agent->stop();
+        if (!agent->step(monotonic_s())) rest();
+    }
+    if (agent->manager_lost()) {
+        log::error("the manager (rank 0) is gone: this worker leaves; run again to go on");
+        session_->rank_was_lost();
+        return kDefect;
+    }
+    finish(*agent);
+    transport_->flush(kClose_s);
+    // mpirun takes any status but 0 for a crash of the whole run, so only rank 0's counts.
+    return kDone;
+}
+
+void Launch::dismiss() {
+    if (transport_ && !sched::dismiss_workers(*transport_, {})) session_->rank_was_lost();
+}
+
+int Launch::leave(int status) {
+    transport_.reset();
+    exchange_.reset();
+    return session_ ? session_->leave(status) : status;
+}
+
+}  // namespace memcap::app
