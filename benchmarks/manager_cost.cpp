@@ -14,12 +14,15 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
+#include <thread>
 
 #include "app/journal_sink.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/mpi/session.hpp"
 #include "memcap/record/run_tables.hpp"
 #include "memcap/record/trial_record.hpp"
+#include "memcap/sched/local_transport.hpp"
 #include "memcap/sched/manager.hpp"
 #include "memcap/sched/worker.hpp"
 #include "memcap/store/run_store.hpp"
@@ -47,6 +50,9 @@ class TimedSink final : public sched::ResultSink {
         sink_.append(task, result);
         ++results;
         cpu_s += thread_cpu_s() - start_s;
+    }
+    void checkpoint(const sched::Task& task, std::span<const std::byte> state) override {
+        sink_.checkpoint(task, state);
     }
     void sync() override {
         const double start_s = thread_cpu_s();
@@ -158,14 +164,22 @@ int manage(mpi::Session& session, sched::Transport* transport, std::uint32_t tas
     setup.tasks = make_tasks(tasks);
     setup.sink = &sink;
     setup.transport = transport;
-    // With other ranks the manager only manages, so that its thread's time is its own.
-    if (session.size() == 1) setup.local_executor = make_stub;
     const std::atomic<bool> never = false;
+    const auto [manager_end, worker_end] = sched::make_local_transport();
+    std::thread own_worker;
+    // With other ranks the manager only manages, so that its thread's time is its own.
+    if (session.size() == 1) {
+        setup.local = manager_end.get();
+        own_worker = std::thread([&never, &end = *worker_end] {
+            sched::run_worker(end, {"here", "stub", 1.0}, make_stub, never);
+        });
+    }
     const double wall_start_s = monotonic_s();
     const double cpu_start_s = thread_cpu_s();
     const sched::RunOutcome outcome = sched::run_manager(std::move(setup), never);
     const double cpu_s = thread_cpu_s() - cpu_start_s;
     const double wall_s = monotonic_s() - wall_start_s;
+    if (own_worker.joinable()) own_worker.join();
     if (outcome.lost_workers > 0) session.rank_was_lost();
     store.close();
     const double per_task = 1e3 / tasks;

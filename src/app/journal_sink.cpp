@@ -65,6 +65,10 @@ void JournalSink::append(const sched::Task& task, const sched::TaskResult& resul
     store_.append(record);
 }
 
+void JournalSink::checkpoint(const sched::Task& task, std::span<const std::byte> state) {
+    store_.checkpoint(task.key, state);
+}
+
 void JournalSink::sync() {
     store_.sync();
     const double start_s = monotonic_s();

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -19,8 +21,13 @@ class JournalSink : public sched::ResultSink {
     JournalSink(store::RunStore& store, std::unordered_map<Id128, std::int32_t> former_attempts);
 
     void append(const sched::Task& task, const sched::TaskResult& result) override;
+    void checkpoint(const sched::Task& task, std::span<const std::byte> state) override;
     void sync() override;
 
+    /// What the task can go on from; none if it starts anew.
+    std::optional<Bytes> checkpoint_of(const sched::Task& task) const {
+        return store_.checkpoint_of(task.key);
+    }
     const store::RunFolder& folder() const noexcept { return store_.folder(); }
 
     /// Steps (evaluations) of all trials that have ended since the start.

@@ -13,6 +13,7 @@
 #include "app/disk_space.hpp"
 #include "app/journal_sink.hpp"
 #include "app/launch.hpp"
+#include "app/lease_payload.hpp"
 #include "app/live_line.hpp"
 #include "app/machine.hpp"
 #include "app/options.hpp"
@@ -29,7 +30,6 @@
 #include "memcap/base/log.hpp"
 #include "memcap/config/load.hpp"
 #include "memcap/nn/cuda.hpp"
-#include "memcap/plan/codec.hpp"
 #include "memcap/plan/cost.hpp"
 #include "memcap/plan/order.hpp"
 #include "memcap/sched/manager.hpp"
@@ -246,9 +246,10 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
     LiveLine line;
     sched::ManagerSetup setup;
     setup.tasks = tasks_of(preparation, trials);
-    setup.payload_of = [&preparation, &trials](const sched::Task& task) {
+    setup.payload_of = [&preparation, &trials, &sink](const sched::Task& task) {
         const plan::Plan& plan = preparation.plan;
-        return plan::encode(plan.whole(plan.trials[trials[task.id.value]], preparation.tokens));
+        return encode(LeasePayload{plan.whole(plan.trials[trials[task.id.value]], preparation.tokens),
+                                   sink.checkpoint_of(task)});
     };
     setup.sink = &sink;
     setup.options.limit = request.limit;

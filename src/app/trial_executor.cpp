@@ -8,13 +8,14 @@
 #include <utility>
 
 #include "app/device_speed.hpp"
+#include "app/lease_payload.hpp"
 #include "app/preparation.hpp"
 #include "app/self_check.hpp"
 #include "memcap/base/clock.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/base/log.hpp"
 #include "memcap/memory/row_budget.hpp"
 #include "memcap/nn/head_loss.hpp"
-#include "memcap/plan/codec.hpp"
 #include "memcap/plan/cost.hpp"
 
 namespace memcap::app {
@@ -22,6 +23,8 @@ namespace memcap::app {
 namespace {
 
 constexpr double kIdleWait_s = 0.2;
+// A fault costs a minute of work at most, with the way to the disk.
+constexpr double kCheckpointEvery_s = 55.0;
 // A computing thread that is silent for longer than its work can take hangs.
 constexpr double kPatience_s = 100.0;
 constexpr double kSlowestReading = 5e6;     ///< bytes/s
@@ -61,6 +64,17 @@ std::int64_t rows_that_fit(const models::CausalLM& model, std::int32_t positions
     return std::max<std::int64_t>(slots, 1) * positions;
 }
 
+/// Where a trial goes on; none if it starts anew.
+std::optional<memory::SlotState> state_of(const LeasePayload& payload) {
+    if (!payload.checkpoint) return std::nullopt;
+    try {
+        return memory::decode_slot_state(*payload.checkpoint);
+    } catch (const TransportError& problem) {
+        log::warning(fmt::format("trial {} starts anew: {}", payload.trial.id.hex(), problem.what()));
+        return std::nullopt;
+    }
+}
+
 }  // namespace
 
 std::int32_t most_slots(at::Device device) {
@@ -91,7 +105,8 @@ memory::SlotsOptions measured_slots_options(const WorkerSetup& setup, const mode
 TrialExecutor::TrialExecutor(WorkerSetup setup, ExecutorPlace place)
     : setup_(std::move(setup)),
       place_(std::move(place)),
-      loader_(setup_.weights, place_.nodes, *place_.exchange) {}
+      loader_(setup_.weights, place_.nodes, *place_.exchange),
+      checkpointed_s_(monotonic_s()) {}
 
 TrialExecutor::~TrialExecutor() = default;
 
@@ -117,7 +132,19 @@ void TrialExecutor::work(sched::WorkPort& port) {
             continue;
         }
         advance(port);
+        if (monotonic_s() - checkpointed_s_ > kCheckpointEvery_s) checkpoint_all(port);
     }
+    checkpoint_all(port);
+}
+
+/// Tells how far all trials are that have been in slots.
+void TrialExecutor::checkpoint_all(sched::WorkPort& port) {
+    for (const auto& [id, running] : running_)
+        port.checkpoint(running.leased.task.id, memory::encode(engine_->export_state(id)));
+    for (const Pending& pending : pending_) {
+        if (pending.state) port.checkpoint(pending.leased.task.id, memory::encode(*pending.state));
+    }
+    checkpointed_s_ = monotonic_s();
 }
 
 /// The next sign comes after work of so many seconds at most, or something hangs.
@@ -167,8 +194,9 @@ void TrialExecutor::fetch(sched::WorkPort& port) {
     if (idle && place_.life != nullptr) place_.life->rest();
     for (auto& leased : port.take(most, idle ? kIdleWait_s : 0.0)) {
         try {
-            plan::Trial trial = plan::decode_trial(leased.task.payload);
-            pending_.push_back({std::move(leased), std::move(trial), std::nullopt});
+            LeasePayload payload = decode_lease_payload(leased.task.payload);
+            auto state = state_of(payload);
+            pending_.push_back({std::move(leased), std::move(payload.trial), std::move(state)});
         } catch (const Error& problem) {
             fail(port, leased, leased.task.key, record::FailureCategory::permanent, problem.what());
         }

@@ -61,6 +61,7 @@ class TrialExecutor : public sched::Executor {
     };
 
     void work(sched::WorkPort& port);
+    void checkpoint_all(sched::WorkPort& port);
     void sign_of_life(double within_s) const;
     double slowest_s(const plan::Trial& trial, std::int64_t rows) const;
     void fetch(sched::WorkPort& port);
@@ -86,6 +87,7 @@ class TrialExecutor : public sched::Executor {
     std::int32_t model_index_ = -1;
     Precision precision_ = Precision::float32;
     std::unique_ptr<memory::SlotsEngine> engine_;
+    double checkpointed_s_ = 0.0;   ///< when all trials in slots were checkpointed last
     double step_bound_s_ = 0.0;     ///< longer than a step of the loaded model takes
     bool has_stepped_ = false;      ///< the bound comes from steps, not from the slowest machine there may be
     bool short_of_memory_ = false;  ///< no further trial fits before one has ended

@@ -142,10 +142,23 @@ class Manager {
                 if (setup_.on_note) setup_.on_note(parcel.from, note->bytes);
                 return;
             }
+            if (const auto* checkpoint = std::get_if<message::Checkpoint>(&message))
+                return keep(parcel.from, *checkpoint);
             note_failure(parcel.from, message);
             apply(scheduler_.handle(event::Received{parcel.from, std::move(message)}, now_s));
         } catch (const TransportError& problem) {
             lose(parcel.from, problem.what(), now_s);
+        }
+    }
+
+    /// One that cannot be kept costs time if the task is interrupted, so the run goes on.
+    void keep(Rank from, const message::Checkpoint& checkpoint) {
+        if (!scheduler_.holds(from, checkpoint.which)) return;
+        try {
+            setup_.sink->checkpoint(scheduler_.task(checkpoint.which.task), checkpoint.state);
+            unsynced_checkpoints_ = true;
+        } catch (const StoreError& problem) {
+            if (!std::exchange(warned_of_checkpoints_, true)) log::warning(problem.what());
         }
     }
 
@@ -187,6 +200,11 @@ class Manager {
 
     /// Everything of this round is appended, then synced once; only then do the workers hear of it.
     void store(double now_s) {
+        if (to_store_.empty() && unsynced_checkpoints_) {
+            event::StoreFailed failed;
+            attempt(failed, [&] { setup_.sink->sync(); });
+        }
+        unsynced_checkpoints_ = false;
         while (!to_store_.empty()) {
             event::Stored stored;
             event::StoreFailed failed;
@@ -230,6 +248,8 @@ class Manager {
     std::map<Rank, std::string> hosts_;
     std::map<Rank, std::string> worker_errors_;
     std::string store_error_;
+    bool unsynced_checkpoints_ = false;
+    bool warned_of_checkpoints_ = false;
     bool stop_told_ = false;
     bool over_ = false;
     double over_s_ = 0.0;

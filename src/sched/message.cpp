@@ -143,6 +143,10 @@ void fields(A& a, message::Result& m) {
     all(a, m.lease, m.result);
 }
 template <class A>
+void fields(A& a, message::Checkpoint& m) {
+    all(a, m.which, m.state);
+}
+template <class A>
 void fields(A& a, message::Returned& m) {
     all(a, m.tasks);
 }

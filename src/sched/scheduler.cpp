@@ -56,6 +56,12 @@ const Task& Scheduler::task(TaskIndex index) const {
     return state_->entry(index).task;
 }
 
+bool Scheduler::holds(Rank rank, const TaskLease& lease) const {
+    if (lease.task.value >= state_->tasks.size()) return false;
+    const TaskEntry& task = state_->entry(lease.task);
+    return task.stage == Stage::leased && task.holder == rank && task.lease == lease.lease;
+}
+
 Counts Scheduler::counts() const {
     Counts counts = state_->counts;
     for (const auto& [rank, worker] : state_->workers) {

@@ -59,6 +59,10 @@ class LockedWorker final : public WorkPort {
         with([&](WorkerState& state) { state.finish(std::move(result), monotonic_s()); });
         bell_.ring();
     }
+    void checkpoint(TaskIndex task, Bytes state) override {
+        with([&](WorkerState& worker) { worker.checkpoint(task, std::move(state)); });
+        bell_.ring();
+    }
     bool stop_requested() const noexcept override { return closed(); }
     bool closed() const noexcept override { return closed_.load(std::memory_order_acquire); }
 

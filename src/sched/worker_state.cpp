@@ -145,6 +145,12 @@ void WorkerState::finish(TaskResult result, double now_s) {
     count_finished(now_s);
 }
 
+void WorkerState::checkpoint(TaskIndex task, Bytes state) {
+    const auto running = running_.find(task);
+    MEMCAP_EXPECT(running != running_.end());
+    checkpoints_.push_back({{task, running->second.lease}, std::move(state)});
+}
+
 void WorkerState::executor_returned(double now_s) {
     executor_gone_ = true;
     for (const auto& [index, running] : running_) returned_.push_back({index, running.lease});
@@ -190,6 +196,8 @@ std::vector<Message> WorkerState::messages(double now_s) {
         }
         return out;
     }
+    for (message::Checkpoint& checkpoint : checkpoints_) out.emplace_back(std::move(checkpoint));
+    checkpoints_.clear();
     report_results(out, now_s);
     if (!returned_.empty() || answer_recall_) {
         out.emplace_back(message::Returned{std::exchange(returned_, {})});

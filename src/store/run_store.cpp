@@ -47,11 +47,12 @@ std::string dropped_text(const std::string& reason, std::uint64_t count) {
 }
 
 RunStore::RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
-                   detail::ArrayLibrary library)
+                   Checkpoints checkpoints, detail::ArrayLibrary library)
     : folder_(std::move(folder)),
       lock_(std::move(lock)),
       state_(std::move(state)),
       journal_(std::move(journal)),
+      checkpoints_(std::move(checkpoints)),
       library_(std::make_unique<detail::ArrayLibrary>(std::move(library))) {}
 
 RunStore::RunStore(RunStore&&) noexcept = default;
@@ -72,7 +73,12 @@ RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& op
     if (!bulk_files.empty()) last_bulk = std::max(last_bulk, bulk_files.back());
     if (!library.segments().empty()) last_bulk = std::max(last_bulk, library.segments().rbegin()->first);
     JournalWriter journal = JournalWriter::create(folder, state.run_id(), last_bulk + 1);
-    return RunStore(folder, std::move(lock), std::move(state), std::move(journal), std::move(library));
+    auto checkpoints = Checkpoints::open(folder.checkpoints(), [&state](const Id128& trial) {
+        const StoredRecord* stored = state.find(trial);
+        return stored == nullptr || !stored->final();
+    });
+    return RunStore(folder, std::move(lock), std::move(state), std::move(journal), std::move(checkpoints),
+                    std::move(library));
 }
 
 std::optional<KnownTrial> RunStore::known(const Id128& trial) const {
@@ -134,13 +140,19 @@ void RunStore::update_launch(const record::LaunchRow& launch) {
 
 void RunStore::append(const record::TrialRecord& record) {
     const BulkPlace arrays = journal_.append(record);
+    checkpoints_.drop(record.trial_id);
     record::TrialRecord numbers = record;
     numbers.vector = {};
     numbers.curve = {};
     state_.add_result(std::move(numbers), arrays, ArraysState::whole);
 }
 
+void RunStore::checkpoint(const Id128& trial, std::span<const std::byte> state) {
+    checkpoints_.put(trial, state);
+}
+
 void RunStore::sync() {
+    checkpoints_.sync();
     journal_.sync();
 }
 
@@ -155,6 +167,7 @@ SnapshotReport RunStore::snapshot() {
 void RunStore::close() {
     journal_.sync();
     journal_.end_bulk_file();
+    checkpoints_.close();
     lock_.release();
 }
 

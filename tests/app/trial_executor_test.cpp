@@ -12,9 +12,10 @@
 #include <functional>
 #include <map>
 
+#include "app/lease_payload.hpp"
 #include "memcap/hub/hash_cache.hpp"
+#include "memcap/memory/slots.hpp"
 #include "memcap/models/registry.hpp"
-#include "memcap/plan/codec.hpp"
 #include "support/golden_case.hpp"
 #include "support/limited_allocator.hpp"
 #include "support/temporary_folder.hpp"
@@ -34,7 +35,7 @@ class Port final : public sched::WorkPort {
             tasks_.push_back({.id = sched::TaskIndex(static_cast<std::uint32_t>(tasks_.size())),
                               .key = trial.id,
                               .affinity = static_cast<std::uint64_t>(trial.model),
-                              .payload = plan::encode(trial)});
+                              .payload = encode(LeasePayload{trial, {}})});
         }
     }
     std::vector<sched::LeasedTask> take(std::size_t most, double /*wait_s*/) override {
@@ -52,10 +53,24 @@ class Port final : public sched::WorkPort {
         EXPECT_TRUE(records.emplace(record.trial_id, record).second) << "a second result";
         after_finish(records.size());
     }
-    bool stop_requested() const noexcept override { return false; }
-    bool closed() const noexcept override { return tasks_.empty(); }
+    void checkpoint(sched::TaskIndex task, Bytes state) override {
+        checkpoints[task.value] = std::move(state);
+    }
+    bool stop_requested() const noexcept override { return stopped; }
+    bool closed() const noexcept override { return stopped || tasks_.empty(); }
+    /// Tasks as they are leased after an interruption.
+    void go_on_from(const std::map<std::uint32_t, Bytes>& states) {
+        for (sched::Task& task : tasks_) {
+            LeasePayload payload = decode_lease_payload(task.payload);
+            if (const auto state = states.find(task.id.value); state != states.end())
+                payload.checkpoint = state->second;
+            task.payload = encode(payload);
+        }
+    }
 
     std::map<Id128, record::TrialRecord> records;
+    std::map<std::uint32_t, Bytes> checkpoints;
+    bool stopped = false;
     std::function<void(int)> before_take = [](int) {};
     std::function<void(std::size_t)> after_finish = [](std::size_t) {};
 
@@ -107,6 +122,47 @@ TEST(MeasuredSlots, AreNoMoreThanTheShareOfMemoryHolds) {
     WorkerSetup given;
     given.slots = 5;
     EXPECT_EQ(measured_slots_options(given, *model, kPositions, kAWholeTown).slots, 5);
+}
+
+TEST(TrialExecutor, GoesOnFromWhereAStopCheckpointedToTheSameBits) {
+    at::set_num_threads(1);
+    auto trials = trials_of_two_models(4);
+    trials.erase(trials.begin() + 4, trials.end());
+    // Some have ended before the stop, which comes in the middle of the others.
+    for (std::size_t i = 0; i < trials.size(); ++i) trials[i].protocol.max_steps = i == 0 ? 3 : 40;
+    Port undisturbed(trials);
+    run(undisturbed);
+    Port first(trials);
+    first.after_finish = [&](std::size_t) { first.stopped = true; };
+    run(first);
+    ASSERT_EQ(first.records.size(), 1U);
+    ASSERT_EQ(first.checkpoints.size(), 3U);
+    Port second(std::vector(trials.begin() + 1, trials.end()));
+    second.go_on_from(
+        {{0, first.checkpoints.at(1)}, {1, first.checkpoints.at(2)}, {2, first.checkpoints.at(3)}});
+    run(second);
+    ASSERT_EQ(second.records.size(), 3U);
+    for (const auto& [id, record] : second.records) {
+        const record::TrialRecord& expected = undisturbed.records.at(id);
+        EXPECT_EQ(record.evaluations, expected.evaluations);
+        EXPECT_EQ(record.loss_nats, expected.loss_nats);
+        EXPECT_EQ(record.vector, expected.vector);
+        EXPECT_EQ(record.curve.loss_nats, expected.curve.loss_nats);
+    }
+    // What was computed before the stop is not computed again.
+    EXPECT_EQ(memory::decode_slot_state(first.checkpoints.at(1)).evaluations, 3);
+}
+
+TEST(TrialExecutor, StartsATrialAnewWhoseCheckpointCannotBeRead) {
+    at::set_num_threads(1);
+    auto trials = trials_of_two_models(1);
+    trials.resize(1);
+    Port undisturbed(trials);
+    run(undisturbed);
+    Port port(trials);
+    port.go_on_from({{0, Bytes(5, std::byte{1})}});
+    run(port);
+    EXPECT_EQ(port.records.at(trials[0].id).loss_nats, undisturbed.records.at(trials[0].id).loss_nats);
 }
 
 TEST(TrialExecutor, AShortageOfMemoryCostsNoTrialAndIsRemembered) {

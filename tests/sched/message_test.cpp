@@ -20,14 +20,14 @@ TEST(MessageCodec, KeepsEveryFieldOfEveryKind) {
         EXPECT_EQ(encode(copy), encode(message));
     }
     EXPECT_EQ(kinds.size(), std::variant_size_v<Message>);
-    const auto lease = std::get<message::Lease>(decode_message(encode(one_of_each()[10])));
+    const auto lease = std::get<message::Lease>(decode_message(encode(one_of_each()[13])));
     ASSERT_EQ(lease.tasks.size(), 2u);
     EXPECT_EQ(lease.id.value, 4u);
     EXPECT_EQ(lease.tasks[1].attempt, 3u);
     EXPECT_EQ(lease.tasks[1].task.key, (Id128{3, 4}));
     EXPECT_EQ(lease.tasks[1].task.cost, 6.5);
     EXPECT_EQ(text_of(lease.tasks[1].task.payload), std::string("pay\0load", 8));
-    const auto welcome = std::get<message::Welcome>(decode_message(encode(one_of_each()[9])));
+    const auto welcome = std::get<message::Welcome>(decode_message(encode(one_of_each()[12])));
     EXPECT_EQ(welcome.options.limit, 99u);
     EXPECT_EQ(welcome.options.heartbeat_s, 0.5);
 }

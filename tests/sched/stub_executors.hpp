@@ -98,12 +98,16 @@ class MemorySink final : public ResultSink {
         unsynced.push_back(task.id.value);
         results[task.id.value].push_back(result);
     }
+    void checkpoint(const Task& task, std::span<const std::byte> state) override {
+        checkpoints[task.id.value].emplace_back(text_of(state));
+    }
     void sync() override {
         ++syncs;
         unsynced.clear();
     }
 
     std::map<std::uint32_t, std::vector<TaskResult>> results;
+    std::map<std::uint32_t, std::vector<std::string>> checkpoints;
     std::vector<std::uint32_t> unsynced;
     std::uint64_t appended = 0;
     std::uint64_t syncs = 0;

@@ -63,6 +63,7 @@ inline std::vector<Message> one_of_each() {
         message::Heartbeat{status, leases},
         message::Result{LeaseId{3}, {TaskIndex{5}, 2, std::nullopt, bytes_of("record")}},
         message::Result{LeaseId{3}, {TaskIndex{5}, 2, TaskFailure{FailureCategory::device_lost, "gone"}, {}}},
+        message::Checkpoint{leases[0], bytes_of("state")},
         message::Returned{leases},
         message::Leave{},
         message::Failed{"it threw", leases},

@@ -14,7 +14,7 @@ class EveryExchange : public ::testing::TestWithParam<std::tuple<int, ExchangeCh
     const ExchangeCheck& check() const { return std::get<1>(GetParam()); }
 };
 
-TEST_P(EveryExchange, sched::Transport) {
+TEST_P(EveryExchange, BetweenThreads) {
     std::vector<ThreadRank> ranks(static_cast<std::size_t>(size()));
     run_on_threads(check(), ranks);
 }

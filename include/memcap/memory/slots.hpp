@@ -5,8 +5,10 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "memcap/base/bytes.hpp"
 #include "memcap/models/causal_lm.hpp"
 #include "memcap/plan/trial.hpp"
 #include "memcap/record/trial_record.hpp"
@@ -30,6 +32,10 @@ struct SlotState {
     record::Curve curve;
     double elapsed_s = 0.0;  ///< in slots so far
 };
+
+Bytes encode(const SlotState& state);
+/// Throws TransportError if the bytes are cut, or of another version.
+SlotState decode_slot_state(std::span<const std::byte> bytes);
 
 /// How the rows of a batch are laid out: exactly those of the trials (best for a CPU), or in buckets of slots
 /// that have the same number of rows, at most a tenth of them pads (for a GPU, whose graphs know one shape).

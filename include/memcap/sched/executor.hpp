@@ -18,7 +18,10 @@ class WorkPort {
     virtual std::vector<LeasedTask> take(std::size_t most, double wait_s) = 0;
     /// Gives the result of a task that was taken; each task once.
     virtual void finish(TaskResult result) = 0;
-    /// True once the run is to end now: leave running tasks as they are and return from Executor::run. Cheap.
+    /// How far a task is that was taken and not finished: what its next attempt can go on from.
+    virtual void checkpoint(TaskIndex task, Bytes state) = 0;
+    /// True once the run is to end now: leave running tasks as they are and return from Executor::run;
+    /// checkpoints may still be given. Cheap.
     virtual bool stop_requested() const noexcept = 0;
     /// True once no further task will come; an executor with nothing to do returns then.
     virtual bool closed() const noexcept = 0;

@@ -50,7 +50,7 @@ struct ManagerSetup {
     PayloadSource payload_of;  ///< empty: the tasks have their payloads
     ResultSink* sink = nullptr;
     Options options;
-    Bytes worker_setup;  ///< reaches every ExecutorFactory
+    Bytes worker_setup;              ///< reaches every ExecutorFactory
     Transport* local = nullptr;      ///< to the worker of rank 0; null: this rank only manages
     Transport* transport = nullptr;  ///< to the other ranks; null if there are none
     // All called from the manager's thread; may be empty.

@@ -53,6 +53,11 @@ struct Result {
     LeaseId lease;
     TaskResult result;
 };
+/// How far a running task is: what another attempt can go on from.
+struct Checkpoint {
+    TaskLease which;
+    Bytes state;
+};
 /// The answer to a recall (maybe nothing), or tasks given back because the worker stops.
 struct Returned {
     std::vector<TaskLease> tasks;
@@ -106,10 +111,10 @@ struct Pulse {};
 }  // namespace message
 
 using Message =
-    std::variant<message::Join, message::Status, message::Heartbeat, message::Result, message::Returned,
-                 message::Leave, message::Failed, message::Goodbye, message::Note, message::Crashed,
-                 message::Welcome, message::Lease, message::Acknowledge, message::Recall, message::Withdraw,
-                 message::Stop, message::Finish, message::Pulse>;
+    std::variant<message::Join, message::Status, message::Heartbeat, message::Result, message::Checkpoint,
+                 message::Returned, message::Leave, message::Failed, message::Goodbye, message::Note,
+                 message::Crashed, message::Welcome, message::Lease, message::Acknowledge, message::Recall,
+                 message::Withdraw, message::Stop, message::Finish, message::Pulse>;
 
 /// Changes with the layout of any message.
 inline constexpr std::uint16_t kMessageVersion = 2;

@@ -1,6 +1,9 @@
 // Where results go before anybody is told that they are safe.
 #pragma once
 
+#include <cstddef>
+#include <span>
+
 #include "memcap/sched/task.hpp"
 
 namespace memcap::sched {
@@ -13,6 +16,9 @@ class ResultSink {
     /// (`result.failure` says why). Throws StoreError if it cannot be kept; the manager then hands out no
     /// more work.
     virtual void append(const Task& task, const TaskResult& result) = 0;
+    /// Keeps how far a task is that has no result yet; its payload may name that the next time it is leased.
+    /// Throws StoreError.
+    virtual void checkpoint(const Task& task, std::span<const std::byte> state) = 0;
     /// Returns when everything appended so far survives a crash; throws StoreError otherwise.
     virtual void sync() = 0;
 };

@@ -106,6 +106,8 @@ class Scheduler {
     std::vector<Action> handle(Event event, double now_s);
 
     const Task& task(TaskIndex index) const;
+    /// Whether a worker holds a task by this lease.
+    bool holds(Rank rank, const TaskLease& lease) const;
     Counts counts() const;
     /// True once no task will start any more; every worker has then been told to finish.
     bool over() const;

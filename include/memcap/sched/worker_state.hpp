@@ -30,6 +30,8 @@ class WorkerState {
     std::vector<LeasedTask> take(std::size_t most, double now_s);
     /// The executor gives a result.
     void finish(TaskResult result, double now_s);
+    /// The executor says how far a task is.
+    void checkpoint(TaskIndex task, Bytes state);
     /// The executor returned; what it did not finish goes back.
     void executor_returned(double now_s);
     /// The executor threw.
@@ -109,6 +111,7 @@ class WorkerState {
     std::map<TaskIndex, Running> running_;
     std::map<TaskIndex, Unacknowledged> unacknowledged_;
     std::vector<TaskLease> returned_;
+    std::vector<message::Checkpoint> checkpoints_;
     bool answer_recall_ = false;
     std::uint64_t acknowledged_ = 0;
 

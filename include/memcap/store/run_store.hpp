@@ -5,12 +5,14 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "memcap/metrics/statistics.hpp"
 #include "memcap/record/run_tables.hpp"
 #include "memcap/record/trial_record.hpp"
+#include "memcap/store/journal/checkpoints.hpp"
 #include "memcap/store/journal/folder_lock.hpp"
 #include "memcap/store/journal/journal_writer.hpp"
 #include "memcap/store/journal/run_folder.hpp"
@@ -85,6 +87,10 @@ class RunStore {
     /// Journals a record with its vector and curve; durable after sync(). Throws StoreError (disk full: free
     /// space and append again; the journal stays whole).
     void append(const record::TrialRecord& record);
+    /// Keeps how far a trial is, in place of what was kept before; durable after sync(). Throws StoreError.
+    void checkpoint(const Id128& trial, std::span<const std::byte> state);
+    /// What a trial without a result can go on from; none if it has to start anew.
+    std::optional<Bytes> checkpoint_of(const Id128& trial) const { return checkpoints_.get(trial); }
     /// Brings all that was appended to the disk; only then may results be acknowledged. Throws StoreError.
     void sync();
     /// Moves vectors to an immutable segment and replaces results.h5. Throws StoreError; nothing is lost by
@@ -102,12 +108,13 @@ class RunStore {
 
   private:
     RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
-             detail::ArrayLibrary library);
+             Checkpoints checkpoints, detail::ArrayLibrary library);
 
     RunFolder folder_;
     FolderLock lock_;
     RunState state_;
     JournalWriter journal_;
+    Checkpoints checkpoints_;
     std::unique_ptr<detail::ArrayLibrary> library_;
 };
 

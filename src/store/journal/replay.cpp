@@ -64,6 +64,8 @@ void apply(RunState& state, std::uint32_t segment, const Frame& frame, const Arr
                 state.add_result(std::move(result.record), result.arrays, arrays);
                 return;
             }
+            case FrameType::checkpoint:
+                break;
         }
         ++state.report().unreadable_frames;
     } catch (const TransportError&) {
