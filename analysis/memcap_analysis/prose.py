@@ -43,8 +43,9 @@ def _findings(results: Results, statistics: pd.DataFrame, setting: tables.Settin
                          f"accuracy of {SOLVED_ACCURACY} at any length that was tried.")
     cut = int((known["capacity_cut"].astype(int) == 1).sum())
     if cut and not drawn:
-        sentences.append(f"In {cut} of {len(known)} combinations of model and number of vectors the longest texts tried are "
-                         f"still kept: those capacities are lower bounds (≥).")
+        which = f"In {cut} of {len(known)} combinations of model and number of vectors the" if len(known) > 1 else "The"
+        sentences.append(f"{which} longest texts tried are still kept: "
+                         f"{'that capacity is a lower bound' if cut == 1 else 'those capacities are lower bounds'} (≥).")
     return sentences + _gain_sentence(mine)
 
 
