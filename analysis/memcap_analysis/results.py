@@ -289,7 +289,7 @@ def _read_curves(path: Path, file: h5py.File, notes: list[str]):
     np.add.at(edges, start[count > 0], 1)
     np.add.at(edges, (start + count)[count > 0], -1)
     if np.any((np.cumsum(edges)[:-1] > 0) & ((steps < 1) | np.isnan(shares))):
-        raise ResultFileError(f"{path}: learning curves without numbers: a file in vectors/ that holds them is damaged. "
+        raise ResultFileError(f"{path}: learning curves without numbers: one of {', '.join(_segments(evaluation))} is damaged. "
                               f"`memcap rebuild {path.parent}` leaves these curves out.")
     return start, count, steps, shares
 
