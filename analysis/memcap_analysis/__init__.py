@@ -6,3 +6,8 @@ tables      capacity and the other tables, and the paper's published numbers bes
 figures     matplotlib figures, pure functions of a data frame
 report      the command: result folders in, one HTML file out
 """
+
+import logging
+
+# Where the home takes no files, matplotlib works in a temporary folder, and need not say so.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -144,8 +144,18 @@ def _log2_axis(axis, values) -> None:
     axis.set_minor_locator(ticker.NullLocator())
     if not values:
         return
-    ticks = [2.0**power for power in range(math.floor(math.log2(values[0])), math.ceil(math.log2(values[-1])) + 1)]
+    ticks = _log2_ticks(values[0], values[-1])
     axis.set_major_locator(ticker.FixedLocator(ticks[::max(1, math.ceil(len(ticks) / 8))]))
+
+
+def _log2_ticks(low: float, high: float) -> list[float]:
+    """Powers of two over a range, with what lies between them where fewer than two fall into it: one tick is no scale."""
+    powers = [2.0**power for power in range(math.floor(math.log2(low)), math.ceil(math.log2(high)) + 1)]
+    for parts in ((1.0,), (1.0, 1.5), (1.0, 1.25, 1.5, 1.75)):
+        inside = [power * part for power in powers for part in parts if low <= power * part <= high]
+        if len(inside) > 1:
+            return powers if parts == (1.0,) else inside
+    return sorted({*powers, low, high})
 
 
 def _spread_by(trials: pd.DataFrame, by: str, column) -> pd.DataFrame:
@@ -274,6 +284,8 @@ def _draw_capacity(axes: Axes, statistics: pd.DataFrame, colours: dict, order: l
         cut = (mine["capacity_cut"].astype(int) == 1) & (mine["capacity_tokens"] > 0)
         axes.plot(tokens[cut] * 1.16, places[cut], color=colours[k], marker=">", markersize=3, linestyle="none")
     axes.set_xscale("log", base=2)
+    if len(positive):
+        axes.axvline(nothing * 2**0.5, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
     _log2_axis(axes.xaxis, [nothing, *positive])
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: "0" if value <= nothing else f"{value:g}"))
     axes.set_xlim(nothing * 0.85, (positive.max() if len(positive) else 1) * 1.5)

@@ -13,6 +13,13 @@ from memcap_analysis.statistics import SOLVED_ACCURACY, capacity_known, drawn_co
 
 def headline(results: Results, statistics: pd.DataFrame, setting: tables.Setting) -> list[str]:
     """Sentences that say what one setting shows: the best capacity, one vector's capacity, the information gain."""
+    sentences = _findings(results, statistics, setting)
+    if setting.of(results.done())["sample"].nunique() == 1:
+        sentences[0] = sentences[0].removesuffix(".") + "; one text alone was tried."
+    return sentences
+
+
+def _findings(results: Results, statistics: pd.DataFrame, setting: tables.Setting) -> list[str]:
     mine = setting.of(statistics)
     known = mine[capacity_known(mine)]
     still_open = _open_sentence(mine)
@@ -36,14 +43,17 @@ def headline(results: Results, statistics: pd.DataFrame, setting: tables.Setting
                          f"accuracy of {SOLVED_ACCURACY} at any length that was tried.")
     cut = int((known["capacity_cut"].astype(int) == 1).sum())
     if cut and not drawn:
-        sentences.append(f"In {cut} of {len(known)} combinations of model and number of vectors the longest texts tried are "
-                         f"still kept: those capacities are lower bounds (≥).")
+        which = f"In {cut} of {len(known)} combinations of model and number of vectors the" if len(known) > 1 else "The"
+        sentences.append(f"{which} longest texts tried are still kept: "
+                         f"{'that capacity is a lower bound' if cut == 1 else 'those capacities are lower bounds'} (≥).")
     return sentences + _gain_sentence(mine)
 
 
 def criterion(results: Results, setting: tables.Setting) -> str:
     """What was asked for to count a length as kept, and over how many trials."""
     trials = setting.of(results.trials)
+    if trials.empty:
+        return "No trial has ended yet."
     if setting.corpus in drawn_corpora(results.corpora):
         return (f"Lengths were drawn for each text ({_lengths(results, setting)}): the capacity is the longest single "
                 f"text decoded with an accuracy of at least {SOLVED_ACCURACY}. {_trial_count(trials)}")

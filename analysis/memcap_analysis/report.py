@@ -59,7 +59,7 @@ def build_page(results: Results) -> str:
         raise ResultFileError(f"{', '.join(results.names)}: no finished trial yet"
                               f"{f' of {planned:,} planned' if planned else ''}, so there is nothing to report.")
     statistics, check = _statistics(results)
-    order, settings = tables.model_order(results), tables.settings(results.trials)
+    order, settings = tables.model_order(results, statistics), tables.settings(results.trials, statistics)
     palette = Palette(results.trials["memory_vectors"])
     sections = _sections(results, statistics, order, settings, palette)
     return _environment().get_template("report.html.j2").render(
@@ -126,7 +126,8 @@ def _sections(results, statistics, order, settings, palette) -> list[Section]:
 
 CAPTIONS = {
     "capacity": "How many tokens of text K memory vectors hold, on a logarithmic scale: one row a model, smallest first, one mark "
-                "a number of vectors. A small arrow means at least: the longest texts tried were still kept.",
+                "a number of vectors. 0 (no length was kept) has no place on such a scale and stands left of the dotted line; "
+                "numbers of vectors with open trials have no mark yet. A small arrow means at least: the longest texts tried were still kept.",
     "accuracy": "Share of the text's tokens that the frozen model predicts rightly, given K trained memory vectors and the "
                 "true tokens before (teacher-forced). A line is the mean over the trials of one length, the shade one "
                 "standard deviation over trials (the spread between texts, not the error of the mean). The dashed line at "
@@ -214,9 +215,9 @@ def _curves(results: Results) -> pd.DataFrame:
 def capacity_text(results: Results) -> str:
     """The capacity of each setting as plain text, for a terminal."""
     statistics, _ = _statistics(results)
-    order = tables.model_order(results)
+    order = tables.model_order(results, statistics)
     blocks = []
-    for setting in tables.settings(results.trials):
+    for setting in tables.settings(results.trials, statistics):
         matrix = tables.capacity_matrix(setting.of(statistics), order)
         blocks.append(f"Capacity in tokens, {setting.label}\n{matrix.to_string(index=False)}")
     return "\n\n".join(blocks)
@@ -263,6 +264,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.out is None and len(options.runs) > 1:
         print("memcap: several runs were named: say with --out FILE.html where their page goes", file=sys.stderr)
         return 2
+    if options.out and options.out.is_dir():
+        print(f"memcap: --out {options.out} is a folder, a page is a file: --out {options.out / 'report.html'}", file=sys.stderr)
+        return 2
+    if options.export and options.export.exists() and not options.export.is_dir():
+        print(f"memcap: --export {options.export} is there already and is no folder: choose another name", file=sys.stderr)
+        return 2
     if options.out and options.out.is_file() and not _is_page(options.out):
         print(f"memcap: {options.out} is there already and is no page: choose another name for --out", file=sys.stderr)
         return 2
@@ -272,10 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
         first = options.runs[0]
         out = options.out or (Path(first) if first in snapshots else locate(first).parent) / "report.html"
         page = build_page(results)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_name(out.name + ".memcap-tmp")
-        part.write_text(page, encoding="utf-8")
-        part.replace(out)
+        _replace(out, page)
         if options.export:
             export(results, options.export)
     except ResultFileError as error:
@@ -284,8 +288,22 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"memcap: the report cannot be written: {error}", file=sys.stderr)
         return 2
+    for note in results.notes:
+        print(f"memcap: {note}", file=sys.stderr)
     partial = prose.banner(results)
     return _say(f"{capacity_text(results)}\n\n{partial}{partial and chr(10)}report: {out}")
+
+
+def _replace(out: Path, page: str) -> None:
+    """Writes the page whole or not at all."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".memcap-tmp")
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(out)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _is_page(path: Path) -> bool:

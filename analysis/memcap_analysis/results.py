@@ -268,30 +268,48 @@ def _read_curves(path: Path, file: h5py.File, notes: list[str]):
     if "evaluation" not in quantities or "accuracy" not in quantities:
         return None
     evaluation, accuracy = quantities["evaluation"], quantities["accuracy"]
-    lost = sorted({name for item in (evaluation, accuracy) for name in _missing_segments(path, item)})
+    lost = dict(problem for item in (evaluation, accuracy) for problem in _unreadable_segments(path, item).items())
     if lost:
         # HDF5 answers with fill values where a segment is gone: numbers that were never measured.
-        notes.append(f"Learning curves of {path} are left out: {', '.join(lost)} missing beside it.")
+        reasons = "; ".join(f"{name}: {why}" for name, why in sorted(lost.items()))
+        notes.append(f"Learning curves of {path} are left out, since files beside it cannot be read ({reasons}). Put them back from "
+                     f"a copy, or have those curves that are left: `memcap rebuild {path.parent}`.")
         return None
     if evaluation.size > MAX_CURVE_ELEMENTS:
         notes.append(f"Learning curves of {path} are left out: {evaluation.size:,} values are too many to read at once.")
         return None
-    start, count, steps, shares = group["start"][...], group["count"][...], evaluation[...], accuracy[...]
+    try:
+        start, count, steps, shares = group["start"][...], group["count"][...], evaluation[...], accuracy[...]
+    except OSError as error:
+        notes.append(f"Learning curves of {path} are left out: one of {', '.join(_segments(evaluation))} is damaged ({error}). "
+                     f"`memcap rebuild {path.parent}` finds out which, and leaves out its curves alone.")
+        return None
     # Where curves begin and end; fill values between curves belong to no trial.
     edges = np.zeros(len(steps) + 1, dtype=np.int64)
     np.add.at(edges, start[count > 0], 1)
     np.add.at(edges, (start + count)[count > 0], -1)
     if np.any((np.cumsum(edges)[:-1] > 0) & ((steps < 1) | np.isnan(shares))):
-        raise ResultFileError(f"{path}: learning curves without numbers: a file in vectors/ that holds them is damaged. "
+        raise ResultFileError(f"{path}: learning curves without numbers: one of {', '.join(_segments(evaluation))} is damaged. "
                               f"`memcap rebuild {path.parent}` leaves these curves out.")
     return start, count, steps, shares
 
 
-def _missing_segments(path: Path, dataset: h5py.Dataset) -> list[str]:
-    if not dataset.is_virtual:
-        return []
-    names = {source.file_name for source in dataset.virtual_sources()}
-    return [name for name in names if name != "." and not (path.resolve().parent / name).exists()]
+def _segments(dataset: h5py.Dataset) -> list[str]:
+    """The files behind a virtual dataset, relative to its own."""
+    names = {source.file_name for source in dataset.virtual_sources()} if dataset.is_virtual else set()
+    return sorted(name for name in names if name != ".")
+
+
+def _unreadable_segments(path: Path, dataset: h5py.Dataset) -> dict[str, str]:
+    """Those of them that are gone or no HDF5 files, with the reason."""
+    lost = {}
+    for name in _segments(dataset):
+        file = path.resolve().parent / name
+        try:
+            h5py.File(file, "r", locking=False).close()
+        except OSError as error:
+            lost[name] = str(error) if file.exists() else "missing"
+    return lost
 
 
 def _join(parts: list[Results]) -> Results:

@@ -43,7 +43,7 @@ def recompute_statistics(trials: pd.DataFrame, models: pd.DataFrame, corpora: pd
 
     `models` gives memory_width and vocabulary_size; `corpora`, if given, which corpora have drawn lengths (without
     it none has); `open_trials`, a frame of KEYS and `open`, how many trials of a cell are still to run (without it
-    none is). Columns: KEYS, COUNTS, `open`, MEASURES; NaN where a measure has no trials; capacities of -1 where trials
+    none is, and cells that have nothing else get a row too). Columns: KEYS, COUNTS, `open`, MEASURES; NaN where a measure has no trials; capacities of -1 where trials
     are open.
     """
     drawn = drawn_corpora(corpora)
@@ -52,6 +52,7 @@ def recompute_statistics(trials: pd.DataFrame, models: pd.DataFrame, corpora: pd
             for key, cell in trials.groupby(KEYS, sort=False)]
     table = pd.DataFrame(rows, columns=[*KEYS, *COUNTS, *MEASURES])
     table["utilisation"] = table["token_gain_mean"] / table["theoretical_capacity_tokens"]
+    table = pd.concat([table, _unstarted(table, open_trials, sizes)], ignore_index=True)
     table["open"] = _open_of(table, open_trials)
     table.loc[table["open"] > 0, ["capacity_tokens", "capacity_exact_tokens", "capacity_cut"]] = [-1, -1, 0]
     return table.sort_values(KEYS, kind="stable", ignore_index=True)
@@ -72,6 +73,16 @@ def _open_of(table: pd.DataFrame, open_trials: pd.DataFrame | None) -> np.ndarra
         return np.zeros(len(table), dtype=int)
     counts = open_trials.set_index(KEYS)["open"].astype(int)
     return counts.reindex(pd.MultiIndex.from_frame(table[KEYS]), fill_value=0).to_numpy()
+
+
+def _unstarted(table: pd.DataFrame, open_trials: pd.DataFrame | None, sizes: dict) -> pd.DataFrame:
+    """Rows of cells of which nothing has ended yet; none where the files do not tell (earlier versions)."""
+    if open_trials is None or not {*KEYS, "open"} <= set(open_trials.columns):
+        return table.iloc[:0]
+    ended = set(table[KEYS].itertuples(index=False, name=None))
+    keys = [key for key in open_trials.loc[open_trials["open"] > 0, KEYS].itertuples(index=False, name=None) if key not in ended]
+    rows = [dict(zip(KEYS, key)) | dict.fromkeys(COUNTS, 0) | _theory(key[0], key[2], sizes) for key in keys]
+    return pd.DataFrame(rows, columns=table.columns).astype(table.dtypes) if rows else table.iloc[:0]
 
 
 def drawn_corpora(corpora: pd.DataFrame | None) -> set[str]:

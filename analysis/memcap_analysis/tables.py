@@ -36,9 +36,10 @@ class Setting:
         return frame[keep]
 
 
-def settings(trials: pd.DataFrame) -> list[Setting]:
-    """The settings of a run in order of their first trial."""
-    keys = trials[SETTING].drop_duplicates()
+def settings(trials: pd.DataFrame, statistics: pd.DataFrame | None = None) -> list[Setting]:
+    """The settings of a run in order of their first trial, then those that only the statistics have: all of them is open."""
+    known = [frame[SETTING] for frame in (trials, statistics) if frame is not None and not frame.empty]
+    keys = pd.concat(known, ignore_index=True).drop_duplicates()
     varies = {column: keys[column].nunique() > 1 for column in SETTING}
 
     def label(key) -> str:
@@ -52,9 +53,9 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
     return [Setting(key.corpus, int(key.prefix), key.protocol, key.precision, label(key)) for key in keys.itertuples()]
 
 
-def model_order(results: Results) -> list[str]:
-    """Names of the models that have trials, by parameters, then by name."""
-    names = list(dict.fromkeys(results.trials["model"]))
+def model_order(results: Results, statistics: pd.DataFrame | None = None) -> list[str]:
+    """Names of the models that have trials, or open ones by the statistics, by parameters, then by name."""
+    names = list(dict.fromkeys([*results.trials["model"], *(() if statistics is None or statistics.empty else statistics["model"])]))
     if {"name", "parameters"} <= set(results.models.columns):
         size = dict(zip(results.models["name"], results.models["parameters"].astype(float)))
     else:

@@ -12,12 +12,14 @@
 #include "app/disk_space.hpp"
 #include "app/live_line.hpp"
 #include "app/options.hpp"
+#include "app/plan_record.hpp"
 #include "app/plan_speed.hpp"
 #include "app/preparation.hpp"
 #include "app/preparation_watch.hpp"
 #include "app/signals.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/log.hpp"
+#include "memcap/config/load.hpp"
 #include "memcap/plan/summary.hpp"
 
 namespace memcap::app {
@@ -95,6 +97,18 @@ json as_json(const plan::Summary& summary, const std::string& device, std::span<
             {"texts", as_json(corpora)}};
 }
 
+json as_json(const RecordedTrials& recorded) {
+    json all = {{"finished", recorded.finished}, {"is_matched", recorded.is_matched}};
+    if (!recorded.is_matched) return all;
+    all.update({{"done", recorded.done},
+                {"failed", recorded.failed},
+                {"open", recorded.open},
+                {"max_steps", recorded.max_steps},
+                {"max_flops", recorded.max_flops},
+                {"max_hours", recorded.max_hours}});
+    return all;
+}
+
 /// What the hours rest on, once for all models of which it is the same.
 void print_bases(const plan::Summary& summary) {
     std::vector<std::pair<std::string, std::string>> models_by_basis;
@@ -169,49 +183,89 @@ void print_summary(const plan::Summary& summary, const std::string& device) {
                hours_text(summary.max_hours), device);
 }
 
+/// What a run into the folder would find there.
+void print_record(const RecordedTrials& recorded, const std::string& folder) {
+    if (!recorded.is_matched) {
+        fmt::print(
+            "{} has {} done; which of these they are, `memcap run` sees when it hashes the weights and reads "
+            "the texts\n",
+            folder, count_text(recorded.finished, "trial"));
+        return;
+    }
+    fmt::print("{} has {} of these trials done", folder, grouped(recorded.done));
+    if (recorded.failed > 0) fmt::print(", {} failed for good", grouped(recorded.failed));
+    if (recorded.open == 0) {
+        fmt::print(": nothing is left to run\n");
+        return;
+    }
+    fmt::print("; the other {} take at most {}, {}, {}\n", grouped(recorded.open),
+               count_text(recorded.max_steps, "step"), scaled(recorded.max_flops, "FLOP"),
+               hours_text(recorded.max_hours));
+}
+
+/// Prepares as far as nothing has to be hashed, with the tokens that the run folder keeps.
+Preparation prepare_plan(const ParsedCommand& parsed, const std::vector<std::string>& overrides,
+                         const config::Experiment& experiment, const store::RunFolder& folder,
+                         PreparationWatch& watch) {
+    const bool is_run = folder.exists();
+    hub::HashCache hashes = is_run ? hub::HashCache(folder.hashes()) : hub::HashCache();
+    const ModelCheck check = is_run ? check_that_costs_nothing(experiment, hashes) : ModelCheck::config_only;
+    std::optional<store::TokenCache> cache;
+    if (check == ModelCheck::weights) cache.emplace(folder.tokens());
+    return prepare(parsed.files.front(), overrides, check, cache, hashes, watch);
+}
+
 /// Prints the plan of an experiment; throws PreparationStopped.
 void print_plan(const ParsedCommand& parsed, PreparationWatch& watch) {
     const auto overrides =
         parsed.has("set") ? parsed.values["set"].as<std::vector<std::string>>() : std::vector<std::string>{};
-    hub::HashCache hashes;
-    const auto preparation =
-        prepare(parsed.files.front(), overrides, ModelCheck::config_only, {}, hashes, watch);
+    const auto experiment =
+        config::load(parsed.files.front(), overrides, config::Paths::texts_may_be_elsewhere);
+    const store::RunFolder folder(parsed.has("out") ? std::filesystem::path(parsed.text("out"))
+                                                    : default_folder(experiment));
+    const auto preparation = prepare_plan(parsed, overrides, experiment, folder, watch);
     const PlannedDevice device = planned_device(preparation, parsed.text("bench"), watch);
     const auto summary = plan::summarise(preparation.plan, preparation.models, device.machine);
+    const auto recorded = recorded_trials(preparation, summary, folder);
     const plan::DiskUse disk = disk_use(preparation);
-    const std::string folder = default_folder(preparation.experiment).string();
+    const std::string name = folder.root().string();
     watch.finish();
     for (const auto& assumption : preparation.assumptions) log::warning(assumption);
     if (parsed.has("json")) {
         json all = as_json(summary, device.name, preparation.corpus_texts);
-        all["disk"] = as_json(disk, folder);
+        all["disk"] = as_json(disk, name);
+        all["record"] = recorded ? as_json(*recorded) : json();
         fmt::print("{}\n", all.dump(2));
     } else {
         print_summary(summary, device.name);
+        if (recorded && recorded->finished > 0) print_record(*recorded, name);
         print_texts(preparation.corpus_texts);
-        print_disk(disk, folder);
+        print_disk(disk, name);
     }
-    warn_of_full_disk(folder, disk.total_bytes());
+    const bool is_matched = recorded && recorded->is_matched;
+    warn_of_full_disk(folder.root(), is_matched
+                                         ? disk_bytes(preparation, static_cast<std::size_t>(recorded->open))
+                                         : disk.total_bytes());
 }
 
 }  // namespace
 
 int plan_experiment(const Arguments& arguments) {
     CommandSyntax syntax{
-        .usage = "memcap plan FILE.yaml [--set key.path=value]... [--bench FILE.json] [--json]",
+        .usage = "memcap plan FILE.yaml [--out DIR] [--set key.path=value]... [--bench FILE.json] [--json]",
         .purpose =
             "Says what an experiment would run and skip, what memory and disk space it takes, and how long "
             "it lasts at most: by what memcap bench measured on this device, by a timed step of each model "
             "it was not "
             "run for, or, where nothing was measured and weights are not here, by an estimate for one H200. "
-            "Corpora and tokenizers that are not here do not matter either. Random words of one seed stand "
-            "for "
-            "those of all.",
+            "Tokenizers that are not here do not matter either, nor do corpora whose folder is not here. "
+            "Random words of one seed stand for those of all. Where the run folder has results already, says "
+            "what is left.",
         .options = po::options_description(),
         .fewest_files = 1,
         .most_files = 1};
-    syntax.options.add_options()("set", po::value<std::vector<std::string>>()->composing(),
-                                 "change a value of the file")(
+    syntax.options.add_options()("out", po::value<std::string>(), "run folder (default: runs/<experiment>)")(
+        "set", po::value<std::vector<std::string>>()->composing(), "change a value of the file")(
         "bench", po::value<std::string>(),
         "hours by this result of memcap bench, also of another machine; none: without any result")(
         "json", "print JSON");

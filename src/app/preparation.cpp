@@ -88,7 +88,7 @@ std::string corpus_sha256(const fs::path& path) {
     std::error_code ignored;
     for (const auto& entry : fs::directory_iterator(path)) {
         // What is no sample (a folder, a link to nothing) has no part in it; hidden files do, as ever.
-        if (entry.path().extension() == ".txt" && fs::is_regular_file(entry.path(), ignored))
+        if (text::is_text_name(entry.path()) && fs::is_regular_file(entry.path(), ignored))
             files.push_back(entry.path());
     }
     std::sort(files.begin(), files.end());
@@ -171,8 +171,8 @@ class Tokenisation {
     plan::TokenTable answer(const plan::TokenRequest& request) {
         const auto& model = config::model_named(preparation_.experiment, request.model);
         const auto& corpus = config::corpus_named(preparation_.experiment, request.corpus);
-        if (check_ == ModelCheck::config_only && (lacks_texts(model, corpus) || has_seed_like(request)))
-            return stand_in(request);
+        if (const auto samples = samples_to_assume(request, model, corpus))
+            return stand_in(request, *samples);
         plan::TokenTable table{.model = request.model,
                                .corpus = request.corpus,
                                .seed = request.seed,
@@ -188,6 +188,7 @@ class Tokenisation {
                                              .source = std::move(sample.source),
                                              .problem = std::move(sample.problem)});
                 }
+                tell_sources(corpus, table.samples);
                 return table;
             }
         }
@@ -198,7 +199,7 @@ class Tokenisation {
         const text::TokenLimits limits{.text = static_cast<std::size_t>(request.text_tokens),
                                        .prefix = static_cast<std::size_t>(request.prefix_tokens)};
         auto tokenised = text::tokenise(client(), model.path, read.samples, limits);
-        tell_corpus(corpus, read);
+        tell_sources(corpus, read.samples, read.left_out);
         tell_tokenised(model, corpus.name, read.samples, tokenised);
         preparation_.tokenizers[model.name] = tokenised.tokenizer.source;
         table.samples = planned_samples(corpus, read.samples, std::move(tokenised));
@@ -207,12 +208,14 @@ class Tokenisation {
 
   private:
     /// Once a corpus: what is in it.
-    void tell_corpus(const config::Corpus& corpus, const text::Corpus& read) {
+    template <class Samples>
+    void tell_sources(const config::Corpus& corpus, const Samples& samples,
+                      const std::vector<text::LeftOut>& left_out = {}) {
         auto& known = preparation_.corpus_texts;
         const bool is_random = corpus.kind == config::CorpusKind::random_words;
         if (is_random || std::ranges::find(known, corpus.name, &CorpusTexts::corpus) != known.end()) return;
-        CorpusTexts texts{.corpus = corpus.name, .sources = {}, .left_out = read.left_out};
-        for (const auto& sample : read.samples) texts.sources.push_back(sample.source);
+        CorpusTexts texts{.corpus = corpus.name, .sources = {}, .left_out = left_out};
+        for (const auto& sample : samples) texts.sources.push_back(sample.source);
         if (!texts.left_out.empty()) {
             log::info(fmt::format("corpus '{}': left out of {}: {}", corpus.name, corpus.path.string(),
                                   left_out_text(texts)));
@@ -220,22 +223,34 @@ class Tokenisation {
         known.push_back(std::move(texts));
     }
 
-    bool lacks_texts(const config::Model& model, const config::Corpus& corpus) {
+    /// For how many samples something has to stand in; nothing where the texts can be encoded.
+    std::optional<std::size_t> samples_to_assume(const plan::TokenRequest& request,
+                                                 const config::Model& model, const config::Corpus& corpus) {
+        if (check_ != ModelCheck::config_only) return std::nullopt;
         const auto assume = [this](std::string what) {
             auto& said = preparation_.assumptions;
             if (std::ranges::find(said, what) == said.end()) said.push_back(std::move(what));
         };
+        const auto asked = static_cast<std::size_t>(std::max(request.samples, 1));
         if (!fs::exists(corpus.path)) {
             assume(fmt::format("corpus '{}': {} is not here; its {} texts are taken to be long enough",
-                               corpus.name, corpus.path.string(), std::max(corpus.samples, 1)));
-            return true;
+                               corpus.name, corpus.path.string(), asked));
+            return asked;
         }
-        if (!hub::has_tokenizer(model.path)) {
-            assume(fmt::format("model '{}': no tokenizer in {}; texts are taken to be long enough",
-                               model.name, model.path.string()));
-            return true;
-        }
-        return false;
+        if (has_seed_like(request)) return asked;
+        if (hub::has_tokenizer(model.path)) return std::nullopt;
+        assume(fmt::format("model '{}': no tokenizer in {}; texts are taken to be long enough", model.name,
+                           model.path.string()));
+        return count_texts(request, corpus);
+    }
+
+    /// Of a corpus that no tokenizer is there for.
+    std::size_t count_texts(const plan::TokenRequest& request, const config::Corpus& corpus) {
+        text::TextSource source = source_of(corpus, request);
+        source.part = text::Part::all;  // to count texts none has to be split
+        const auto read = text::read_corpus(source, {});
+        tell_sources(corpus, read.samples, read.left_out);
+        return read.samples.size();
     }
 
     /// Whether another seed's random words are there. They cost a plan what those of this seed would, and
@@ -247,7 +262,7 @@ class Tokenisation {
     }
 
     /// As many tokens as asked for, of no meaning; no two samples, corpora or seeds have the same.
-    plan::TokenTable stand_in(const plan::TokenRequest& request) const {
+    plan::TokenTable stand_in(const plan::TokenRequest& request, std::size_t samples) const {
         const auto model = std::ranges::find(preparation_.models, request.model, &plan::ModelFacts::name);
         plan::TokenTable table{.model = request.model,
                                .corpus = request.corpus,
@@ -265,7 +280,7 @@ class Tokenisation {
             if (count > 0) ids.front() = static_cast<std::int32_t>(sample % model->vocabulary_size);
             return ids;
         };
-        for (std::int32_t i = 0; i < std::max(request.samples, 1); ++i) {
+        for (std::int32_t i = 0; i < static_cast<std::int32_t>(samples); ++i) {
             table.samples.push_back({.text = tokens(i, request.text_tokens, "text"),
                                      .prefix = tokens(i, request.prefix_tokens, "prefix")});
         }
@@ -356,9 +371,10 @@ Preparation prepare(const fs::path& file, const std::vector<std::string>& overri
                     PreparationWatch& watch) {
     try {
         Preparation preparation;
-        preparation.experiment = config::load(
-            file, overrides,
-            check == ModelCheck::config_only ? config::Paths::may_be_absent : config::Paths::must_exist);
+        preparation.experiment =
+            config::load(file, overrides,
+                         check == ModelCheck::config_only ? config::Paths::texts_may_be_elsewhere
+                                                          : config::Paths::must_exist);
         prepare_models(preparation, check, hashes, watch);
         prepare_corpora(preparation, check, watch);
         prepare_tokens(preparation, check, cache, watch);

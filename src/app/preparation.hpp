@@ -40,7 +40,7 @@ struct Preparation {
     std::vector<plan::TokenTable> tokens;
     plan::Plan plan;
     text::HelperVersions helper;            ///< empty if no tokenizer was needed
-    std::vector<CorpusTexts> corpus_texts;  ///< of corpora that were read now, not from the run folder
+    std::vector<CorpusTexts> corpus_texts;  ///< what was left out only of corpora that were read now
     std::map<std::string, std::string>
         tokenizers;  ///< of models whose texts were encoded now: what read them
     /// With config_only: what is not here, and what was assumed instead, in words.

@@ -34,6 +34,14 @@ int report_results(const Arguments& arguments) {
         "also write tables (CSV) and figures (PNG, SVG) there");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
+    if (parsed->has("out") && std::filesystem::is_directory(parsed->text("out"))) {
+        throw UsageError(
+            {.what = fmt::format("--out {} is a folder, a page is a file", parsed->text("out")),
+             .where = {},
+             .why = {},
+             .advice = fmt::format("Name the page: --out {}",
+                                   (std::filesystem::path(parsed->text("out")) / "report.html").string())});
+    }
     const std::string python = text::find_python({}, executable_path()).string();
     // Isolated: neither modules of the current folder nor those of a user's own site come before the
     // environment's.

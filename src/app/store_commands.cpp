@@ -24,8 +24,8 @@ void print_written(const store::SnapshotReport& written) {
         fmt::print("{} without tokens: their file in tokens/ is gone\n",
                    counted(written.rows_without_tokens, "row"));
     if (written.rows_without_arrays > 0) {
-        fmt::print("{} without vector: their segment in vectors/ is gone or damaged\n",
-                   counted(written.rows_without_arrays, "row"));
+        fmt::print("{} without vector: {}\n", counted(written.rows_without_arrays, "row"),
+                   store::lost_text(written));
     }
     if (written.rows_with_young_arrays > 0) {
         fmt::print(

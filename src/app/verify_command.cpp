@@ -15,6 +15,7 @@
 #include "app/self_check.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/base/log.hpp"
 #include "memcap/hub/model_config.hpp"
 #include "memcap/hub/model_identity.hpp"
 #include "memcap/hub/safetensors.hpp"
@@ -200,7 +201,8 @@ struct Verdict {
     bool decoded = false;
 };
 
-Verdict verify_row(const store::StoredTrial& stored, const Protocol& protocol,
+/// `segment`: the file that the vector comes from, empty for the results file itself.
+Verdict verify_row(const store::StoredTrial& stored, const std::string& segment, const Protocol& protocol,
                    const models::CausalLM& model) {
     plan::Trial trial;
     trial.text = stored.text;
@@ -214,9 +216,10 @@ Verdict verify_row(const store::StoredTrial& stored, const Protocol& protocol,
                    now.correct_tokens == stored.record.correct_tokens;
     verdict.decoded = decode(model, stored, protocol) == stored.text;
     if (!verdict.same) {
-        fmt::print("{} differs: loss {:.6f} recorded, {:.6f} now; {} and {} tokens right\n",
+        fmt::print("{} differs: loss {:.6f} recorded, {:.6f} now; {} and {} tokens right{}\n",
                    stored.record.trial_id.hex(), stored.record.loss_nats, now.loss_nats,
-                   stored.record.correct_tokens, now.correct_tokens);
+                   stored.record.correct_tokens, now.correct_tokens,
+                   segment.empty() ? "" : fmt::format("; its vector lies in {}", segment));
     }
     return verdict;
 }
@@ -238,6 +241,12 @@ int verify_results(const Arguments& arguments) {
     if (!parsed) return kDone;
     const auto asked = parsed->count("limit");
     const auto file = store::ResultFile::open(parsed->files.front());
+    if (asked == std::uint64_t{0}) {
+        throw UsageError({.what = "--limit 0 verifies nothing",
+                          .where = {},
+                          .why = {},
+                          .advice = "Give 1 or more, or leave it out for all vectors"});
+    }
     const std::size_t limit = asked.value_or(file.rows());
     if (!has_vectors(file)) {
         throw DataError(
@@ -260,7 +269,7 @@ int verify_results(const Arguments& arguments) {
     for (std::size_t row = 0; row < file.rows() && verified < limit; ++row) {
         if (!file.has_vector(row)) continue;
         const auto stored = file.read(row);
-        const auto verdict = verify_row(stored, protocol_of(file, stored.axes.protocol),
+        const auto verdict = verify_row(stored, file.segment_of(row), protocol_of(file, stored.axes.protocol),
                                         models.model(stored.axes.model, stored.axes.precision));
         ++verified;
         different += verdict.same ? 0 : 1;
@@ -272,6 +281,13 @@ int verify_results(const Arguments& arguments) {
         "text\n",
         count_text(static_cast<std::int64_t>(verified), "vector"), verified - different, different, exact,
         decoded);
+    if (different > 0) {
+        log::warning(
+            "some vectors do not give what is on record: `memcap rebuild DIR` compares the files of vectors/ "
+            "with "
+            "their checksums, and names damaged ones; vectors that stay were made with other arithmetic or "
+            "weights");
+    }
     return different == 0 ? kDone : kDefect;
 }
 

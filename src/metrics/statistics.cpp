@@ -31,6 +31,7 @@ class NameOrder {
 using CellKey = std::array<std::int64_t, 6>;
 
 struct Cell {
+    const Axes* axes = nullptr;  ///< of any of its trials
     std::vector<Outcome> outcomes;
     std::int64_t open = 0;
 };
@@ -45,10 +46,13 @@ std::map<CellKey, Cell> group_by_cell(std::span<const Outcome> outcomes, std::sp
                        protocols(axes.protocol), static_cast<std::int64_t>(axes.precision)};
     };
     std::map<CellKey, Cell> cells;
-    for (const Outcome& outcome : outcomes) cells[key_of(*outcome.axes)].outcomes.push_back(outcome);
-    for (const Axes* axes : open) {
-        if (const auto cell = cells.find(key_of(*axes)); cell != cells.end()) ++cell->second.open;
-    }
+    const auto cell_of = [&](const Axes& axes) -> Cell& {
+        Cell& cell = cells[key_of(axes)];
+        cell.axes = &axes;
+        return cell;
+    };
+    for (const Outcome& outcome : outcomes) cell_of(*outcome.axes).outcomes.push_back(outcome);
+    for (const Axes* axes : open) ++cell_of(*axes).open;
     return cells;
 }
 
@@ -59,9 +63,8 @@ const Row* find_named(std::span<const Row> rows, const std::string& name) {
     return found == rows.end() ? nullptr : &*found;
 }
 
-StatisticsRow statistics_of(std::span<const Outcome> cell, const record::ModelRow* model,
+StatisticsRow statistics_of(const Axes& axes, std::span<const Outcome> cell, const record::ModelRow* model,
                             LengthKind lengths) {
-    const Axes& axes = *cell.front().axes;
     const DecodingCapacity capacity = decoding_capacity(cell, lengths, CapacityRule::mean_accuracy);
     const Gains gain = gains(cell);
     const CrossEntropyLines lines = cross_entropy_lines(cell);
@@ -100,10 +103,10 @@ std::vector<StatisticsRow> statistics(std::span<const Outcome> outcomes,
                                       std::span<const Axes* const> open) {
     std::vector<StatisticsRow> rows;
     for (const auto& [key, cell] : group_by_cell(outcomes, open)) {
-        const Axes& axes = *cell.outcomes.front().axes;
+        const Axes& axes = *cell.axes;
         const record::CorpusRow* corpus = find_named(corpora, axes.corpus);
         const bool drawn = corpus != nullptr && corpus->drawn_lengths;
-        rows.push_back(statistics_of(cell.outcomes, find_named(models, axes.model),
+        rows.push_back(statistics_of(axes, cell.outcomes, find_named(models, axes.model),
                                      drawn ? LengthKind::drawn : LengthKind::grid));
         StatisticsRow& row = rows.back();
         row.open = cell.open;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <unordered_map>
 
 #include "memcap/base/contracts.hpp"
@@ -13,6 +14,7 @@
 #include "store/detail/columns.hpp"
 #include "store/detail/segment_file.hpp"
 #include "store/detail/side_tables.hpp"
+#include "store/detail/virtual_sources.hpp"
 
 namespace memcap::store {
 
@@ -168,27 +170,51 @@ void expect_values(const TrialRecord& record) {
     const auto no_evaluation = [](std::int32_t evaluation) { return evaluation < 1; };
     if (std::ranges::any_of(record.vector, is_nan) || std::ranges::any_of(record.curve.accuracy, is_nan) ||
         std::ranges::any_of(record.curve.evaluation, no_evaluation)) {
-        throw detail::Hdf5Failure("its values are not where the file refers to");
+        throw detail::Hdf5Failure("its values are not where they should be");
     }
 }
 
-/// HDF5 answers with fill values where the file behind a virtual dataset is gone; that must not pass for
-/// data.
-void expect_segments(const std::filesystem::path& path, const Handle& dataset) {
-    const Handle creation(H5Dget_create_plist(dataset.get()), H5Pclose, "ask how a dataset lies in the file");
-    if (H5Pget_layout(creation.get()) != H5D_VIRTUAL) return;
-    std::size_t count = 0;
-    detail::checked(H5Pget_virtual_count(creation.get(), &count), "ask for the segments");
-    for (std::size_t i = 0; i < count; ++i) {
-        std::string name(4096, '\0');
-        const auto length = H5Pget_virtual_filename(creation.get(), i, name.data(), name.size());
-        name.resize(static_cast<std::size_t>(std::max<ssize_t>(0, length)));
-        for (auto at = name.find("%%"); at != std::string::npos; at = name.find("%%", at + 1))
-            name.erase(at, 1);
-        if (!std::filesystem::exists(path.parent_path() / name)) {
-            throw detail::Hdf5Failure(name + " is missing beside it, and holds vectors that it refers to");
+/// Whether this is the results.h5 of a run whose journal lies beside it.
+bool is_of_a_run(const std::filesystem::path& path) {
+    const RunFolder around(path.parent_path());
+    return around.exists() && path.filename() == around.results_file().filename();
+}
+
+/// What to do about vectors that are gone; tells the way that is open for the file.
+std::string advice_on_lost(const std::filesystem::path& path) {
+    if (!is_of_a_run(path)) {
+        return "Put the files back where it refers to, relative to its own folder, or make it again from the "
+               "run folders, here with all vectors in it: memcap merge OUT.h5 DIR... --self-contained";
+    }
+    return fmt::format(
+        "Put the files back from a copy of the folder. Without one: after `memcap rebuild {}` "
+        "the vectors that are left can be used, and a run of the experiment into another "
+        "folder (--out) makes the others anew",
+        path.parent_path().string());
+}
+
+/// HDF5 answers with fill values where the file behind a virtual dataset is gone or cannot be opened; that
+/// must not pass for data.
+void expect_segments(const std::filesystem::path& path, std::initializer_list<const Handle*> datasets) {
+    std::map<std::string, std::string> lost;
+    for (const Handle* dataset : datasets) {
+        for (const auto& source : detail::virtual_sources(*dataset)) {
+            if (lost.contains(source.file)) continue;
+            if (auto why = detail::why_unreadable(path.parent_path() / source.file); !why.empty())
+                lost.emplace(source.file, std::move(why));
         }
     }
+    if (lost.empty()) return;
+    std::string reasons;
+    for (const auto& [file, why] : lost)
+        reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", file, why);
+    throw DataError(
+        path, {.what = lost.size() == 1
+                           ? "a file that holds vectors of it cannot be read"
+                           : fmt::format("{} files that hold vectors of it cannot be read", lost.size()),
+               .where = {},
+               .why = reasons,
+               .advice = advice_on_lost(path)});
 }
 
 }  // namespace
@@ -203,11 +229,12 @@ struct ResultFile::Content {
     Stretches vectors, curves, texts, prefixes;
     Handle vector_values, curve_evaluation, curve_loss, curve_accuracy, text_values, prefix_values;
     bool segments_are_there = false;
-    std::unordered_map<Id128, std::vector<std::size_t>> rows_of;
 
     void read_head();
     void read_trials();
     void open_ragged();
+    std::string segment_of(std::size_t row) const;
+    void read_arrays(std::size_t row, TrialRecord& record) const;
     StoredTrial read(std::size_t row);
 };
 
@@ -230,10 +257,8 @@ void ResultFile::Content::read_trials() {
     columns.read_circumstances();
     std::unordered_map<std::string, std::int32_t> widths;
     for (const auto& model : tables.models) widths[model.name] = model.memory_width;
-    for (std::size_t row = 0; row < records.size(); ++row) {
+    for (std::size_t row = 0; row < records.size(); ++row)
         records[row].vector_width = widths[axes[row].model];
-        rows_of[records[row].trial_id].push_back(row);
-    }
 }
 
 void ResultFile::Content::open_ragged() {
@@ -252,18 +277,39 @@ void ResultFile::Content::open_ragged() {
     prefix_values = open("prefix_tokens", "values");
 }
 
+std::string ResultFile::Content::segment_of(std::size_t row) const {
+    for (const auto& source : detail::virtual_sources(vector_values)) {
+        const auto start = static_cast<std::uint64_t>(vectors.start[row]);
+        if (start >= source.start && start - source.start < source.count) return source.file;
+    }
+    return "";
+}
+
+void ResultFile::Content::read_arrays(std::size_t row, TrialRecord& record) const {
+    try {
+        record.vector = vectors.read<float>(vector_values, row);
+        record.curve.evaluation = curves.read<std::int32_t>(curve_evaluation, row);
+        record.curve.loss_nats = curves.read<float>(curve_loss, row);
+        record.curve.accuracy = curves.read<float>(curve_accuracy, row);
+        expect_values(record);
+    } catch (const detail::Hdf5Failure& failure) {
+        const std::string segment = segment_of(row);
+        if (segment.empty()) throw;
+        throw DataError(path,
+                        {.what = fmt::format("cannot read the vector of trial {}", record.trial_id.hex()),
+                         .where = {},
+                         .why = fmt::format("{} is damaged: {}", segment, failure.what()),
+                         .advice = advice_on_lost(path)});
+    }
+}
+
 StoredTrial ResultFile::Content::read(std::size_t row) {
     if (!segments_are_there) {
-        expect_segments(path, vector_values);
-        expect_segments(path, curve_evaluation);
+        expect_segments(path, {&vector_values, &curve_evaluation});
         segments_are_there = true;
     }
     StoredTrial trial{.axes = axes[row], .record = records[row], .text = {}, .prefix = {}};
-    trial.record.vector = vectors.read<float>(vector_values, row);
-    trial.record.curve.evaluation = curves.read<std::int32_t>(curve_evaluation, row);
-    trial.record.curve.loss_nats = curves.read<float>(curve_loss, row);
-    trial.record.curve.accuracy = curves.read<float>(curve_accuracy, row);
-    expect_values(trial.record);
+    read_arrays(row, trial.record);
     trial.text = texts.read<std::int32_t>(text_values, row);
     trial.prefix = prefixes.read<std::int32_t>(prefix_values, row);
     return trial;
@@ -318,15 +364,14 @@ StoredTrial ResultFile::read(std::size_t row) const {
     try {
         return content_->read(row);
     } catch (const detail::Hdf5Failure& failure) {
-        fail(content_->path, fmt::format("cannot read trial {}", numbers(row).trial_id.hex()), failure.what(),
-             "Keep the file in its run folder, beside vectors/; for a file that needs no other: memcap merge "
-             "OUT.h5 DIR --self-contained");
+        fail(content_->path, fmt::format("cannot read trial {}", numbers(row).trial_id.hex()),
+             failure.what());
     }
 }
 
-std::vector<std::size_t> ResultFile::rows_of(const Id128& trial) const {
-    const auto found = content_->rows_of.find(trial);
-    return found == content_->rows_of.end() ? std::vector<std::size_t>{} : found->second;
+std::string ResultFile::segment_of(std::size_t row) const {
+    MEMCAP_EXPECT(row < rows());
+    return has_vector(row) ? content_->segment_of(row) : "";
 }
 
 }  // namespace memcap::store

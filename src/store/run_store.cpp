@@ -2,6 +2,10 @@
 #include "memcap/store/run_store.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <unordered_set>
 
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
@@ -37,6 +41,21 @@ void log_report(const RunFolder& folder, const JournalReport& report) {
 }
 
 }  // namespace
+
+std::string lost_text(const SnapshotReport& report) {
+    if (report.lost_segments.empty()) return "";
+    constexpr std::size_t kNamed = 10;
+    const auto named = std::min(kNamed, report.lost_segments.size());
+    std::string names =
+        fmt::format("{}", fmt::join(report.lost_segments.begin(),
+                                    report.lost_segments.begin() + static_cast<std::ptrdiff_t>(named), ", "));
+    if (named < report.lost_segments.size())
+        names += fmt::format(" and {} more", report.lost_segments.size() - named);
+    return fmt::format(
+        "{} {} missing or damaged. Put back a copy and do this again; without one, a run of the "
+        "experiment into another folder (--out) makes these vectors anew",
+        names, report.lost_segments.size() == 1 ? "is" : "are");
+}
 
 std::string dropped_text(const std::string& reason, std::uint64_t count) {
     return fmt::format(
@@ -110,6 +129,7 @@ bool RunStore::is_shown(const record::RunTables& plan) const {
                 there.status != here.status)
                 return false;
         }
+        tell_earlier_rows();
         return true;
     } catch (const DataError& problem) {
         log::warning(problem.what());
@@ -130,6 +150,23 @@ void RunStore::begin_launch(record::RunTables tables) {
     write_file_atomically(folder_.experiment_file(), tables.experiment_yaml);
     state_.add_tables(journal_.segment(), std::move(tables));
     for (const auto& [reason, count] : state_.dropped()) log::warning(dropped_text(reason, count));
+    tell_earlier_rows();
+}
+
+void RunStore::tell_earlier_rows() const {
+    const auto& rows = state_.tables().rows;
+    std::unordered_set<Id128> planned;
+    for (std::size_t row = 0; row < state_.planned_rows(); ++row) planned.insert(rows[row].trial_id);
+    std::unordered_set<Id128> earlier;
+    for (std::size_t row = state_.planned_rows(); row < rows.size(); ++row) {
+        const Id128& trial = rows[row].trial_id;
+        if (!planned.contains(trial) && state_.find(trial) != nullptr) earlier.insert(trial);
+    }
+    if (earlier.empty()) return;
+    log::info(fmt::format(
+        "{}: results of {} trial{} that an earlier launch ran and this experiment does not ask for stay, and "
+        "count in the table and in results.h5; a new folder (--out) has those of this experiment alone",
+        folder_.root().string(), earlier.size(), earlier.size() == 1 ? "" : "s"));
 }
 
 void RunStore::update_launch(const record::LaunchRow& launch) {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <limits>
 
 #include "memcap/base/contracts.hpp"
@@ -74,6 +76,12 @@ Corpus halved_corpus(std::span<const detail::RawSample> raw, const TextSource& s
 }
 
 }  // namespace
+
+bool is_text_name(const std::filesystem::path& file) {
+    std::string ending = file.extension().string();
+    std::ranges::transform(ending, ending.begin(), [](unsigned char letter) { return std::tolower(letter); });
+    return ending == ".txt";
+}
 
 Corpus read_corpus(const TextSource& source, const SplitSentences& split) {
     if (source.kind == CorpusKind::random_words) return random_corpus(source);

@@ -65,6 +65,7 @@ RawSample sample_of(const TextFile& file, const CsvReader& reader, std::vector<s
 
 RawCorpus read_csv_samples(const std::filesystem::path& path, std::size_t limit) {
     const TextFile file(path);
+    file.require_line_ends();
     CsvReader reader(file);
     std::vector<std::string> header;
     reader.next(header);

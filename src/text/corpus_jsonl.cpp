@@ -68,6 +68,7 @@ std::string text_of(const TextFile& file, std::size_t offset, const Json& row) {
 
 RawCorpus read_jsonl_samples(const std::filesystem::path& path, std::size_t limit) {
     const TextFile file(path);
+    file.require_line_ends();
     RawCorpus corpus;
     BadTexts bad(path);
     SourceLines lines(file);

@@ -18,7 +18,7 @@ std::string_view why_left_out(const std::filesystem::directory_entry& entry) {
     std::error_code error;
     if (entry.path().filename().string().starts_with('.')) return "a hidden file";
     if (entry.is_directory(error)) return "a folder";
-    if (entry.path().extension() != ".txt") return "not a .txt file";
+    if (!is_text_name(entry.path())) return "not a .txt file";
     if (!entry.exists(error)) return "a link to nothing";
     return entry.is_regular_file(error) ? "" : "not a regular file";
 }

@@ -9,6 +9,7 @@ namespace memcap::text {
 
 std::vector<std::string> read_vocabulary(const std::filesystem::path& path) {
     const detail::TextFile file(path);
+    file.require_line_ends();
     std::vector<std::string> words;
     for (auto rest = file.content(); !rest.empty();) {
         const std::size_t offset = file.content().size() - rest.size();

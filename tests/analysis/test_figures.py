@@ -102,6 +102,17 @@ class ByModel(unittest.TestCase):
         np.testing.assert_allclose(np.asarray(container.lines[0].get_xdata(), float), known["information_gain_nats_mean"])
 
 
+class Ticks(unittest.TestCase):
+    def test_of_a_logarithmic_axis_are_more_than_one_in_sight(self):
+        for lengths in ([6, 12, 24], [2, 4096], [20, 44], [33, 40], [12]):
+            with self.subTest(lengths):
+                axes = figures.accuracy_by_length(frame(*(trial(length, 1) for length in lengths))).axes[0]
+                low, high = axes.get_xlim()
+                seen = [tick for tick in axes.get_xticks() if low <= tick <= high]
+                self.assertGreater(len(seen), 1)
+                self.assertLessEqual(len(seen), 8)
+
+
 class Gain(unittest.TestCase):
     def test_lines_and_what_there_is_to_gain(self):
         trials = frame(trial(5, 4, loss_nomem=3, loss_min=1), trial(5, 4, loss_nomem=5, loss_min=1), trial(9, 1))

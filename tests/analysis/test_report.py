@@ -53,7 +53,7 @@ class Headline(unittest.TestCase):
     def test_a_cut_grid_gives_a_lower_bound(self):
         text = self.sentences(results_of(frame(trial(5, 4), trial(17, 16))))
         self.assertIn("keeps at least 17 tokens in one vector", text)
-        self.assertIn("lower bounds", text)
+        self.assertIn("The longest texts tried are still kept: that capacity is a lower bound", text)
 
     def test_nothing_solved(self):
         text = self.sentences(results_of(frame(trial(17, 3, loss_nomem=4, loss_min=3))))
@@ -82,6 +82,27 @@ class Headline(unittest.TestCase):
         self.assertIn("In 1 of 2 combinations of model and number of vectors trials are still open", text)
         text = self.sentences(results_of(frame(trial(17, 3), trial(17, 3, memory_vectors=4)), open_trials=open_cells))
         self.assertIn("None of the finished combinations", text)
+
+    def test_of_a_single_text_says_so(self):
+        several_seeds = frame(trial(17, 16), trial(33, 16)).assign(sample=0)
+        text = self.sentences(results_of(several_seeds))
+        self.assertIn("keeps up to 17 tokens in one vector, all of them right in every text; one text alone was tried.", text)
+        self.assertNotIn("one text alone", self.sentences(results_of(frame(trial(17, 16), trial(33, 16)))))
+
+    def test_counts_open_trials_where_nothing_has_ended_yet(self):
+        cells = [{"model": model, "corpus": corpus, "memory_vectors": k, "prefix": 0, "protocol": "paper", "precision": "float32",
+                  "open": 5} for model, corpus, k in (("m", "c", 1), ("m", "c", 4), ("n", "c", 1), ("m", "d", 1))]
+        results = results_of(frame(trial(17, 3)), open_trials=pd.DataFrame(cells))
+        self.assertEqual(results.statistics["open"].sum(), 20)
+        self.assertIn("No capacity is known yet: 15 trials", self.sentences(results))
+        settings = tables.settings(results.trials, results.statistics)
+        self.assertEqual([setting.corpus for setting in settings], ["c", "d"])
+        order = tables.model_order(results, results.statistics)
+        matrix = tables.capacity_matrix(settings[0].of(results.statistics), order)
+        self.assertEqual(matrix.values.tolist(), [["m", "–", "–"], ["n", "–", "–"]])
+        text = plain(report.build_page(results))
+        for expected in ("0 (5 open)", "5 trials of these combinations", "No trial has ended yet."):
+            self.assertIn(expected, text)
 
     def test_a_mean_of_one_trial_is_marked(self):
         text = self.sentences(results_of(frame(trial(17, 3, loss_nomem=4, loss_min=3))))
@@ -307,6 +328,19 @@ class Command(FolderTest):
         self.assertEqual(self.run_main(self.folder / "a", self.folder / "b", "--out", page)[0], 0)
         self.assertIn("first, second", page.read_text())
         self.assertIn("letters", page.read_text())
+
+    def test_places_that_cannot_be_written_are_told_and_left_as_they_are(self):
+        write(self.folder, dataclasses.replace(SMALL, curves=False, vectors=False))
+        (self.folder / "folder").mkdir()
+        (self.folder / "file").write_text("mine")
+        before = sorted(self.folder.rglob("*"))
+        for option, place, advice in (("--out", "folder", "--out " + str(self.folder / "folder" / "report.html")),
+                                      ("--export", "file", "choose another name"), ("--out", "file/page.html", "cannot be written")):
+            status, _, error = self.run_main(self.folder, option, self.folder / place)
+            self.assertEqual(status, 2)
+            self.assertIn(advice, error)
+            self.assertNotIn("Errno 21", error)
+        self.assertEqual(sorted(self.folder.rglob("*")), before)
 
     def test_broken_input_ends_with_status_2_and_leaves_no_page(self):
         (self.folder / "results.h5").write_text("no")

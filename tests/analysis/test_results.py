@@ -62,13 +62,22 @@ class ReadsAFile(FolderTest):
         shutil.rmtree(self.folder / "run" / "vectors")
         results = load(self.path)
         self.assertTrue(np.isnan(accuracy_curves(results, np.array([1]))).all())
-        self.assertIn("curves-0.h5", results.notes[0])
+        self.assertIn("curves-0.h5: missing", results.notes[0])
 
+    def test_curves_whose_segment_is_damaged_are_left_out_with_a_note(self):
+        segment = self.folder / "run" / "vectors" / "curves-0.h5"
+        whole = segment.read_bytes()
+        for content in (whole[:len(whole) // 2], b"x" * len(whole)):
+            segment.write_bytes(content)
+            results = load(self.path)
+            self.assertTrue(np.isnan(accuracy_curves(results, np.array([1]))).all())
+            self.assertIn("vectors/curves-0.h5: ", results.notes[0])
+            self.assertIn(f"memcap rebuild {self.path.parent}", results.notes[0])
 
     def test_curves_that_are_fill_values_are_refused(self):
         with h5py.File(self.folder / "run" / "vectors" / "curves-0.h5", "a") as segment:
             del segment["evaluation"]
-        with self.assertRaisesRegex(ResultFileError, "learning curves without numbers"):
+        with self.assertRaisesRegex(ResultFileError, "learning curves without numbers: one of vectors/curves-0.h5"):
             accuracy_curves(load(self.path), np.array([1]))
 
     def test_a_link_leads_to_the_segments(self):

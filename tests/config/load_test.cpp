@@ -273,6 +273,30 @@ TEST(Load, PrefixesAreForTextsThatHaveAnotherHalf) {
     EXPECT_THROW(with("kind: random_words, vocabulary: c, samples: 1"), ConfigError);
 }
 
+TEST(Load, OnlyTextsInFoldersThatAreNotHereMayBeElsewhere) {
+    const auto folder = std::filesystem::path(MEMCAP_TEST_SOURCE_DIR) / "tests/config/broken";
+    const auto mistakes = [&](const std::string& model, const std::string& corpus) -> std::string {
+        const std::string text = "experiment: e\nmodels: {m: {path: " + model +
+                                 "}}\ncorpora: {c: {kind: csv, path: " + corpus +
+                                 "}}\nsweeps: [{models: m, corpora: c, memory_vectors: 1, lengths: 4}]\n";
+        try {
+            parse(text, folder / "e.yaml", {}, Paths::texts_may_be_elsewhere);
+            return "";
+        } catch (const ConfigError& error) {
+            return error.what();
+        }
+    };
+    EXPECT_EQ(mistakes(".", "words.txt"), "");
+    EXPECT_EQ(mistakes(".", "elsewhere/words.txt"), "");
+    const std::string found = mistakes("elsewhere/m", "wods.txt");
+    EXPECT_THAT(found, testing::HasSubstr(":2:20: path: '" + (folder / "elsewhere/m").string() +
+                                          "' does not exist; allowed: a folder that exists\n"));
+    EXPECT_THAT(found, testing::HasSubstr(":3:32: path: '" + (folder / "wods.txt").string() +
+                                          "' does not exist; allowed: a file that exists, or to plan without "
+                                          "it a path in a folder that does not exist either"));
+    EXPECT_THAT(mistakes(".", "."), testing::HasSubstr("is a folder; allowed: a file"));
+}
+
 TEST(Load, ShippedExperimentsAreSound) {
     const auto folder = std::filesystem::path(MEMCAP_TEST_SOURCE_DIR) / "experiments";
     int files = 0;

@@ -12,7 +12,7 @@ import h5py
 import model_folders as damage
 
 from rich_run import ESSAY_TRIALS, ESSAYS_SKIPPED, RANDOM_TRIALS, RichRun
-from support import DEFECT, MODELS, ROOT, USAGE, EndToEnd, ragged, random_words, table, trials
+from support import DEFECT, MODELS, ROOT, TEXTS, USAGE, EndToEnd, essays, ragged, random_words, table, trials
 
 REFERENCE = ROOT / ".venv" / "reference" / "bin" / "python"
 # Makes pickles of a folder's model.safetensors, as many as the second argument says.
@@ -96,6 +96,36 @@ class Plan(RichRun):
                 self.assertIn("is not here", answer.stderr)
         # experiments/paper/README.md has the same counts.
         self.assertEqual((trials["table1-pg19.yaml"], trials["table1-random.yaml"], trials["repeat.yaml"]), (8850, 1500, 150))
+
+    def test_counts_the_texts_that_are_there_without_a_tokenizer(self):
+        model = self.folder / "model"
+        shutil.copytree(MODELS / "ink-64", model, ignore=shutil.ignore_patterns("tokenizer*"))
+        file = self.write(models={"ink-64": {"path": str(model)}}, corpora={"essays": essays("all")})
+        done = self.memcap("plan", file, "--json", "--bench", "none")
+        texts = len(list((TEXTS / "essays").glob("*.txt")))
+        self.assertGreater(texts, 1)
+        self.assertEqual(json.loads(done.stdout)["trials"], 4 * texts)
+        self.assertIn("no tokenizer", done.stderr)
+
+    def test_says_what_a_run_folder_has_done(self):
+        done = f"{self.run_folder} has {ALL} of these trials done: nothing is left to run"
+        self.assertIn(done, self.memcap("plan", self.file, "--out", self.run_folder, "--bench", "none").stdout)
+        plan = json.loads(self.memcap("plan", self.file, "--out", self.run_folder, "--json", "--bench", "none", "--set",
+                                      "sweeps.0.seeds=[0,7,9]").stdout)
+        record = plan["record"]
+        self.assertEqual((record["done"], record["failed"]), (ALL, 0))
+        self.assertEqual(record["open"], plan["trials"] - ALL)
+        self.assertGreater(record["open"], 0)
+        self.assertLess(record["max_flops"], plan["max_flops"])
+        self.assertEqual(record["max_steps"], record["open"] * 40)
+        # Without --out it is the folder that a run would take, where there is nothing.
+        self.assertIsNone(json.loads(self.memcap("plan", self.file, "--json", "--bench", "none").stdout)["record"])
+        # Of a model that the folder does not know nothing is hashed, and no trial has an id.
+        copy = self.folder / "copy"
+        shutil.copytree(self.run_folder, copy)
+        (copy / "hashes.json").unlink()
+        said = self.memcap("plan", self.file, "--out", copy, "--bench", "none").stdout
+        self.assertIn(f"{copy} has {ALL} trials done; which of these they are", said)
 
     def test_is_readable_and_leaves_nothing_behind(self):
         said = self.memcap("plan", self.file).stdout
@@ -205,6 +235,16 @@ class AroundAFinishedRun(RichRun):
         self.assertRegex(page, "<svg|data:image/")
         outside = {url for url in re.findall(r"https?://[^\"'\s)<]+", page) if not url.startswith("http://www.w3.org/")}
         self.assertEqual(outside, set())
+
+    def test_report_is_a_file_and_leaves_nothing_else_behind(self):
+        self.assertIn(f"Name the page: --out {self.folder}/report.html",
+                      self.memcap("report", self.run_folder, "--out", self.folder, status=USAGE).stderr)
+        # A home that takes no files, where matplotlib would want to keep its lists of fonts.
+        nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null", "XDG_CONFIG_HOME": "/dev/null",
+                   "TMPDIR": str(self.folder)}
+        done = self.memcap("report", self.run_folder, "--out", self.folder / "page.html", environment=nowhere)
+        self.assertEqual(done.stderr, "")
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["page.html"])
 
     def test_report_of_two_runs_goes_where_it_is_told(self):
         page = self.folder / "both.html"

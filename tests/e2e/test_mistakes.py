@@ -122,6 +122,11 @@ class InExperimentFiles(Mistakes):
         self.refused(self.write(self.text.replace("ink-64", "ink-65")), "ink-65")
         self.refused(self.write(self.text.replace("/essays", "/assays")), "assays")
 
+    def test_in_paths_are_said_by_plan_too(self):
+        text = self.text.replace("ink-64", "ink-65").replace("/essays", "/assays").replace("memory_vectors", "memory_vektors")
+        said = self.memcap("plan", self.write(text), status=USAGE).stderr
+        self.assertEqual([line.rsplit("e2e.yaml", 1)[1].split(" ")[0] for line in said.splitlines()], [":3:15:", ":5:30:", ":7:5:", ":7:40:"])
+
     def test_in_what_does_not_go_together(self):
         self.refused(self.write(plain(corpora={"essays": essays(2, part="all")}, prefix=[4])), "prefix", "part")
 

@@ -198,6 +198,16 @@ class Resume(Interrupted):
         columns = table(run)
         self.assertEqual({int(n) for n, trial_id in zip(columns["length"], columns["trial_id"]) if trial_id in added}, {9})
 
+    def test_with_fewer_lengths_says_that_others_count_too(self):
+        file = self.write(samples=1, max_steps=12)
+        run = self.run_experiment(file)
+        few = self.write(samples=1, max_steps=12, lengths=[6], name="few.yaml")
+        for launch in ("the first one", "one with nothing to do"):
+            with self.subTest(launch):
+                said = self.memcap("run", few, "--out", run).stderr
+                self.assertIn(f"{run}: results of 2 trials that an earlier launch ran", said)
+        self.assertNotIn("earlier launch ran", self.memcap("run", file, "--out", run).stderr)
+
     def test_of_other_names_finds_the_same_trials(self):
         file = self.write(samples=1)
         run = self.run_experiment(file)

@@ -34,6 +34,38 @@ class StoredVectors(RichRun):
         said = self.memcap("run", self.file, "--out", copy).stderr
         self.assertRegex(said, rf"{copy}/vectors: finished trials whose vectors and curves are gone or damaged: {ALL}\.")
 
+    def test_that_cannot_be_read_are_named_with_a_way_out(self):
+        copy = self.copy_of_run()
+        segment = next((copy / "vectors").glob("*.h5"))
+        whole = segment.read_bytes()
+        for content, why in ((None, "missing"), (whole[:3000], "truncated"), (b"x" * len(whole), "signature not found")):
+            with self.subTest(why):
+                segment.unlink(missing_ok=True)
+                if content is not None:
+                    segment.write_bytes(content)
+                for command in (("verify", copy), ("decode", copy, "--trial", table(copy)["trial_id"][0])):
+                    said = self.memcap(*command, status=USAGE).stderr
+                    self.assertIn(f"vectors/{segment.name}: ", said)
+                    self.assertIn(why, said)
+                    self.assertIn(f"memcap rebuild {copy}", said)
+                said = self.memcap("report", copy, "--out", self.folder / "page.html").stderr
+                self.assertIn("Learning curves of" if content is None else segment.name, said)
+                joint = self.folder / "joint.h5"
+                name = segment if content is not None else copy / "vectors" / f"{segment.name.split('-')[0]}-*.h5"
+                self.assertIn(f"{ALL} rows without vector: {name} is missing or damaged",
+                              self.memcap("merge", joint, copy, "--self-contained").stdout)
+        # The way out: a copy put back, and the same again.
+        segment.write_bytes(whole)
+        self.assertNotIn("without vector", self.memcap("merge", joint, copy, "--self-contained").stdout)
+        self.assertIn(f"{ALL} as recorded", self.memcap("verify", copy).stdout)
+        # Without a copy: what is left can be used after a rebuild.
+        segment.write_bytes(whole[:3000])
+        self.memcap("rebuild", copy)
+        self.assertIn("there is no vector to verify", self.memcap("verify", copy, status=USAGE).stderr)
+
+    def test_are_verified_in_some_number(self):
+        self.assertIn("--limit 0 verifies nothing", self.memcap("verify", self.run_folder, "--limit", 0, status=USAGE).stderr)
+
     def test_that_were_changed_are_found(self):
         copy = self.copy_of_run()
         vectors = ragged(copy, "vectors")
@@ -49,9 +81,14 @@ class StoredVectors(RichRun):
             place = next(start for start in range(0, stored.size - width + 1)
                          if np.array_equal(stored[start:start + width], vectors[changed]))
             values[place] = stored[place] + 5.0
-        said = self.memcap("verify", copy, status=DEFECT).stdout
-        self.assertIn(f"{changed} differs", said)
+        done = self.memcap("verify", copy, status=DEFECT)
+        said = done.stdout
+        self.assertIn("`memcap rebuild DIR`", done.stderr)
+        self.assertRegex(said, rf"{changed} differs: .*; its vector lies in vectors/{segment.name}")
         self.assertIn(f"{ALL - 1} as recorded, 1 differ", said)
+        # As the advice goes.
+        self.assertIn(f"1 row without vector: {segment} is missing or damaged", self.memcap("rebuild", copy).stdout)
+        self.assertIn(f"{ALL - 1} as recorded, 0 differ", self.memcap("verify", copy).stdout)
 
     def test_decode_to_the_text_where_the_trial_is_solved(self):
         trials = table(self.run_folder)

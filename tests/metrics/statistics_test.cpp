@@ -170,13 +170,19 @@ TEST(Statistics, OfACellWithOpenTrialsHaveNoCapacity) {
     elsewhere.memory_vectors += 1;
     const std::vector<const Axes*> open{&here, &here, &elsewhere};
     const auto rows = statistics(outcomes, {}, {}, open);
-    ASSERT_EQ(rows.size(), 1U);
+    ASSERT_EQ(rows.size(), 2U);
     EXPECT_EQ(rows[0].open, 2);
     EXPECT_EQ(rows[0].capacity_tokens, -1);
     EXPECT_EQ(rows[0].capacity_exact_tokens, -1);
     EXPECT_FALSE(rows[0].capacity_known());
     EXPECT_FALSE(std::isnan(rows[0].token_gain_mean));
     EXPECT_TRUE(statistics(outcomes, {}, {}).front().capacity_known());
+    // Of a cell of which nothing has ended that much is known.
+    EXPECT_EQ(rows[1].memory_vectors, elsewhere.memory_vectors);
+    EXPECT_EQ((std::pair{rows[1].trials, rows[1].open}), (std::pair<std::int64_t, std::int64_t>{0, 1}));
+    EXPECT_EQ(rows[1].capacity_tokens, -1);
+    EXPECT_TRUE(std::isnan(rows[1].token_gain_mean));
+    EXPECT_TRUE(std::isnan(rows[1].ce_offset_nats));
 }
 
 TEST(Statistics, TakeDrawnLengthsFromTheCorpus) {

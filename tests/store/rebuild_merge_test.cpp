@@ -181,7 +181,7 @@ TEST_F(Folders, AMergeWithoutAFolderItRefersToSaysSo) {
         file.read(0);
         FAIL() << "fill values passed for data";
     } catch (const DataError& error) {
-        EXPECT_THAT(error.what(), HasSubstr("vectors/" + segment + " is missing"));
+        EXPECT_THAT(error.what(), HasSubstr("vectors/" + segment + ": missing)"));
     }
 }
 
@@ -255,16 +255,48 @@ TEST_F(Folders, AReaderFollowsVectorsThatMoveToTheirSegment) {
 
 TEST_F(Folders, FillValuesAreNoVector) {
     run("a", 0, 5);
-    // An HDF5 file without these datasets: HDF5 gives fill values and no error.
-    fs::copy_file(place / "a/results.h5", segments_of(place / "a").at(0),
-                  fs::copy_options::overwrite_existing);
+    run("b", 0, 2);
     const auto file = ResultFile::open(place / "a");
+    const auto segment = segments_of(place / "a").at(0);
+    EXPECT_EQ(file.segment_of(4), "vectors/" + segment.filename().string());
+    const auto message = [&file] {
+        try {
+            file.read(4);
+            return std::string("fill values passed for a vector");
+        } catch (const DataError& error) {
+            return std::string(error.what());
+        }
+    };
+    // Fewer values than are referred to: HDF5 gives fill values and no error.
+    fs::copy_file(segments_of(place / "b").at(0), segment, fs::copy_options::overwrite_existing);
+    EXPECT_THAT(message(), HasSubstr("vectors/" + segment.filename().string() + " is damaged: "));
+    EXPECT_THAT(message(), HasSubstr("memcap rebuild " + (place / "a").string()));
+}
+
+TEST_F(Folders, SegmentsThatCannotBeReadAreAllNamed) {
+    run("a", 0, 5);
+    run("b", 5, 9);
+    merge(place / "joint.h5", {place / "a", place / "b"}, MergeArrays::refer);
+    const auto gone = segments_of(place / "a").at(0);
+    const auto cut = segments_of(place / "b").at(0);
+    fs::remove(gone);
+    fs::resize_file(cut, fs::file_size(cut) / 2);
     try {
-        file.read(4);
-        FAIL() << "NaN passed for a vector";
+        ResultFile::open(place / "joint.h5").read(0);
+        FAIL() << "fill values passed for data";
     } catch (const DataError& error) {
-        EXPECT_THAT(error.what(), HasSubstr("its values are not where the file refers to"));
+        EXPECT_THAT(error.what(),
+                    HasSubstr("2 files that hold vectors of it cannot be read (a/vectors/" +
+                              gone.filename().string() + ": missing; b/vectors/" + cut.filename().string() +
+                              ": HDF5 cannot open the file: truncated"));
+        EXPECT_THAT(error.what(), HasSubstr("memcap merge OUT.h5 DIR... --self-contained"));
     }
+    const auto report = merge(place / "copy.h5", {place / "a", place / "b"}, MergeArrays::copy);
+    EXPECT_EQ(report.written.rows_without_arrays, 9U);
+    EXPECT_EQ(report.written.lost_segments,
+              (std::vector<std::string>{(place / "a/vectors/0001-*.h5").string(), cut.string()}));
+    EXPECT_THAT(lost_text(report.written),
+                HasSubstr(cut.string() + " are missing or damaged. Put back a copy"));
 }
 
 TEST_F(Folders, MergeReplacesNothingButAMergedFile) {

@@ -152,7 +152,8 @@ TEST_F(Store, AFailureHasItsRowWithoutNumbersAndVector) {
     EXPECT_TRUE(std::isnan(trial.record.loss_nats));
     EXPECT_EQ(trial.record.scored_tokens, row(5).scored_tokens);
     EXPECT_EQ(trial.text.size(), 32U);
-    EXPECT_EQ(file.statistics().at(0).failed, 1);
+    const auto& rows = file.statistics();
+    EXPECT_EQ(std::count_if(rows.begin(), rows.end(), [](const auto& cell) { return cell.failed == 1; }), 1);
 }
 
 TEST_F(Store, ALaterSuccessReplacesAFailureAndARepeatedSuccessDoesNot) {
@@ -178,7 +179,9 @@ TEST_F(Store, RowsOfOneTrialShareItsVector) {
     store.append(sample_record(row(0)));
     EXPECT_EQ(store.snapshot().rows, 2U);
     const auto file = ResultFile::open(root);
-    EXPECT_EQ(file.rows_of(row(0).trial_id), (std::vector<std::size_t>{0, 1}));
+    ASSERT_EQ(file.rows(), 2U);
+    EXPECT_EQ(file.numbers(0).trial_id, file.numbers(1).trial_id);
+    EXPECT_EQ(file.read(0).record.vector, sample_record(row(0)).vector);
     EXPECT_EQ(file.read(1).record.vector, sample_record(row(0)).vector);
 }
 

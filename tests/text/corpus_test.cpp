@@ -75,6 +75,14 @@ TEST(TextFolder, LeavesOutWhatIsNoSampleAndNamesIt) {
                                LeftOut{"notes.md", "not a .txt file"}, LeftOut{"old.txt", "a folder"}));
 }
 
+TEST(TextFolder, TakesEndingsInCapitals) {
+    const ScratchFolder scratch;
+    scratch.write("A.TXT", "first");
+    scratch.write("b.Txt", "second");
+    scratch.write("c.txtx", "not a sample");
+    EXPECT_THAT(texts_of(read(CorpusKind::text, scratch.path())), ::testing::ElementsAre("first", "second"));
+}
+
 TEST(TextFolder, NamesAllBadTextsAtOnce) {
     const ScratchFolder scratch;
     scratch.write("a.txt", "first");
@@ -117,6 +125,22 @@ TEST(TextFolder, WithoutTextFilesIsRefused) {
     EXPECT_EQ(error_of(CorpusKind::text, scratch.path()),
               scratch.path().string() +
                   ": the folder has no .txt file. Put one text file a sample into it, or correct the path");
+}
+
+TEST(TableFile, WithCarriageReturnsForLineEndsIsRefused) {
+    const ScratchFolder scratch;
+    const std::string said =
+        ": the lines end in carriage returns alone (as programs of the old Mac OS write "
+        "them; lines have to end in a line feed). Convert it: tr '\\r' '\\n' < OLD > NEW";
+    const auto table = scratch.write("a.csv", "index,text\r0,first\r1,second\r");
+    EXPECT_EQ(error_of(CorpusKind::csv, table), table.string() + ":1 (byte 10)" + said);
+    const auto lines = scratch.write("a.jsonl", "{\"text\": \"a\"}\r{\"text\": \"b\"}");
+    EXPECT_EQ(error_of(CorpusKind::jsonl, lines), lines.string() + ":1 (byte 13)" + said);
+    // Within a file of proper lines they are text, and so they are in a text.
+    EXPECT_THAT(texts_of(read(CorpusKind::csv, scratch.write("b.csv", "text\n\"a\rb\"\n"))),
+                ::testing::ElementsAre("a\rb"));
+    EXPECT_THAT(texts_of(read(CorpusKind::text, scratch.write("c.txt", "a\rb"))),
+                ::testing::ElementsAre("a\rb"));
 }
 
 TEST(TextFile, ThatIsMissingEmptyOrBlankIsRefused) {

@@ -11,8 +11,12 @@
 
 namespace memcap::config {
 
-/// Whether the models' and corpora's paths are looked for on disk.
-enum class Paths : std::uint8_t { must_exist, may_be_absent };
+/// Which of the models' and corpora's paths have to be on disk.
+enum class Paths : std::uint8_t {
+    must_exist,
+    texts_may_be_elsewhere,  ///< a corpus whose folder is not here either is taken to be on another machine
+    may_be_absent
+};
 
 /// Reads an experiment file, changed by `overrides` ("key.path=value" with a YAML value; list items by number
 /// from 0). Relative paths are taken from the file's folder; ${NAME} in a value stands for an environment

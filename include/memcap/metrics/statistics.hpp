@@ -43,9 +43,9 @@ struct StatisticsRow {
 };
 
 /// The statistics of all outcomes, a row a cell, sorted by model, corpus, K, prefix, protocol and precision
-/// in the order in which their names first occur in `outcomes`. Widths and vocabularies come from `models`,
-/// which corpora have drawn lengths from `corpora`; a model that is not there gives NaN. `open`: axes of the
-/// planned trials that are still to run; a cell that has nothing but those has no row.
+/// in the order in which their names first occur in `outcomes`, then in `open`. Widths and vocabularies come
+/// from `models`, which corpora have drawn lengths from `corpora`; a model that is not there gives NaN.
+/// `open`: axes of the planned trials that are still to run; a cell that has nothing but those has a row too.
 std::vector<StatisticsRow> statistics(std::span<const Outcome> outcomes,
                                       std::span<const record::ModelRow> models,
                                       std::span<const record::CorpusRow> corpora,

@@ -41,10 +41,11 @@ class ResultFile {
     const record::TrialRecord& numbers(std::size_t row) const;
     /// Whether a vector was kept for the row.
     bool has_vector(std::size_t row) const;
-    /// The row with its vector, curve and tokens; throws DataError if a segment file that holds them is gone.
+    /// The row with its vector, curve and tokens; throws DataError if a file that holds vectors is gone or
+    /// cannot be read.
     StoredTrial read(std::size_t row) const;
-    /// Rows that this trial answers; more than one where sweeps overlap.
-    std::vector<std::size_t> rows_of(const Id128& trial) const;
+    /// The file that holds the row's vector, relative to this one; empty if it is this one, or there is none.
+    std::string segment_of(std::size_t row) const;
 
     /// experiment, created_utc, experiment_yaml, models, corpora, protocols, skipped and launches; `rows` is
     /// empty.

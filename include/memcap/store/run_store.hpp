@@ -42,9 +42,13 @@ struct SnapshotReport {
     std::uint64_t rows = 0;
     std::uint64_t rows_without_tokens = 0;  ///< their file in tokens/ is missing or damaged
     std::uint64_t rows_without_arrays = 0;  ///< their vector was kept, but its segment is missing or damaged
+    std::vector<std::string> lost_segments = {};  ///< these, in order; a name with * where the file is gone
     std::uint64_t rows_with_young_arrays =
         0;  ///< their vector is still in the journal, where none can refer to
 };
+
+/// Says which segments are lost, and what can be done; empty if none is.
+std::string lost_text(const SnapshotReport& report);
 
 /// Says that trials have no row any more, why, and how they come back; `reason` as RunState::dropped() has
 /// it.
@@ -107,6 +111,9 @@ class RunStore {
     std::vector<metrics::Outcome> outcomes() const;
 
   private:
+    /// Logs that results of earlier plans stay beside those of the last one.
+    void tell_earlier_rows() const;
+
     RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
              Checkpoints checkpoints, detail::ArrayLibrary library);
 

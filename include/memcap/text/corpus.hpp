@@ -14,7 +14,7 @@ namespace memcap::text {
 
 /// Where the texts of a corpus come from.
 enum class CorpusKind {
-    text,         ///< a folder: one sample a .txt file, in name order; a file: one sample
+    text,         ///< a folder: one sample a file with is_text_name(), in name order; a file: one sample
     csv,          ///< column `text`; a column `prefix` beside it makes the texts ready-made
     jsonl,        ///< one JSON object a line, key `text`
     random_words  ///< words drawn uniformly from a vocabulary file
@@ -36,7 +36,7 @@ struct TextSource {
 struct SampleText {
     std::string text;
     std::string prefix = {};  ///< the other half of the sentences, or the file's own; empty where none is
-    std::string joint = " ";  ///< what stands between a prefix and the text
+    std::string joint = " ";  ///< what stands between a prefix and the text; the paper's space if ready-made
     std::string source = {};  ///< the file it came from, of a table with the line: "a.txt", "chunks.csv:12"
 };
 
@@ -55,6 +55,9 @@ struct Corpus {
     Prefixes prefixes = Prefixes::none;
     std::vector<LeftOut> left_out;  ///< in name order
 };
+
+/// Whether a file of a corpus folder is a sample by its name: it ends in .txt, in letters of either case.
+bool is_text_name(const std::filesystem::path& file);
 
 /// Splits texts into sentences, one list a text; TokenizerClient::split in a run.
 using SplitSentences =

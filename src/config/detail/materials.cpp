@@ -15,8 +15,18 @@ constexpr std::int32_t kMostSamples = 10'000'000;
 
 enum class Expected { folder, file, folder_or_file };
 
+/// What a path that leads nowhere was to be.
+std::string wanted_path(const Node& node, std::string_view allowed, Paths paths) {
+    std::string wanted = fmt::format("{} that exists", allowed);
+    if (node.scalar == "~" || node.scalar.starts_with("~/"))
+        return wanted + fmt::format(" (~ stands for itself here: write ${{HOME}}{})", node.scalar.substr(1));
+    if (paths == Paths::texts_may_be_elsewhere)
+        wanted += ", or to plan without it a path in a folder that does not exist either";
+    return wanted;
+}
+
 void check_path(const Node& node, std::string_view key, const std::filesystem::path& path, Expected expected,
-                Diagnostics& diagnostics) {
+                Paths paths, Diagnostics& diagnostics) {
     std::error_code ignored;
     const bool is_folder = std::filesystem::is_directory(path, ignored);
     const bool is_file = std::filesystem::is_regular_file(path, ignored);
@@ -24,8 +34,10 @@ void check_path(const Node& node, std::string_view key, const std::filesystem::p
                                      : expected == Expected::file ? "a file"
                                                                   : "a folder or file";
     if (!is_folder && !is_file) {
+        if (paths == Paths::texts_may_be_elsewhere && !std::filesystem::exists(path.parent_path(), ignored))
+            return;
         report(diagnostics, node.where, fmt::format("{}: '{}' does not exist", key, path.string()),
-               fmt::format("{} that exists", allowed));
+               wanted_path(node, allowed, paths));
     } else if ((expected == Expected::folder && !is_folder) || (expected == Expected::file && !is_file)) {
         report(diagnostics, node.where,
                fmt::format("{}: '{}' is a {}", key, path.string(), is_folder ? "folder" : "file"),
@@ -48,7 +60,11 @@ std::filesystem::path read_path(MapReader& map, std::string_view key, Expected e
                "a path in UTF-8, since files of results hold it: rename the folder or reach it by a link");
         return {};
     }
-    if (rules.paths == Paths::must_exist) check_path(*node, key, path, expected, map.diagnostics());
+    // Without its folder a model cannot even be planned.
+    const bool is_model = expected == Expected::folder;
+    const Paths paths =
+        is_model && rules.paths == Paths::texts_may_be_elsewhere ? Paths::must_exist : rules.paths;
+    if (paths != Paths::may_be_absent) check_path(*node, key, path, expected, paths, map.diagnostics());
     return path;
 }
 

@@ -98,7 +98,9 @@ class ProtocolResolver {
   public:
     ProtocolResolver(const Node& node, Diagnostics& diagnostics) : node_(node), diagnostics_(diagnostics) {
         names_.emplace_back("paper");
-        for (const Node& entry : node.children) names_.push_back(entry.key);
+        for (const Node& entry : node.children) {
+            if (entry.key != "paper") names_.push_back(entry.key);
+        }
     }
 
     Protocol resolve(const Node& entry) {

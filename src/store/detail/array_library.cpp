@@ -148,6 +148,18 @@ bool ArrayLibrary::read(const BulkPlace& place, record::TrialRecord& record) {
     return found && read_segment(place, *found, record);
 }
 
+std::string ArrayLibrary::segment_name(const BulkPlace& place) const {
+    if (const auto found = find(place)) return found->segment->path.string();
+    std::set<std::filesystem::path> readable;
+    for (const auto& [number, segment] : segments_) readable.insert(segment.path);
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.vectors(), error)) {
+        if (number_of_segment(entry.path()) == place.number && !readable.contains(entry.path()))
+            return entry.path().string();
+    }
+    return (folder_.vectors() / fmt::format("{:04}-*.h5", place.number)).string();
+}
+
 void ArrayLibrary::release() {
     cache_->close();
 }

@@ -58,6 +58,9 @@ class ArrayLibrary {
     ArraysState verify(const BulkPlace& place);
     /// Fills a record's vector and curve from wherever they lie; false if they are gone or damaged.
     bool read(const BulkPlace& place, record::TrialRecord& record);
+    /// The file in vectors/ that a place's arrays should be in, for messages: also one that cannot be read or
+    /// is gone.
+    std::string segment_name(const BulkPlace& place) const;
     /// Closes the files that were read last; HDF5 would not open them again through one that refers to them.
     void release();
     /// Turns a finished bulk file into a segment and deletes it. `live`: the places in it that results refer

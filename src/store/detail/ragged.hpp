@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "store/detail/hdf5.hpp"
@@ -12,8 +14,9 @@ namespace memcap::store::detail {
 
 /// Rows whose arrays were kept but are not shown, and where to look whether the others are.
 struct ArraysReport {
-    std::uint64_t gone = 0;   ///< their segment is missing or damaged
-    std::uint64_t young = 0;  ///< they are in no segment yet, so that nothing can refer to them
+    std::uint64_t gone = 0;      ///< their segment is missing or damaged
+    std::set<std::string> lost;  ///< these segments
+    std::uint64_t young = 0;     ///< they are in no segment yet, so that nothing can refer to them
     /// An element of each segment that the file refers to, in the values of the file.
     std::vector<std::int64_t> vector_samples, curve_samples;
 };

@@ -132,9 +132,11 @@ ArraysReport refer_to_segments(const Handle& vectors, const Handle& curves, cons
     for (std::size_t row = 0; row < content.rows.size(); ++row) {
         if (!has_arrays(content.rows[row])) continue;
         const BulkPlace& place = content.rows[row].stored->arrays;
-        const auto found = content.folders[content.rows[row].folder].library->find(place);
+        const ArrayLibrary& library = *content.folders[content.rows[row].folder].library;
+        const auto found = library.find(place);
         if (!is_whole(content.rows[row])) {
             ++report.gone;
+            report.lost.insert(library.segment_name(place));
         } else if (!found || !line.bases.contains(found->segment)) {
             ++report.young;
         } else {
@@ -205,6 +207,8 @@ ArraysReport copy_arrays(const Handle& vectors, const Handle& curves, const Resu
             stretches.set(row, start->second.vector, start->second.curve, list.shown(stored->arrays));
         } else if (has_arrays(content.rows[row])) {
             ++report.gone;
+            const ArrayLibrary& library = *content.folders[content.rows[row].folder].library;
+            report.lost.insert(library.segment_name(stored->arrays));
         }
     }
     write_stretches(vectors, curves, stretches);

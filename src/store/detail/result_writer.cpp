@@ -110,6 +110,7 @@ SnapshotReport write_file(const std::filesystem::path& temporary, const ResultCo
     return {.rows = content.rows.size(),
             .rows_without_tokens = without_tokens,
             .rows_without_arrays = arrays.gone,
+            .lost_segments = {arrays.lost.begin(), arrays.lost.end()},
             .rows_with_young_arrays = arrays.young};
 }
 

@@ -90,9 +90,8 @@ SnapshotReport write_snapshot(const RunFolder& folder, const RunState& state, Ar
             folder.results_file().string(), report.rows_without_tokens, folder.tokens().string()));
     }
     if (report.rows_without_arrays > 0) {
-        log::warning(fmt::format(
-            "{0}: rows without their vector, because its segment is missing or damaged in {2}: {1}",
-            folder.results_file().string(), report.rows_without_arrays, folder.vectors().string()));
+        log::warning(fmt::format("{}: rows without their vector: {}; {}", folder.results_file().string(),
+                                 report.rows_without_arrays, lost_text(report)));
     }
     return report;
 }

@@ -94,6 +94,15 @@ void TextFile::check_is_text() const {
     }
 }
 
+void TextFile::require_line_ends() const {
+    const std::size_t end = content().find('\r');
+    if (content().find('\n') != std::string_view::npos || end >= content().size() - 1) return;
+    throw error_at(end, {.what = "the lines end in carriage returns alone",
+                         .where = {},
+                         .why = "as programs of the old Mac OS write them; lines have to end in a line feed",
+                         .advice = "Convert it: tr '\\r' '\\n' < OLD > NEW"});
+}
+
 std::string SourceLines::at(std::size_t offset) {
     const auto passed = file_.content().substr(counted_, offset - counted_);
     line_ += std::count(passed.begin(), passed.end(), '\n');

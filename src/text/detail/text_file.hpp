@@ -20,6 +20,9 @@ class TextFile {
     std::string_view content() const noexcept { return std::string_view(bytes_).substr(mark_size_bytes_); }
     const std::filesystem::path& path() const noexcept { return path_; }
 
+    /// Throws DataError if its lines end in carriage returns alone: to a reader of lines it is a single one.
+    void require_line_ends() const;
+
     /// "path:line (byte n)" of an offset into content(); lines count from 1, bytes of the file from 0.
     std::string place(std::size_t offset) const;
     /// The error about something at an offset into content().
