@@ -7,7 +7,8 @@
 #include <cmath>
 #include <utility>
 
-#include "agent/child_process.hpp"
+#include "agent/wire.hpp"
+#include "memcap/agent/child_process.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/log.hpp"

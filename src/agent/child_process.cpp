@@ -1,10 +1,12 @@
 // posix_spawn, which copies no page tables: memory that a network card has registered stays this process's.
-#include "agent/child_process.hpp"
+#include "memcap/agent/child_process.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "agent/wire.hpp"
 #include "memcap/agent/compute_link.hpp"
 #include "memcap/base/errors.hpp"
 
@@ -87,6 +90,16 @@ std::optional<std::string> ChildProcess::ending() {
     if (ended == pid_) ending_ = text_of(status);
     if (ended < 0 && errno == ECHILD) ending_ = "ended, and how was not told";
     return ending_;
+}
+
+void become_child_process() {
+    // Asked for after the fork, so the parent may be gone already.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ, SIGXCPU})
+        std::signal(signal, SIG_IGN);
+#ifdef SYS_close_range
+    ::syscall(SYS_close_range, ComputeLink::kDescriptor + 1, ~0U, 0);
+#endif
 }
 
 }  // namespace memcap::agent

@@ -2,11 +2,8 @@
 #include "memcap/agent/compute_link.hpp"
 
 #include <fmt/format.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <limits>
 #include <map>
 #include <string>
@@ -120,16 +117,6 @@ void ComputeLink::require_alive(const Life& life) {
         wire_->step();
     }
     _exit(kHung);
-}
-
-void become_compute_process() {
-    // Asked for after the fork, so the agent may be gone already.
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ, SIGXCPU})
-        std::signal(signal, SIG_IGN);
-#ifdef SYS_close_range
-    ::syscall(SYS_close_range, ComputeLink::kDescriptor + 1, ~0U, 0);
-#endif
 }
 
 }  // namespace memcap::agent

@@ -45,6 +45,7 @@ constexpr std::array kSubcommands{
     Subcommand{"describe", "say what a model folder holds", describe_model},
     Subcommand{"bench", "measure this device, and what the slots engine makes of it", bench_device},
     Subcommand{"compute", "", compute_for_agent},
+    Subcommand{"export", "", export_for_run},
 };
 
 void print_help() {

@@ -11,6 +11,7 @@
 #include "app/subcommands.hpp"
 #include "app/trial_executor.hpp"
 #include "app/worker_note.hpp"
+#include "memcap/agent/child_process.hpp"
 #include "memcap/agent/compute_link.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/errors.hpp"
@@ -77,7 +78,7 @@ sched::ExecutorFactory executor_factory(const ComputePlace& place, weights::Weig
 }  // namespace
 
 int compute_for_agent(const Arguments&) {
-    agent::become_compute_process();
+    agent::become_child_process();
     agent::ComputeLink link;
     const ComputePlace place = decode_place(link.place());
     log::set_rank(place.rank, place.ranks);

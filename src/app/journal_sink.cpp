@@ -14,10 +14,6 @@ namespace memcap::app {
 
 namespace {
 
-constexpr double kSnapshotEvery_s = 180.0;
-// A large run's snapshot takes seconds, in which nobody gets new work: at most a twentieth of the time.
-constexpr double kTimesItsLength = 20.0;
-
 record::FailureCategory category_of(sched::FailureCategory category) {
     switch (category) {
         case sched::FailureCategory::retryable:
@@ -44,9 +40,7 @@ record::TrialRecord record_of_lost_trial(const sched::Task& task, const sched::T
 }  // namespace
 
 JournalSink::JournalSink(store::RunStore& store, std::unordered_map<Id128, std::int32_t> former_attempts)
-    : store_(store),
-      former_attempts_(std::move(former_attempts)),
-      next_snapshot_s_(monotonic_s() + kSnapshotEvery_s) {}
+    : store_(store), former_attempts_(std::move(former_attempts)) {}
 
 void JournalSink::append(const sched::Task& task, const sched::TaskResult& result) {
     record::TrialRecord record =
@@ -71,16 +65,7 @@ void JournalSink::checkpoint(const sched::Task& task, std::span<const std::byte>
 
 void JournalSink::sync() {
     store_.sync();
-    const double start_s = monotonic_s();
-    if (start_s < next_snapshot_s_) return;
-    try {
-        store_.snapshot();
-    } catch (const StoreError& problem) {
-        // The journal is the record; the snapshot at the end makes up for this one.
-        log::warning(problem.what());
-    }
-    const double end_s = monotonic_s();
-    next_snapshot_s_ = end_s + std::max(kSnapshotEvery_s, kTimesItsLength * (end_s - start_s));
+    exporter_.step(store_);
 }
 
 }  // namespace memcap::app

@@ -1,4 +1,4 @@
-// Where the manager's results go: the run folder, with a snapshot of results.h5 every few minutes. The first
+// Where the manager's results go: the run folder, from which results.h5 is made every few minutes. The first
 // failure of each kind is told at once.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "app/exporter.hpp"
 #include "memcap/base/ids.hpp"
 #include "memcap/sched/result_sink.hpp"
 #include "memcap/store/run_store.hpp"
@@ -23,6 +24,8 @@ class JournalSink : public sched::ResultSink {
     void append(const sched::Task& task, const sched::TaskResult& result) override;
     void checkpoint(const sched::Task& task, std::span<const std::byte> state) override;
     void sync() override;
+    /// No export runs any more after that.
+    void finish() { exporter_.finish(); }
 
     /// What the task can go on from; none if it starts anew.
     std::optional<Bytes> checkpoint_of(const sched::Task& task) const {
@@ -38,7 +41,7 @@ class JournalSink : public sched::ResultSink {
     std::unordered_map<Id128, std::int32_t> former_attempts_;
     std::unordered_set<std::string> warned_;  ///< kinds of failure
     std::int64_t steps_ = 0;
-    double next_snapshot_s_;
+    Exporter exporter_;
 };
 
 }  // namespace memcap::app

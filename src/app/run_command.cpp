@@ -321,6 +321,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     const sched::RunOutcome outcome =
         run_trials(remaining.trials, sink, request, self, preparation, stop, told);
 
+    sink.finish();
     launch.ended_utc = utc_now();
     launch.weights = weights_json(told.weights);
     if (!told.device.empty()) launch.devices = told.device;

@@ -20,7 +20,8 @@ int decode_trial_text(const Arguments& arguments);
 int describe_model(const Arguments& arguments);
 int report_results(const Arguments& arguments);
 int bench_device(const Arguments& arguments);
-/// Not for people: `run` starts it for each rank.
+/// Not for people: `run` starts them.
 int compute_for_agent(const Arguments& arguments);
+int export_for_run(const Arguments& arguments);
 
 }  // namespace memcap::app

@@ -32,12 +32,12 @@ std::optional<long> environment_number(const char* name) {
     return value;
 }
 
-/// How many processes the launcher says it has started together.
-long launched_size() {
+/// How many processes the launcher says it has started together; none where it does not say.
+std::optional<long> launched_size() {
     for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
-        if (const auto size = environment_number(name)) return *size;
+        if (const auto size = environment_number(name)) return size;
     }
-    return 1;
+    return std::nullopt;
 }
 
 /// Sleeps until all ranks have come here: MPI_Finalize would keep a core busy while rank 0 still writes
@@ -66,7 +66,8 @@ bool Session::launched_by_mpi() {
     // What each launcher sets for its ranks: OpenMPI's mpirun, any PMIx server (srun --mpi=pmix), PMI-1/2
     // (Hydra, srun --mpi=pmi2), Cray's PALS.
     for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PALS_RANKID"}) {
-        if (std::getenv(name) != nullptr) return true;
+        // One alone needs no MPI, and a second one in the same step could not start it again.
+        if (std::getenv(name) != nullptr) return launched_size() != 1;
     }
     const bool in_step = std::getenv("SLURM_STEP_ID") != nullptr && std::getenv("SLURM_PROCID") != nullptr;
     const long step_tasks = environment_number("SLURM_STEP_NUM_TASKS").value_or(1);
@@ -107,10 +108,11 @@ Session::Session() : state_(std::make_unique<State>()) {
                               .why = "it offers less than MPI_THREAD_FUNNELED",
                               .advice = "Use an MPI that was built with thread support"});
     }
-    if (state_->size == 1 && launched_size() > 1) {
+    const long launched = launched_size().value_or(1);
+    if (state_->size == 1 && launched > 1) {
         MPI_Finalize();
         throw UsageError(
-            {.what = fmt::format("{} processes were started, but to MPI each is alone", launched_size()),
+            {.what = fmt::format("{} processes were started, but to MPI each is alone", launched),
              .where = {},
              .why = "the launcher belongs to another MPI than the one memcap was built with",
              .advice = "Use that MPI's mpirun, or `srun --mpi=pmix`"});

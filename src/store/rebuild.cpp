@@ -1,6 +1,7 @@
 // Rebuilding results.h5 with every checksum checked.
 #include "memcap/store/rebuild.hpp"
 
+#include <limits>
 #include <unordered_set>
 
 #include "memcap/base/errors.hpp"
@@ -37,7 +38,7 @@ RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& opti
     const RunState state = replay(
         folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
     detail::finish_interrupted_work(folder, library);
-    detail::publish_bulk_files(folder, state, library);
+    detail::publish_bulk_files(folder, state, library, std::numeric_limits<std::uint32_t>::max());
     RebuildReport report{.journal = state.report(),
                          .written = {},
                          .trials = state.records().size(),

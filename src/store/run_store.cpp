@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "memcap/base/clock.hpp"
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
@@ -72,6 +73,8 @@ RunStore::RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWri
       state_(std::move(state)),
       journal_(std::move(journal)),
       checkpoints_(std::move(checkpoints)),
+      opened_s_(monotonic_s()),
+      ended_bulk_s_(opened_s_),
       library_(std::make_unique<detail::ArrayLibrary>(std::move(library))) {}
 
 RunStore::RunStore(RunStore&&) noexcept = default;
@@ -197,8 +200,31 @@ SnapshotReport RunStore::snapshot() {
     // Nothing may be shown in results.h5 that a crash could still take back.
     journal_.sync();
     journal_.end_bulk_file();
-    detail::publish_bulk_files(folder_, state_, *library_);
+    detail::publish_bulk_files(folder_, state_, *library_, journal_.first_open_bulk());
     return detail::write_snapshot(folder_, state_, *library_);
+}
+
+std::uint32_t RunStore::end_large_bulk_file() {
+    constexpr std::uint64_t kLargeBytes = std::uint64_t{256} << 20U;
+    // Early vectors are shown soon, later ones after a quarter more of the time that the launch has taken.
+    constexpr double kGrowth = 1.25;
+    const double now_s = monotonic_s();
+    const bool is_old = now_s - opened_s_ > kGrowth * (ended_bulk_s_ - opened_s_);
+    journal_.sync();
+    if (is_old || journal_.bulk_bytes() >= kLargeBytes) {
+        journal_.end_bulk_file();
+        ended_bulk_s_ = now_s;
+    }
+    return journal_.first_open_bulk();
+}
+
+SnapshotReport export_results(const std::filesystem::path& root, std::uint32_t bulk_end) {
+    const RunFolder folder(root);
+    auto library = detail::ArrayLibrary::open(folder);
+    const RunState state = replay(
+        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::keep);
+    detail::publish_bulk_files(folder, state, library, bulk_end);
+    return detail::write_snapshot(folder, state, library);
 }
 
 void RunStore::close() {

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "memcap/agent/child_process.hpp"
 #include "memcap/agent/compute_link.hpp"
 #include "sched/stub_executors.hpp"
 
@@ -43,7 +44,7 @@ struct Fault {
 };
 
 int compute(const Fault& fault) {
-    become_compute_process();
+    become_child_process();
     // A fault of a test leaves no core.
     std::signal(SIGSEGV, SIG_DFL);
     ComputeLink link;

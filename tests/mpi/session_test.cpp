@@ -24,7 +24,7 @@ TEST(Session, KnowsItsPlace) {
     // mpirun started all of them on this host.
     EXPECT_EQ(session().local_rank(), rank);
     EXPECT_FALSE(session().host().empty());
-    EXPECT_TRUE(Session::launched_by_mpi());
+    EXPECT_EQ(Session::launched_by_mpi(), size > 1);
 }
 
 TEST(Session, GathersTextsInRankOrder) {
@@ -67,7 +67,9 @@ bool launched(const std::map<std::string, std::string>& environment) {
 
 TEST(Launch, IsReadFromTheEnvironment) {
     EXPECT_FALSE(launched({}));
-    EXPECT_TRUE(launched({{"OMPI_COMM_WORLD_SIZE", "1"}}));
+    EXPECT_TRUE(launched({{"OMPI_COMM_WORLD_SIZE", "2"}}));
+    EXPECT_FALSE(launched({{"OMPI_COMM_WORLD_SIZE", "1"}})) << "one alone needs no MPI";
+    EXPECT_FALSE(launched({{"PMIX_RANK", "0"}, {"SLURM_NTASKS", "4"}, {"SLURM_STEP_NUM_TASKS", "1"}}));
     EXPECT_TRUE(launched({{"PMIX_RANK", "0"}, {"SLURM_NTASKS", "4"}, {"SLURM_STEP_NUM_TASKS", "4"}}));
     EXPECT_TRUE(launched({{"PMI_RANK", "3"}}));
     EXPECT_FALSE(launched({{"SLURM_NTASKS", "1"}}));

@@ -54,8 +54,4 @@ class ComputeLink {
     Bytes place_;
 };
 
-/// Makes this process one that ends with its agent and by its word alone: signals that launchers and
-/// terminals send to all processes of a rank are the agent's, and descriptors above the link's are closed.
-void become_compute_process();
-
 }  // namespace memcap::agent

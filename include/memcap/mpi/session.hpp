@@ -13,9 +13,9 @@ namespace memcap::mpi {
 /// One MPI run, from MPI_Init_thread (funneled) to the end; at most one a process, on the main thread.
 class Session {
   public:
-    /// True if mpirun or srun started this process as a rank, judged by the environment alone; a process that
-    /// was not must never make a Session. Throws UsageError for a lone process inside a Slurm job or step of
-    /// several tasks.
+    /// True if mpirun or srun started this process as a rank of several, or does not say of how many, judged
+    /// by the environment alone; a process that was not must never make a Session. Throws UsageError for a
+    /// lone process inside a Slurm job or step of several tasks.
     static bool launched_by_mpi();
 
     /// Throws UsageError if the launcher and this MPI do not understand each other (each rank would be

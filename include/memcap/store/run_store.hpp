@@ -100,6 +100,10 @@ class RunStore {
     /// Moves vectors to an immutable segment and replaces results.h5. Throws StoreError; nothing is lost by
     /// that.
     SnapshotReport snapshot();
+    /// Ends the file that new vectors go to if it is large, or old beside the age of this launch, so that
+    /// export_results() finds few large files rather than many small ones. Returns the number from which on
+    /// files may be written to. Throws StoreError.
+    std::uint32_t end_large_bulk_file();
     /// Syncs and releases the folder; append and snapshot must not be called after it.
     void close();
 
@@ -122,7 +126,14 @@ class RunStore {
     RunState state_;
     JournalWriter journal_;
     Checkpoints checkpoints_;
+    double opened_s_;
+    double ended_bulk_s_;  ///< when the last bulk file was ended, or the folder opened
     std::unique_ptr<detail::ArrayLibrary> library_;
 };
+
+/// results.h5 of a run that somebody else, on whose behalf this is called, is writing: from the journal as it
+/// is now, with vectors of the bulk files below `bulk_end`, which become segments. Throws StoreError; nothing
+/// is lost by that.
+SnapshotReport export_results(const std::filesystem::path& root, std::uint32_t bulk_end);
 
 }  // namespace memcap::store

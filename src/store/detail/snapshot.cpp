@@ -53,8 +53,10 @@ void finish_interrupted_work(const RunFolder& folder, const ArrayLibrary& librar
     }
 }
 
-void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLibrary& library) {
-    const auto numbers = numbered_files(folder.journal(), ".bulk");
+void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLibrary& library,
+                        std::uint32_t end) {
+    auto numbers = numbered_files(folder.journal(), ".bulk");
+    std::erase_if(numbers, [end](std::uint32_t number) { return number >= end; });
     if (numbers.empty()) return;
     LivePlaces places = live_places(state);
     for (const std::uint32_t number : numbers) {

@@ -11,8 +11,9 @@ namespace memcap::store::detail {
 /// holder of the lock may do that.
 void finish_interrupted_work(const RunFolder& folder, const ArrayLibrary& library);
 
-/// Turns all bulk files, none of which may still be written to, into segments.
-void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLibrary& library);
+/// Turns the bulk files below `end`, none of which may still be written to, into segments.
+void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLibrary& library,
+                        std::uint32_t end);
 
 /// Replaces results.h5.
 SnapshotReport write_snapshot(const RunFolder& folder, const RunState& state, ArrayLibrary& library);

@@ -32,6 +32,10 @@ class JournalWriter {
     /// Ends the bulk file in use, if there is one; later arrays go to a new one.
     void end_bulk_file();
 
+    /// Of the bulk file in use; 0 if there is none.
+    std::uint64_t bulk_bytes() const noexcept { return bulk_ ? bulk_->size_bytes() : 0; }
+    /// Bulk files from this number on are, or may be, written to.
+    std::uint32_t first_open_bulk() const noexcept { return bulk_ ? bulk_number_ : next_bulk_; }
     std::uint32_t segment() const noexcept { return segment_; }
     std::filesystem::path path() const { return folder_.log_segment(segment_); }
 

@@ -1,16 +1,14 @@
 // A process that an agent has started, and the wire to it.
 #pragma once
 
-#include <sys/types.h>
-
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "agent/wire.hpp"
-
 namespace memcap::agent {
+
+class Wire;
 
 class ChildProcess {
   public:
@@ -23,15 +21,20 @@ class ChildProcess {
     ChildProcess& operator=(const ChildProcess&) = delete;
 
     Wire& wire() noexcept { return *wire_; }
-    pid_t pid() const noexcept { return pid_; }
+    int pid() const noexcept { return pid_; }
     void kill() noexcept;
     /// How it ended, e.g. "killed by SIGSEGV" or "ended with status 1"; none while it runs.
     std::optional<std::string> ending();
 
   private:
-    pid_t pid_ = -1;
+    int pid_ = -1;
     std::optional<std::string> ending_;
     std::unique_ptr<Wire> wire_;
 };
+
+/// Makes this process one that ends with its parent and by its word alone: signals that launchers and
+/// terminals send to all processes of a rank are the parent's, and descriptors above the one of the wire are
+/// closed.
+void become_child_process();
 
 }  // namespace memcap::agent
