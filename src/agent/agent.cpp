@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "agent/wire.hpp"
-#include "memcap/agent/child_process.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/log.hpp"

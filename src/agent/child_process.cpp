@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "agent/wire.hpp"
 #include "memcap/agent/compute_link.hpp"
@@ -50,24 +51,29 @@ int raised(int descriptor) {
 
 }  // namespace
 
-ChildProcess::ChildProcess(const std::vector<std::string>& command) {
+Command this_program(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "memcap");
+    return {.program = "/proc/self/exe", .arguments = std::move(arguments)};
+}
+
+ChildProcess::ChildProcess(const Command& command) {
     std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) fail(command.front(), errno);
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) fail(command.program, errno);
     wire_ = std::make_unique<Wire>(raised(ends[0]));
     const int theirs = raised(ends[1]);
     std::vector<char*> arguments;
-    for (const auto& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+    for (const auto& argument : command.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
     arguments.push_back(nullptr);
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, theirs, ComputeLink::kDescriptor);
     const int code =
-        ::posix_spawn(&pid_, command.front().c_str(), &actions, nullptr, arguments.data(), environ);
+        ::posix_spawn(&pid_, command.program.c_str(), &actions, nullptr, arguments.data(), environ);
     ::posix_spawn_file_actions_destroy(&actions);
     ::close(theirs);
     if (code != 0) {
         pid_ = -1;
-        fail(command.front(), code);
+        fail(command.program, code);
     }
 }
 
@@ -92,7 +98,8 @@ std::optional<std::string> ChildProcess::ending() {
     return ending_;
 }
 
-void become_child_process() {
+void become_child_process(const char* name) {
+    ::prctl(PR_SET_NAME, name);
     // Asked for after the fork, so the parent may be gone already.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ, SIGXCPU})

@@ -78,7 +78,7 @@ sched::ExecutorFactory executor_factory(const ComputePlace& place, weights::Weig
 }  // namespace
 
 int compute_for_agent(const Arguments&) {
-    agent::become_child_process();
+    agent::become_child_process("memcap-compute");
     agent::ComputeLink link;
     const ComputePlace place = decode_place(link.place());
     log::set_rank(place.rank, place.ranks);

@@ -13,7 +13,7 @@
 namespace memcap::app {
 
 int export_for_run(const Arguments& arguments) {
-    agent::become_child_process();
+    agent::become_child_process("memcap-export");
     MEMCAP_EXPECT(arguments.size() == 2);
     // What computes comes first.
     constexpr int kNice = 10;

@@ -36,8 +36,8 @@ void Exporter::step(store::RunStore& store) {
     started_s_ = now_s;
     next_s_ = now_s + kEvery_s;
     try {
-        process_ = std::make_unique<agent::ChildProcess>(std::vector<std::string>{
-            "/proc/self/exe", "export", store.folder().root().string(), std::to_string(end)});
+        process_ = std::make_unique<agent::ChildProcess>(
+            agent::this_program({"export", store.folder().root().string(), std::to_string(end)}));
     } catch (const ToolError& problem) {
         log::warning(problem.what());
     }

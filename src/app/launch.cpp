@@ -65,8 +65,7 @@ Launch::Launch() {
 }
 
 std::unique_ptr<agent::Agent> Launch::make_agent(sched::Transport& manager) {
-    // The link, not the path behind it: the same program even where its file has been replaced meanwhile.
-    return std::make_unique<agent::Agent>(agent::Agent::Setup{.command = {"/proc/self/exe", "compute"},
+    return std::make_unique<agent::Agent>(agent::Agent::Setup{.command = agent::this_program({"compute"}),
                                                               .place = encode(place_),
                                                               .manager = &manager,
                                                               .exchange = exchange_.get(),

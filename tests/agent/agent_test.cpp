@@ -28,9 +28,8 @@ struct Finished {
 Finished run_with(std::vector<std::string> arguments, AgentOptions options = {}) {
     Finished run;
     const auto [manager_end, agent_end] = sched::make_local_transport();
-    std::vector<std::string> command{MEMCAP_AGENT_CHILD};
-    command.insert(command.end(), arguments.begin(), arguments.end());
-    Agent agent({.command = std::move(command),
+    arguments.insert(arguments.begin(), "child");
+    Agent agent({.command = {MEMCAP_AGENT_CHILD, std::move(arguments)},
                  .place = bytes_of("its place"),
                  .manager = agent_end.get(),
                  .exchange = nullptr,
@@ -108,7 +107,7 @@ TEST(Agent, GivesUpOnAProcessThatNeverComesToWork) {
 
 TEST(Agent, SaysWhatCannotBeStarted) {
     const auto [manager_end, agent_end] = sched::make_local_transport();
-    Agent agent({.command = {"/there/is/no/such/program"},
+    Agent agent({.command = {"/there/is/no/such/program", {"child"}},
                  .place = {},
                  .manager = agent_end.get(),
                  .exchange = nullptr,
@@ -128,7 +127,7 @@ TEST(Agent, TakesItsProcessAlongWhenItIsKilled) {
     const pid_t agent_pid = ::fork();
     if (agent_pid == 0) {
         const auto [manager_end, agent_end] = sched::make_local_transport();
-        Agent agent({.command = {MEMCAP_AGENT_CHILD, "honest"},
+        Agent agent({.command = {MEMCAP_AGENT_CHILD, {"child", "honest"}},
                      .place = {},
                      .manager = agent_end.get(),
                      .exchange = nullptr,

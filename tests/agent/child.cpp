@@ -44,7 +44,7 @@ struct Fault {
 };
 
 int compute(const Fault& fault) {
-    become_child_process();
+    become_child_process("memcap-child");
     // A fault of a test leaves no core.
     std::signal(SIGSEGV, SIG_DFL);
     ComputeLink link;

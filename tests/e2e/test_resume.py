@@ -48,10 +48,11 @@ class Interrupted(EndToEnd):
 
     @staticmethod
     def is_memcap(pid):
-        """Whether the process is the executable, not the launcher."""
+        """Whether the process is a rank, not the launcher and not a process of a rank."""
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                return file.read().split(b"\0")[0].endswith(b"memcap")
+                words = file.read().split(b"\0")
+                return words[0].endswith(b"memcap") and words[1] == b"run"
         except OSError:
             return False
 

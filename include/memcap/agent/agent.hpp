@@ -9,11 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "memcap/agent/child_process.hpp"
 #include "memcap/sched/transport.hpp"
 
 namespace memcap::agent {
-
-class ChildProcess;
 
 struct AgentOptions {
     double silence_s = 60.0;     ///< a process that says nothing for so long is killed; it reports each 2 s
@@ -27,7 +26,7 @@ struct AgentOptions {
 class Agent {
   public:
     struct Setup {
-        std::vector<std::string> command;      ///< of the compute process
+        Command command;                       ///< of the compute process
         Bytes place;                           ///< its first word to it, each time it starts
         sched::Transport* manager = nullptr;   ///< leads to the manager as rank 0
         sched::Transport* exchange = nullptr;  ///< of the weight exchange; null if there is none

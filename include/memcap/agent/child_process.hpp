@@ -10,11 +10,20 @@ namespace memcap::agent {
 
 class Wire;
 
+/// What to start.
+struct Command {
+    std::string program;                 ///< path of the executable
+    std::vector<std::string> arguments;  ///< the first one is the name that it is called by
+};
+
+/// This program again, even where its file has been replaced meanwhile; `arguments` begin behind its name.
+Command this_program(std::vector<std::string> arguments);
+
 class ChildProcess {
   public:
     /// Starts a command with a socket to this process as its descriptor ComputeLink::kDescriptor. Throws
     /// ToolError if it cannot be started.
-    explicit ChildProcess(const std::vector<std::string>& command);
+    explicit ChildProcess(const Command& command);
     /// Kills it if it still runs.
     ~ChildProcess();
     ChildProcess(const ChildProcess&) = delete;
@@ -34,7 +43,7 @@ class ChildProcess {
 
 /// Makes this process one that ends with its parent and by its word alone: signals that launchers and
 /// terminals send to all processes of a rank are the parent's, and descriptors above the one of the wire are
-/// closed.
-void become_child_process();
+/// closed. `name` is what top and ps -e show.
+void become_child_process(const char* name);
 
 }  // namespace memcap::agent
