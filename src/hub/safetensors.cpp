@@ -55,9 +55,35 @@ void wait_for_header(const FileMemory& memory, std::span<const std::byte> bytes)
     memory.wait_for(bytes.first(sizeof(header_bytes) + std::min(header_bytes, rest)));
 }
 
+/// Weight files that no index names, in name order.
+std::vector<std::string> stray_weights(const fs::path& folder) {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+        if (entry.path().extension() == ".safetensors") names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+[[noreturn]] void fail_without_index(const fs::path& folder, const std::vector<std::string>& names) {
+    constexpr std::size_t kNamed = 4;
+    const std::span named(names.data(), std::min(kNamed, names.size()));
+    throw DataError(
+        folder,
+        {.what = fmt::format("the folder has {} and neither {} nor {}",
+                             names.size() == 1 ? "a weight file" : "weight files", kSingleFile, kIndexFile),
+         .where = {},
+         .why = fmt::format("{}{}", fmt::join(named, ", "), names.size() > kNamed ? ", ..." : ""),
+         .advice = fmt::format("Fetch {}, which says what is in which file, from where these are from; "
+                               "if one file has all tensors, call it {}",
+                               kIndexFile, kSingleFile)});
+}
+
 [[noreturn]] void fail_without_weights(const fs::path& folder) {
     for (const char* name : {kSingleFile, kIndexFile, kPickleFile, kPickleIndexFile})
         detail::refuse_dangling_link(folder / name);
+    if (const auto names = stray_weights(folder); !names.empty()) fail_without_index(folder, names);
     ErrorText text{.what = "no safetensors file in the model folder",
                    .where = {},
                    .why = {},

@@ -1,4 +1,5 @@
 // Weight files that are cut, contradict themselves or lie: each ends in an error that names file and tensor.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -330,6 +331,28 @@ TEST(MissingWeights, AreReportedWithTheFolder) {
     EXPECT_EQ(error_of(folder),
               ": no safetensors file in the model folder. "
               "Give the folder that holds config.json and model.safetensors");
+}
+
+TEST(MissingWeights, AreToldFromShardsWithoutAnIndex) {
+    const ModelFolder folder;
+    folder.write("model-00002-of-00002.safetensors", "");
+    EXPECT_EQ(
+        error_of(folder),
+        ": the folder has a weight file and neither model.safetensors nor model.safetensors.index.json "
+        "(model-00002-of-00002.safetensors). Fetch model.safetensors.index.json, which says what is in "
+        "which file, from where these are from; if one file has all tensors, call it model.safetensors");
+    folder.write("model-00001-of-00002.safetensors", "");
+    EXPECT_THAT(error_of(folder), ::testing::HasSubstr("has weight files and neither"));
+    EXPECT_THAT(error_of(folder),
+                ::testing::HasSubstr("(model-00001-of-00002.safetensors, model-00002-of-00002.safetensors)"));
+}
+
+TEST(MissingWeights, AreNoFolderOfTheirName) {
+    const ModelFolder folder;
+    std::filesystem::create_directory(folder.path() / "model.safetensors");
+    EXPECT_EQ(
+        error_of(folder),
+        "/model.safetensors: cannot read the weight file (it is a folder). Put the file itself in its place");
 }
 
 /// The message for a folder of pickles; tests/e2e runs the command in it.

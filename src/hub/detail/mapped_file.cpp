@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <system_error>
 #include <utility>
 
 #include "memcap/base/errors.hpp"
@@ -17,10 +18,13 @@ namespace memcap::hub::detail {
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
     const auto fail = [&path] {
         const std::string why = why_not_opened(path, errno);
+        std::error_code ignored;
+        const bool is_folder = std::filesystem::is_directory(path, ignored);
         throw DataError(path, {.what = "cannot read the weight file",
                                .where = {},
-                               .why = why,
-                               .advice = "Check that it exists and that you may read it"});
+                               .why = is_folder ? "it is a folder" : why,
+                               .advice = is_folder ? "Put the file itself in its place"
+                                                   : "Check that it exists and that you may read it"});
     };
     descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor_ < 0) fail();
