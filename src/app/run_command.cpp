@@ -224,6 +224,27 @@ int leave_as_it_is(store::RunStore& store, Launch& self, const Remaining& before
     return before.failed > 0 ? kTrialsFailed : kDone;
 }
 
+/// What `memcap stop` leaves for a run. One of before this launch means another.
+class StopFile {
+  public:
+    explicit StopFile(const store::RunFolder& folder) : file_(folder.stop_file()) { remove(); }
+    void look() {
+        constexpr double kEvery_s = 1.0;
+        if (monotonic_s() - looked_s_ < kEvery_s) return;
+        looked_s_ = monotonic_s();
+        if (remove()) request_stop_by_command();
+    }
+
+  private:
+    bool remove() const {
+        std::error_code ignored;
+        return fs::remove(file_, ignored);
+    }
+
+    fs::path file_;
+    double looked_s_ = 0.0;
+};
+
 /// What the workers of a launch have told beside results.
 struct Told {
     std::vector<weights::WeightTimes> weights;
@@ -254,7 +275,11 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
     setup.sink = &sink;
     setup.options.limit = request.limit;
     setup.worker_setup = encode(worker_setup(preparation, sink.folder()));
-    setup.on_progress = [&](const sched::Progress& progress) { line.show(progress, sink.steps()); };
+    StopFile stop_file(sink.folder());
+    setup.on_progress = [&](const sched::Progress& progress) {
+        line.show(progress, sink.steps());
+        stop_file.look();
+    };
     setup.on_note = [&told](std::int32_t from, std::span<const std::byte> note) {
         take_note(told, from, note);
     };

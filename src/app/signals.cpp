@@ -12,6 +12,7 @@ namespace {
 
 std::atomic<bool> stop_requested{false};
 std::atomic<int> stop_signal{0};
+constexpr int kByCommand = -1;
 
 extern "C" void request_stop(int signal) {
     if (signal == SIGINT && stop_requested.load()) _exit(128 + SIGINT);
@@ -40,7 +41,13 @@ const std::atomic<bool>& install_stop_signals() {
     return stop_requested;
 }
 
+void request_stop_by_command() {
+    stop_signal.store(kByCommand);
+    stop_requested.store(true);
+}
+
 std::string stop_signal_name() {
+    if (stop_signal.load() == kByCommand) return "memcap stop";
     const char* name = sigabbrev_np(stop_signal.load());
     return name == nullptr ? "" : std::string("SIG") + name;
 }

@@ -86,6 +86,21 @@ class Processes(EndToEnd):
         self.assertEqual(list((self.folder / "run" / "checkpoints").iterdir()), [], "a checkpoint is left of a trial that has ended")
         self.assertLess(rest_s, whole_s)
 
+    def test_memcap_stop_ends_a_run_and_keeps_what_it_has(self):
+        file = self.write(**LONG)
+        run = self.folder / "run"
+        process = self.start(file)
+        done = self.wait_for_results(run, ENOUGH, process)
+        said = self.memcap("stop", run).stdout
+        self.assertIn("stopped by memcap stop: the same command goes on", self.finish(process, WORK_REMAINS))
+        status = self.status(run)
+        self.assertEqual(status["state"], "stopped")
+        self.assertGreaterEqual(status["done"], done)
+        self.assertIn(f"stopped: {status['done']} trials done, 0 failed, {status['open']} open", said)
+        self.assertIn("nothing runs in", self.memcap("stop", run).stdout)
+        self.run_experiment(file)
+        self.assertEqual(results_hash(run), self.undisturbed(file))
+
     def test_compute_and_export_are_for_run_alone(self):
         said = subprocess.run([os.environ["MEMCAP_EXECUTABLE"], "compute"], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         self.assertNotEqual(said.returncode, 0)
