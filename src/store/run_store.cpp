@@ -158,6 +158,7 @@ void RunStore::begin_launch(record::RunTables tables) {
 
 void RunStore::tell_earlier_rows() const {
     const auto& rows = state_.tables().rows;
+    if (rows.size() == state_.planned_rows()) return;  // a million ids need not be gathered for nothing
     std::unordered_set<Id128> planned;
     for (std::size_t row = 0; row < state_.planned_rows(); ++row) planned.insert(rows[row].trial_id);
     std::unordered_set<Id128> earlier;
