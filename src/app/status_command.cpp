@@ -55,7 +55,7 @@ int show_status(const Arguments& arguments) {
     const store::RunStatus status = store::read_status(store::RunFolder(parsed->files.front()));
     const double left_s =
         status.rate_per_s() > 0 ? static_cast<double>(status.open()) / status.rate_per_s() : -1.0;
-    const bool running = status.owner && status.ended_utc.empty();
+    const bool running = activity(status) == store::RunActivity::running;
     if (parsed->has("json")) {
         const nlohmann::json out{{"experiment", status.experiment},
                                  {"planned", status.planned},
@@ -66,6 +66,7 @@ int show_status(const Arguments& arguments) {
                                  {"skipped", status.skipped},
                                  {"failures", failures_json(status)},
                                  {"launches", status.launches},
+                                 {"state", to_string(activity(status))},
                                  {"running", running},
                                  {"host", running ? status.owner->host : ""},
                                  {"started_utc", status.started_utc},
@@ -84,6 +85,8 @@ int show_status(const Arguments& arguments) {
         fmt::print("running on {} since {}: {:.2f} trials/s, {} left\n", status.owner->host,
                    status.started_utc, status.rate_per_s(),
                    status.open() == 0 ? "nothing" : duration_text(left_s));
+    } else if (const std::string death = death_text(status); !death.empty()) {
+        fmt::print("{}\n", death);
     } else if (status.launches > 0) {
         fmt::print("not running; launch {} began {}, last result {}\n", status.launches, status.started_utc,
                    status.last_result_utc.empty() ? "none" : status.last_result_utc);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "memcap/base/clock.hpp"
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
@@ -46,7 +47,15 @@ std::string dropped_text(const std::string& reason, std::uint64_t count) {
         count, count == 1 ? "" : "s", count == 1 ? "has" : "have", reason, count == 1 ? "it" : "them");
 }
 
-RunStore::RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
+LockRequest lock_request(const OpenOptions& options) {
+    LockRequest request;
+    request.self.job_id = options.job_id;
+    request.self.restart_count = options.restart_count;
+    request.while_waiting = options.while_waiting;
+    return request;
+}
+
+RunStore::RunStore(RunFolder folder, std::unique_ptr<FolderLock> lock, RunState state, JournalWriter journal,
                    detail::ArrayLibrary library)
     : folder_(std::move(folder)),
       lock_(std::move(lock)),
@@ -61,7 +70,7 @@ RunStore::~RunStore() = default;
 RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& options) {
     const RunFolder folder(root);
     folder.create();
-    FolderLock lock = FolderLock::acquire(folder.lock_file(), options.job_id, options.restart_count);
+    auto lock = std::make_unique<FolderLock>(FolderLock::acquire(folder.lock_file(), lock_request(options)));
     auto library = detail::ArrayLibrary::open(folder);
     RunState state = replay(
         folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::cut);
@@ -71,7 +80,12 @@ RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& op
     const auto bulk_files = numbered_files(folder.journal(), ".bulk");
     if (!bulk_files.empty()) last_bulk = std::max(last_bulk, bulk_files.back());
     if (!library.segments().empty()) last_bulk = std::max(last_bulk, library.segments().rbegin()->first);
-    JournalWriter journal = JournalWriter::create(folder, state.run_id(), last_bulk + 1);
+    lock->beat(monotonic_s());
+    JournalWriter journal = JournalWriter::create(
+        folder, state.run_id(),
+        {.next_bulk = last_bulk + 1, .ends = state.segment_ends(), .before_new_file = [&held = *lock] {
+             held.expect_held();
+         }});
     return RunStore(folder, std::move(lock), std::move(state), std::move(journal), std::move(library));
 }
 
@@ -113,6 +127,7 @@ bool RunStore::is_shown(const record::RunTables& plan) const {
 
 void RunStore::begin_launch(record::RunTables tables) {
     MEMCAP_EXPECT(tables.launches.size() == 1);
+    keep_folder();
     if (state_.is_current_plan(tables)) {
         journal_.append(tables.launches.front());
     } else {
@@ -127,12 +142,14 @@ void RunStore::begin_launch(record::RunTables tables) {
 }
 
 void RunStore::update_launch(const record::LaunchRow& launch) {
+    keep_folder();
     journal_.append(launch);
     journal_.sync();
     state_.add_launch(journal_.segment(), launch);
 }
 
 void RunStore::append(const record::TrialRecord& record) {
+    lock_->expect_held(monotonic_s());
     const BulkPlace arrays = journal_.append(record);
     record::TrialRecord numbers = record;
     numbers.vector = {};
@@ -141,21 +158,31 @@ void RunStore::append(const record::TrialRecord& record) {
 }
 
 void RunStore::sync() {
+    keep_folder();
     journal_.sync();
 }
 
 SnapshotReport RunStore::snapshot() {
+    lock_->expect_held();
     // Nothing may be shown in results.h5 that a crash could still take back.
     journal_.sync();
     journal_.end_bulk_file();
-    detail::publish_bulk_files(folder_, state_, *library_);
+    detail::publish_bulk_files(folder_, state_, *library_, [this] { keep_folder(); });
+    lock_->expect_held();
     return detail::write_snapshot(folder_, state_, *library_);
 }
 
+void RunStore::keep_folder() {
+    const double now_s = monotonic_s();
+    lock_->beat(now_s);
+    lock_->expect_held(now_s);
+}
+
 void RunStore::close() {
+    lock_->expect_held();
     journal_.sync();
     journal_.end_bulk_file();
-    lock_.release();
+    lock_->release();
 }
 
 std::vector<metrics::Outcome> RunStore::outcomes() const {

@@ -18,6 +18,7 @@ enum class FrameType : std::uint32_t {
     tables = 1,  ///< record::RunTables: what is planned; the last one says what the run is now
     launch = 2,  ///< record::LaunchRow of this segment's launch; the last one counts
     result = 3,  ///< a trial's record without its arrays, and where those lie
+    ends = 4,    ///< SegmentEnds of the segments before this one; the first frame, if there are any
 };
 
 /// Layout on disk: magic u32, type u32, payload length u64, sequence u64, XXH3-64 of the 24 bytes before it
