@@ -83,6 +83,20 @@ void cut_tail(const std::filesystem::path& path, const ScanReport& scan) {
     }
 }
 
+/// What a killed process wrote may be in the machine's memory alone: it is read here, and must not be taken
+/// back by a power cut once it was counted on.
+void bring_to_disk(const std::filesystem::path& path) {
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    const bool synced = descriptor >= 0 && ::fdatasync(descriptor) == 0;
+    const int error = errno;
+    if (descriptor >= 0) ::close(descriptor);
+    if (synced || error == ENOENT) return;
+    log::warning(
+        fmt::format("{}: what an earlier run left may not have reached the disk ({}); its trials run "
+                    "again if it is lost",
+                    path.string(), std::strerror(error)));
+}
+
 void add_scan(JournalReport& report, const std::filesystem::path& path, const ScanReport& scan) {
     ++report.segments;
     report.frames += scan.frames;
@@ -188,6 +202,13 @@ RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tai
                                         .on_record = end != ends.end()};
         const bool torn = scan.torn_bytes > 0 || content.empty();
         if (tails == TornTails::cut && torn && bytes.size() == content.size()) cut_tail(path, scan);
+    }
+    if (tails == TornTails::cut) {
+        for (const std::uint32_t number : numbered_files(folder.journal(), ".bulk"))
+            bring_to_disk(folder.bulk_file(number));
+        for (const auto& [number, end] : state.segment_ends()) {
+            if (!end.on_record) bring_to_disk(folder.log_segment(number));
+        }
     }
     // Last, so that the record is what the run that took over has made of it.
     for (const std::uint32_t number : late)

@@ -188,5 +188,32 @@ TEST_F(Faults, NoPowerCutLosesWhatWasAcknowledged) {
     }
 }
 
+TEST_F(Faults, WhatAStartHasFoundIsNotTakenBackByALaterPowerCut) {
+    const auto tables = sample_tables();
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        const TemporaryFolder place;
+        const RunFolder folder(place / "run");
+        folder.create();
+        const pid_t child = ::fork();
+        if (child == 0) {
+            FaultyFiles files(
+                folder.root(),
+                {.kind = FaultKind::power_cut, .call = std::numeric_limits<int>::max(), .seed = seed});
+            // As a killed process leaves it: written, but not synced.
+            JournalWriter::create(folder, {1, 2}, {}).append(sample_record(tables.rows[0]));
+            const RunState state = read(folder, TornTails::cut);
+            auto writer =
+                JournalWriter::create(folder, state.run_id(), {.next_bulk = 2, .ends = state.segment_ends()});
+            files.fail_next();
+            writer.append(tables);
+            std::_Exit(1);
+        }
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        EXPECT_EQ(WEXITSTATUS(status), kPowerCut);
+        expect_recorded(folder, {0});
+    }
+}
+
 }  // namespace
 }  // namespace memcap::store

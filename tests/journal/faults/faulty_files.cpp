@@ -152,6 +152,10 @@ FaultyFiles::~FaultyFiles() {
     state.reset();
 }
 
+void FaultyFiles::fail_next() {
+    state->fault.call = state->calls + 1;
+}
+
 bool FaultyFiles::has_failed() const {
     return state->failed;
 }

@@ -34,6 +34,8 @@ class FaultyFiles {
     FaultyFiles& operator=(const FaultyFiles&) = delete;
     ~FaultyFiles();
 
+    /// The next call fails.
+    void fail_next();
     /// Whether a call has failed.
     bool has_failed() const;
 };

@@ -142,8 +142,9 @@ bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b);
 
 enum class TornTails : std::uint8_t { keep, cut };
 
-/// Replays the journal of a folder. With `cut`, torn tails are cut off (only the holder of the lock may do
-/// that). Throws StoreError if a segment cannot be read or was written by a newer memcap.
+/// Replays the journal of a folder. With `cut`, torn tails are cut off and what was found is brought to the
+/// disk (only the holder of the lock may do that). Throws StoreError if a segment cannot be read or was
+/// written by a newer memcap.
 RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails);
 
 /// The run that a folder's journal belongs to; nothing if there is no journal yet, or its head is damaged.
