@@ -54,10 +54,11 @@ void Exporter::note_end() {
     next_s_ = monotonic_s() + std::max(kEvery_s, kTimesItsLength * (monotonic_s() - started_s_));
 }
 
-void Exporter::finish() {
+void Exporter::finish(store::RunStore& store) {
     const double until_s = monotonic_s() + kPatience_s;
     while (process_ && monotonic_s() < until_s) {
         note_end();
+        store.beat(monotonic_s());
         std::this_thread::sleep_for(kGlance);
     }
     process_.reset();

@@ -19,7 +19,7 @@ class Exporter {
     /// brought to the disk.
     void step(store::RunStore& store);
     /// Waits until no export runs, ending one that takes too long.
-    void finish();
+    void finish(store::RunStore& store);
 
   private:
     void note_end();

@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "app/exporter.hpp"
+#include "memcap/base/clock.hpp"
 #include "memcap/base/ids.hpp"
 #include "memcap/sched/result_sink.hpp"
 #include "memcap/store/run_store.hpp"
@@ -25,7 +26,10 @@ class JournalSink : public sched::ResultSink {
     void checkpoint(const sched::Task& task, std::span<const std::byte> state) override;
     void sync() override;
     /// No export runs any more after that.
-    void finish() { exporter_.finish(); }
+    void finish() { exporter_.finish(store_); }
+    /// To be called at least once a minute, whatever happens. Throws StoreError if another run has taken the
+    /// folder over.
+    void beat() { store_.beat(monotonic_s()); }
 
     /// What the task can go on from; none if it starts anew.
     std::optional<Bytes> checkpoint_of(const sched::Task& task) const {

@@ -279,6 +279,7 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
     setup.on_progress = [&](const sched::Progress& progress) {
         line.show(progress, sink.steps());
         stop_file.look();
+        sink.beat();
     };
     setup.on_note = [&told](std::int32_t from, std::span<const std::byte> note) {
         take_note(told, from, note);
@@ -320,8 +321,9 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
 
     watch.writes_files();
     watch.at("reading the journal");
-    auto store = store::RunStore::open(
-        folder.root(), {.job_id = environment("SLURM_JOB_ID"), .restart_count = restart_count()});
+    auto store = store::RunStore::open(folder.root(), {.job_id = environment("SLURM_JOB_ID"),
+                                                       .restart_count = restart_count(),
+                                                       .while_waiting = [&watch] { watch.check(); }});
     record::LaunchRow launch = launch_row(request, self, preparation);
     record::RunTables tables = run_tables(preparation, launch);
     std::vector<plan::Row>().swap(preparation.plan.rows);  // the tables have them

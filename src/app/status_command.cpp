@@ -1,11 +1,9 @@
 // memcap status: how far a run is, from its journal alone.
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -13,28 +11,11 @@
 #include "app/live_line.hpp"
 #include "app/options.hpp"
 #include "memcap/app/command_line.hpp"
-#include "memcap/base/host.hpp"
 #include "memcap/store/journal/run_status.hpp"
 
 namespace memcap::app {
 
 namespace {
-
-/// Whether the owner is known to be gone: a process of this host that is no more. Nothing is known of others.
-bool is_dead(const store::LockOwner& owner) {
-    return owner.host == host_name() && ::kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH;
-}
-
-/// What goes on in the folder, in one word of docs/run-status.md.
-std::string state_of(const store::RunStatus& status) {
-    const bool ended = !status.ended_utc.empty();
-    // A lock that is younger than the last end is one of a launch that prepares itself. UTC sorts as text.
-    if (status.owner && (!ended || status.owner->started_utc > status.ended_utc))
-        return is_dead(*status.owner) ? "dead" : "running";
-    if (status.launches == 0) return "not started";
-    if (!ended) return "dead";
-    return status.open() == 0 ? "done" : "stopped";
-}
 
 /// When the journal last grew; empty if it has no file. Other programs touch nothing in it.
 std::string last_change_utc(const store::RunFolder& folder) {
@@ -128,11 +109,8 @@ void print_status(const store::RunStatus& status, const std::string& state) {
         fmt::print("running on {} since {}: {:.2f} trials/s, {} left\n", status.owner->host,
                    status.owner->started_utc, status.rate_per_s(),
                    status.open() == 0 ? "nothing" : duration_text(left_s(status)));
-    } else if (state == "dead") {
-        fmt::print(
-            "dead: launch {} began {} and ended without saying so, last result {}; the same command goes "
-            "on\n",
-            status.launches, status.started_utc, last);
+    } else if (const std::string death = death_text(status); !death.empty()) {
+        fmt::print("{}\n", death);
     } else if (status.launches > 0) {
         fmt::print("not running; launch {} began {}, last result {}\n", status.launches, status.started_utc,
                    last);
@@ -157,7 +135,7 @@ int show_status(const Arguments& arguments) {
     require_run(parsed->files.front());
     const store::RunFolder folder(parsed->files.front());
     const store::RunStatus status = store::read_status(folder);
-    const std::string state = state_of(status);
+    const std::string state(to_string(activity(status)));
     if (parsed->has("json")) {
         // A message may quote names of files, which need not be UTF-8.
         const auto said = status_json(status, state, folder);

@@ -4,6 +4,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
 #include "store/detail/array_library.hpp"
 #include "store/detail/snapshot.hpp"
@@ -32,13 +33,24 @@ RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& opti
                           .advice = "Name the folder that `memcap run` wrote to, e.g. runs/<experiment>"});
     }
     folder.create();
-    const FolderLock lock = FolderLock::acquire(folder.lock_file(), options.job_id, options.restart_count);
+    FolderLock lock = FolderLock::acquire(folder.lock_file(), lock_request(options));
+    const auto keep_folder = [&lock] {
+        lock.beat(monotonic_s());
+        lock.expect_held(monotonic_s());
+    };
     auto library = detail::ArrayLibrary::open(folder);
     // Torn tails stay: a rebuild looks at what is there, and only a run continues the journal.
     const RunState state = replay(
-        folder, [&library](const BulkPlace& place) { return library.verify(place); }, TornTails::keep);
+        folder,
+        [&](const BulkPlace& place) {
+            keep_folder();
+            return library.verify(place);
+        },
+        TornTails::keep);
     detail::finish_interrupted_work(folder, library);
-    detail::publish_bulk_files(folder, state, library, std::numeric_limits<std::uint32_t>::max());
+    detail::publish_bulk_files(folder, state, library, std::numeric_limits<std::uint32_t>::max(),
+                               keep_folder);
+    lock.expect_held();
     RebuildReport report{.journal = state.report(),
                          .written = {},
                          .trials = state.records().size(),

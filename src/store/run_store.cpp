@@ -66,7 +66,15 @@ std::string dropped_text(const std::string& reason, std::uint64_t count) {
         count, count == 1 ? "" : "s", count == 1 ? "has" : "have", reason, count == 1 ? "it" : "them");
 }
 
-RunStore::RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
+LockRequest lock_request(const OpenOptions& options) {
+    LockRequest request;
+    request.self.job_id = options.job_id;
+    request.self.restart_count = options.restart_count;
+    request.while_waiting = options.while_waiting;
+    return request;
+}
+
+RunStore::RunStore(RunFolder folder, std::unique_ptr<FolderLock> lock, RunState state, JournalWriter journal,
                    Checkpoints checkpoints, detail::ArrayLibrary library)
     : folder_(std::move(folder)),
       lock_(std::move(lock)),
@@ -84,7 +92,7 @@ RunStore::~RunStore() = default;
 RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& options) {
     const RunFolder folder(root);
     folder.create();
-    FolderLock lock = FolderLock::acquire(folder.lock_file(), options.job_id, options.restart_count);
+    auto lock = std::make_unique<FolderLock>(FolderLock::acquire(folder.lock_file(), lock_request(options)));
     auto library = detail::ArrayLibrary::open(folder);
     RunState state = replay(
         folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::cut);
@@ -94,7 +102,12 @@ RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& op
     const auto bulk_files = numbered_files(folder.journal(), ".bulk");
     if (!bulk_files.empty()) last_bulk = std::max(last_bulk, bulk_files.back());
     if (!library.segments().empty()) last_bulk = std::max(last_bulk, library.segments().rbegin()->first);
-    JournalWriter journal = JournalWriter::create(folder, state.run_id(), last_bulk + 1);
+    lock->beat(monotonic_s());
+    JournalWriter journal = JournalWriter::create(
+        folder, state.run_id(),
+        {.next_bulk = last_bulk + 1, .ends = state.segment_ends(), .before_new_file = [&held = *lock] {
+             held.expect_held();
+         }});
     auto checkpoints = Checkpoints::open(folder.checkpoints(), [&state](const Id128& trial) {
         const StoredRecord* stored = state.find(trial);
         return stored == nullptr || !stored->final();
@@ -142,6 +155,7 @@ bool RunStore::is_shown(const record::RunTables& plan) const {
 
 void RunStore::begin_launch(record::RunTables tables) {
     MEMCAP_EXPECT(tables.launches.size() == 1);
+    keep_folder();
     if (state_.is_current_plan(tables)) {
         journal_.append(tables.launches.front());
     } else {
@@ -174,12 +188,14 @@ void RunStore::tell_earlier_rows() const {
 }
 
 void RunStore::update_launch(const record::LaunchRow& launch) {
+    keep_folder();
     journal_.append(launch);
     journal_.sync();
     state_.add_launch(journal_.segment(), launch);
 }
 
 void RunStore::append(const record::TrialRecord& record) {
+    lock_->expect_held(monotonic_s());
     const BulkPlace arrays = journal_.append(record);
     checkpoints_.drop(record.trial_id);
     record::TrialRecord numbers = record;
@@ -189,20 +205,31 @@ void RunStore::append(const record::TrialRecord& record) {
 }
 
 void RunStore::checkpoint(const Id128& trial, std::span<const std::byte> state) {
+    lock_->expect_held(monotonic_s());
     checkpoints_.put(trial, state);
 }
 
 void RunStore::sync() {
+    keep_folder();
     checkpoints_.sync();
     journal_.sync();
 }
 
 SnapshotReport RunStore::snapshot() {
+    lock_->expect_held();
     // Nothing may be shown in results.h5 that a crash could still take back.
     journal_.sync();
     journal_.end_bulk_file();
-    detail::publish_bulk_files(folder_, state_, *library_, journal_.first_open_bulk());
+    detail::publish_bulk_files(folder_, state_, *library_, journal_.first_open_bulk(),
+                               [this] { keep_folder(); });
+    lock_->expect_held();
     return detail::write_snapshot(folder_, state_, *library_);
+}
+
+void RunStore::keep_folder() {
+    const double now_s = monotonic_s();
+    lock_->beat(now_s);
+    lock_->expect_held(now_s);
 }
 
 std::uint32_t RunStore::end_large_bulk_file() {
@@ -221,18 +248,29 @@ std::uint32_t RunStore::end_large_bulk_file() {
 
 SnapshotReport export_results(const std::filesystem::path& root, std::uint32_t bulk_end) {
     const RunFolder folder(root);
+    const auto writer = read_lock(folder.lock_file());
+    const auto keep_folder = [&folder, &writer] {
+        const auto now = read_lock(folder.lock_file());
+        if (writer && now && now->token == writer->token) return;
+        throw StoreError(folder.root(), {.what = "the run for which results.h5 was made has lost its folder",
+                                         .where = {},
+                                         .why = {},
+                                         .advice = {}});
+    };
     auto library = detail::ArrayLibrary::open(folder);
     const RunState state = replay(
         folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::keep);
-    detail::publish_bulk_files(folder, state, library, bulk_end);
+    detail::publish_bulk_files(folder, state, library, bulk_end, keep_folder);
+    keep_folder();
     return detail::write_snapshot(folder, state, library);
 }
 
 void RunStore::close() {
+    lock_->expect_held();
     journal_.sync();
     journal_.end_bulk_file();
     checkpoints_.close();
-    lock_.release();
+    lock_->release();
 }
 
 std::vector<metrics::Outcome> RunStore::outcomes() const {

@@ -7,7 +7,7 @@ import time
 import unittest
 from pathlib import Path
 
-from support import WORK_REMAINS, EndToEnd, descendants, hot, is_running, mpirun, results_hash
+from support import DEADLINE_S, WORK_REMAINS, EndToEnd, descendants, hot, is_running, mpirun, results_hash
 
 # Long enough to be disturbed in the middle.
 LONG = {"samples": 6, "max_steps": 150, "run": {"threads": 1, "slots": 2}}
@@ -20,6 +20,17 @@ def computing(pid):
 
 
 class Processes(EndToEnd):
+    def compute_processes(self, process, but=()):
+        """Waits until the ranks of a run compute in others than these."""
+        deadline_s = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline_s:
+            found = computing(process.pid)
+            if found and not set(found) & set(but):
+                return found
+            self.assertIsNone(process.poll(), "the run has ended")
+            time.sleep(0.02)
+        return self.fail("nothing computes")
+
     def undisturbed(self, file):
         return results_hash(self.run_experiment(file, "undisturbed"))
 
@@ -34,12 +45,10 @@ class Processes(EndToEnd):
         process = self.start(file)
         for number in (signal.SIGSEGV, signal.SIGKILL):
             self.wait_for_results(self.folder / "run", ENOUGH, process)
-            found = computing(process.pid)
+            found = self.compute_processes(process)
             self.assertEqual(len(found), 1)
             os.kill(found[0], number)
-            # The next one is another.
-            while computing(process.pid) in ([], found):
-                time.sleep(0.02)
+            self.compute_processes(process, but=found)
         said = self.finish(process)
         self.assertIn("crashed: killed by SIGSEGV", said)
         self.assertIn("crashed: killed by SIGKILL", said)
@@ -67,11 +76,10 @@ class Processes(EndToEnd):
 
     def test_a_stop_keeps_how_far_trials_are(self):
         # One trial that takes long: without its checkpoint the second launch would start it anew.
-        file = self.write(samples=1, memory_vectors=[1], lengths=[12], protocols={"short": hot(1500, stop_accuracy=2.0, patience=9999)})
+        file = self.write(samples=1, memory_vectors=[1], lengths=[100], protocols={"short": hot(4000, patience=9999)})
         process = self.start(file)
-        while not computing(process.pid):
-            time.sleep(0.02)
-        time.sleep(2.0)
+        self.compute_processes(process)
+        time.sleep(4.0)
         process.send_signal(signal.SIGTERM)
         self.finish(process, WORK_REMAINS)
         kept = list((self.folder / "run" / "checkpoints").iterdir())

@@ -27,9 +27,15 @@ class Lock : public ::testing::Test {
                                         "\nrestarts=" + std::to_string(restarts) +
                                         "\nstarted=2026-03-01T12:00:00Z\nend\n");
     }
+    static LockRequest request(const std::string& job = "", int restarts = 0) {
+        LockRequest request;
+        request.self.job_id = job;
+        request.self.restart_count = restarts;
+        return request;
+    }
     std::string refusal(const std::string& job = "", int restarts = 0) const {
         try {
-            FolderLock::acquire(file, job, restarts);
+            FolderLock::acquire(file, request(job, restarts));
         } catch (const StoreError& error) {
             return error.what();
         }
@@ -41,11 +47,11 @@ class Lock : public ::testing::Test {
 };
 
 TEST_F(Lock, ExcludesASecondHolderUntilItIsReleased) {
-    auto lock = FolderLock::acquire(file, "12", 3);
+    auto lock = FolderLock::acquire(file, request("12", 3));
     EXPECT_THAT(refusal(), HasSubstr("written by somebody else"));
     EXPECT_THAT(refusal(),
                 HasSubstr("process " + std::to_string(::getpid()) + " on host " + host_name() + " (job 12)"));
-    EXPECT_THAT(refusal(), HasSubstr("delete " + file.string()));
+    EXPECT_THAT(refusal(), HasSubstr("to end it: scancel 12"));
     const auto owner = read_lock(file);
     ASSERT_TRUE(owner);
     EXPECT_EQ(owner->pid, ::getpid());
@@ -59,7 +65,7 @@ TEST_F(Lock, ExcludesASecondHolderUntilItIsReleased) {
 TEST_F(Lock, OfAKilledProcessOfThisHostIsTakenOver) {
     const pid_t child = ::fork();
     if (child == 0) {
-        const auto lock = FolderLock::acquire(file, "", 0);
+        const auto lock = FolderLock::acquire(file);
         ::kill(::getpid(), SIGKILL);
     }
     ::waitpid(child, nullptr, 0);
@@ -82,15 +88,15 @@ TEST_F(Lock, OfAnEarlierStartOfTheSameJobIsTakenOver) {
 }
 
 TEST_F(Lock, ThatWasRemovedAndTakenBySomebodyElseIsNotRemovedAgain) {
-    auto first = FolderLock::acquire(file, "", 0);
+    auto first = FolderLock::acquire(file);
     std::filesystem::remove(file);
-    const auto second = FolderLock::acquire(file, "", 0);
+    const auto second = FolderLock::acquire(file);
     first.release();
     EXPECT_TRUE(std::filesystem::exists(file));
 }
 
 TEST_F(Lock, InAFolderThatIsNotThereIsAnError) {
-    EXPECT_THROW(FolderLock::acquire(place / "nothing/lock", "", 0), StoreError);
+    EXPECT_THROW(FolderLock::acquire(place / "nothing/lock"), StoreError);
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ class Journal : public ::testing::Test {
         return replay(folder, bulk_files_check(folder), tails);
     }
     JournalWriter write(std::uint32_t next_bulk = 1) const {
-        return JournalWriter::create(folder, {1, 2}, next_bulk);
+        return JournalWriter::create(folder, {1, 2}, {.next_bulk = next_bulk});
     }
 
     TemporaryFolder place;
@@ -124,7 +124,7 @@ TEST_F(Journal, ASegmentOfAnotherRunCountsAndIsNamed) {
         writer.append(sample_record(tables.rows[0]));
     }
     {
-        auto writer = JournalWriter::create(folder, {9, 9}, 2);
+        auto writer = JournalWriter::create(folder, {9, 9}, {.next_bulk = 2});
         writer.append(sample_record(tables.rows[1]));
     }
     const RunState state = read();

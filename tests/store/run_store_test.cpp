@@ -109,54 +109,6 @@ TEST_F(Store, ASnapshotShowsEveryRecordWithItsVectorCurveAndTokens) {
     EXPECT_TRUE(numbered_files(root / "journal", ".bulk").empty());
 }
 
-TEST_F(Store, AnExportShowsARunThatIsBeingWritten) {
-    auto store = begin();
-    for (std::size_t number = 0; number < 30; ++number) store.append(sample_record(row(number)));
-    const std::uint32_t end = store.end_large_bulk_file();
-    // The writer goes on beside the export.
-    for (std::size_t number = 30; number < 40; ++number) store.append(sample_record(row(number)));
-    store.sync();
-    const SnapshotReport report = export_results(root, end);
-    EXPECT_EQ(report.rows, 40U);
-    EXPECT_EQ(report.rows_without_arrays, 0U);
-    EXPECT_EQ(report.rows_with_young_arrays, 10U) << "vectors of a file that is written to";
-    EXPECT_EQ(segments_of(root).size(), 1U);
-    for (std::size_t number = 40; number < tables.rows.size(); ++number)
-        store.append(sample_record(row(number)));
-    EXPECT_EQ(store.snapshot().rows_without_arrays, 0U);
-    EXPECT_EQ(expect_whole_results(), tables.rows.size());
-}
-
-TEST_F(Store, FilesOfVectorsAreFewHoweverOftenARunIsShown) {
-    auto store = begin();
-    // The first is ended at once, the next ones only as the launch grows older by a quarter.
-    for (std::size_t number = 0; number < 30; ++number) {
-        store.append(sample_record(row(number)));
-        export_results(root, store.end_large_bulk_file());
-    }
-    EXPECT_LT(segments_of(root).size(), 25U);
-    store.snapshot();
-    EXPECT_EQ(ResultFile::open(root).rows(), 30U);
-}
-
-TEST_F(Store, ACheckpointLivesUntilTheResultOfItsTrial) {
-    const Bytes state(100, std::byte{7});
-    {
-        auto store = begin();
-        store.checkpoint(row(0).trial_id, state);
-        store.checkpoint(row(1).trial_id, state);
-        store.append(sample_record(row(1)));
-        store.sync();
-        EXPECT_FALSE(store.checkpoint_of(row(1).trial_id).has_value());
-    }
-    auto store = open();
-    EXPECT_EQ(store.checkpoint_of(row(0).trial_id), state);
-    EXPECT_FALSE(store.checkpoint_of(row(1).trial_id).has_value()) << "its trial has ended";
-    store.append(sample_record(row(0)));
-    store.close();
-    EXPECT_TRUE(fs::is_empty(root / "checkpoints"));
-}
-
 TEST_F(Store, RowsStandInPlannedOrderWhateverTheOrderOfTheResults) {
     auto store = begin();
     for (std::size_t number = tables.rows.size(); number-- > 0;) store.append(sample_record(row(number)));

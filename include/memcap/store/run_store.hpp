@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,7 +29,13 @@ class ArrayLibrary;
 struct OpenOptions {
     std::string job_id;  ///< of the batch system; empty if there is none
     std::int32_t restart_count = 0;
+    /// Called several times a second while it takes time to find out whether the folder's former writer
+    /// lives; may throw to give up.
+    std::function<void()> while_waiting{};
 };
+
+/// How a run asks for the lock of its folder.
+LockRequest lock_request(const OpenOptions& options);
 
 /// What the journal already holds of a trial.
 struct KnownTrial {
@@ -62,7 +69,8 @@ std::string dropped_text(const std::string& reason, std::uint64_t count);
 class RunStore {
   public:
     /// Opens or makes the folder: takes its lock, reads the journal, cuts torn tails, finishes what a crash
-    /// interrupted, and logs what was damaged. Throws StoreError.
+    /// interrupted, and logs what was damaged. Waits where only time can tell whether the former writer is
+    /// gone. Throws StoreError.
     static RunStore open(const std::filesystem::path& root, const OpenOptions& options);
 
     RunStore(RunStore&&) noexcept;
@@ -95,8 +103,13 @@ class RunStore {
     void checkpoint(const Id128& trial, std::span<const std::byte> state);
     /// What a trial without a result can go on from; none if it has to start anew.
     std::optional<Bytes> checkpoint_of(const Id128& trial) const { return checkpoints_.get(trial); }
-    /// Brings all that was appended to the disk; only then may results be acknowledged. Throws StoreError.
+    /// Brings all that was appended to the disk; only then may results be acknowledged. Throws StoreError,
+    /// also if another run has taken the folder over.
     void sync();
+    /// Shows others that this run lives, every ten seconds at most: call it at least once a minute, also
+    /// while no result comes. Throws StoreError if another run has taken the folder over. `now_s` is of
+    /// monotonic_s().
+    void beat(double now_s) { lock_->beat(now_s); }
     /// Moves vectors to an immutable segment and replaces results.h5. Throws StoreError; nothing is lost by
     /// that.
     SnapshotReport snapshot();
@@ -118,11 +131,12 @@ class RunStore {
     /// Logs that results of earlier plans stay beside those of the last one.
     void tell_earlier_rows() const;
 
-    RunStore(RunFolder folder, FolderLock lock, RunState state, JournalWriter journal,
+    RunStore(RunFolder folder, std::unique_ptr<FolderLock> lock, RunState state, JournalWriter journal,
              Checkpoints checkpoints, detail::ArrayLibrary library);
+    void keep_folder();
 
     RunFolder folder_;
-    FolderLock lock_;
+    std::unique_ptr<FolderLock> lock_;  ///< the journal refers to it
     RunState state_;
     JournalWriter journal_;
     Checkpoints checkpoints_;

@@ -199,7 +199,8 @@ bool ArrayLibrary::read_segment(const BulkPlace& place, const FoundArrays& found
 }
 
 void ArrayLibrary::publish(const Id128& run_id, std::uint32_t number,
-                           const std::vector<std::pair<Id128, BulkPlace>>& live) {
+                           const std::vector<std::pair<Id128, BulkPlace>>& live,
+                           const std::function<void()>& keep_folder) {
     auto ordered = live;
     std::sort(ordered.begin(), ordered.end(),
               [](const auto& a, const auto& b) { return a.second.offset_bytes < b.second.offset_bytes; });
@@ -207,6 +208,7 @@ void ArrayLibrary::publish(const Id128& run_id, std::uint32_t number,
     const std::filesystem::path temporary = temporary_name(path);
     SegmentWriter writer(temporary, run_id, ordered);
     for (const auto& [trial, place] : ordered) {
+        keep_folder();
         record::TrialRecord arrays;
         if (read_bulk(place, arrays)) {
             writer.append(trial, place, arrays);
@@ -217,6 +219,7 @@ void ArrayLibrary::publish(const Id128& run_id, std::uint32_t number,
     }
     ArraySegment segment = writer.finish();
     segment.path = path;
+    keep_folder();
     publish_file(temporary, path);
     segments_.emplace(number, std::move(segment));
     cache_->close_bulk();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,10 +65,12 @@ class ArrayLibrary {
     /// Closes the files that were read last; HDF5 would not open them again through one that refers to them.
     void release();
     /// Turns a finished bulk file into a segment and deletes it. `live`: the places in it that results refer
-    /// to, by trial. A damaged entry is left out of the index. Throws Hdf5Failure or StoreError, and then
-    /// changes nothing.
+    /// to, by trial. A damaged entry is left out of the index. `keep_folder` is called for each entry and
+    /// before the segment gets its name. Throws Hdf5Failure, StoreError and what `keep_folder` throws, and
+    /// then changes nothing.
     void publish(const Id128& run_id, std::uint32_t number,
-                 const std::vector<std::pair<Id128, BulkPlace>>& live);
+                 const std::vector<std::pair<Id128, BulkPlace>>& live,
+                 const std::function<void()>& keep_folder);
 
   private:
     struct Cache;

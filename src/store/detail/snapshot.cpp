@@ -54,14 +54,14 @@ void finish_interrupted_work(const RunFolder& folder, const ArrayLibrary& librar
 }
 
 void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLibrary& library,
-                        std::uint32_t end) {
+                        std::uint32_t end, const std::function<void()>& keep_folder) {
     auto numbers = numbered_files(folder.journal(), ".bulk");
     std::erase_if(numbers, [end](std::uint32_t number) { return number >= end; });
     if (numbers.empty()) return;
     LivePlaces places = live_places(state);
     for (const std::uint32_t number : numbers) {
         try {
-            library.publish(state.run_id(), number, places[number]);
+            library.publish(state.run_id(), number, places[number], keep_folder);
         } catch (const Hdf5Failure& failure) {
             throw StoreError(folder.bulk_file(number),
                              {.what = "cannot move these vectors to " + folder.vectors().string(),

@@ -28,7 +28,14 @@ namespace {
 }  // namespace
 
 AppendFile AppendFile::create(const std::filesystem::path& path) {
+    auto file = create_new(path);
+    if (!file) fail(path, "cannot make the file", EEXIST);
+    return std::move(*file);
+}
+
+std::optional<AppendFile> AppendFile::create_new(const std::filesystem::path& path) {
     const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (descriptor < 0 && errno == EEXIST) return std::nullopt;
     if (descriptor < 0) fail(path, "cannot make the file", errno);
     AppendFile file(path, descriptor);
     const int folder = ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -15,14 +15,42 @@ std::string_view as_text(const Bytes& bytes) {
 }
 }  // namespace
 
-JournalWriter::JournalWriter(RunFolder folder, const Id128& run_id, std::uint32_t segment,
-                             std::uint32_t next_bulk)
-    : folder_(std::move(folder)), run_id_(run_id), segment_(segment), next_bulk_(next_bulk) {}
+JournalWriter::JournalWriter(RunFolder folder, const Id128& run_id, std::uint32_t segment, JournalStart start)
+    : folder_(std::move(folder)), run_id_(run_id), segment_(segment), start_(std::move(start)) {}
 
-JournalWriter JournalWriter::create(const RunFolder& folder, const Id128& run_id, std::uint32_t next_bulk) {
+JournalWriter JournalWriter::create(const RunFolder& folder, const Id128& run_id, JournalStart start) {
     const auto numbers = numbered_files(folder.journal(), ".log");
     const std::uint32_t segment = numbers.empty() ? 1 : numbers.back() + 1;
-    return JournalWriter(folder, run_id, segment, next_bulk);
+    return JournalWriter(folder, run_id, segment, std::move(start));
+}
+
+AppendFile JournalWriter::new_file(std::uint32_t& number,
+                                   std::filesystem::path (RunFolder::*name)(std::uint32_t) const) {
+    for (;; ++number) {
+        if (start_.before_new_file) start_.before_new_file();
+        // A writer that lost the folder may have made a file under this number just before it noticed.
+        if (auto file = AppendFile::create_new((folder_.*name)(number))) return std::move(*file);
+    }
+}
+
+void JournalWriter::begin_segment() {
+    AppendFile file = new_file(segment_, &RunFolder::log_segment);
+    file.append(
+        encode_header({.schema_version = kJournalSchemaVersion, .number = segment_, .run_id = run_id_}));
+    if (start_.ends) {
+        SegmentEnds ends = *start_.ends;
+        for (const std::uint32_t number : numbered_files(folder_.journal(), ".log")) {
+            if (number < segment_) ends.try_emplace(number);
+        }
+        const Bytes payload = encode(ends);
+        if (!payload.empty()) {
+            file.append(
+                encode_frame({.type = FrameType::ends, .sequence = next_sequence_, .payload = payload}));
+            ++next_sequence_;
+        }
+    }
+    file.sync();
+    frames_ = std::move(file);
 }
 
 void JournalWriter::append(const record::RunTables& tables) {
@@ -40,12 +68,7 @@ BulkPlace JournalWriter::append(const record::TrialRecord& record) {
 }
 
 void JournalWriter::append_frame(FrameType type, const Bytes& payload) {
-    if (!frames_) {
-        frames_ = AppendFile::create(path());
-        frames_->append(
-            encode_header({.schema_version = kJournalSchemaVersion, .number = segment_, .run_id = run_id_}));
-        frames_->sync();
-    }
+    if (!frames_) begin_segment();
     // In two parts: the tables of a large plan must not be in memory twice.
     frames_->append(encode_frame_header({.type = type, .sequence = next_sequence_, .payload = payload}),
                     payload);
@@ -56,8 +79,8 @@ BulkPlace JournalWriter::append_arrays(const record::TrialRecord& record) {
     const Bytes bytes = encode_arrays(record);
     if (bytes.empty()) return {};
     if (!bulk_) {
-        bulk_ = AppendFile::create(folder_.bulk_file(next_bulk_));
-        bulk_number_ = next_bulk_++;
+        bulk_ = new_file(start_.next_bulk, &RunFolder::bulk_file);
+        bulk_number_ = start_.next_bulk++;
     }
     const BulkPlace place{.number = bulk_number_,
                           .offset_bytes = bulk_->size_bytes(),

@@ -64,6 +64,8 @@ void apply(RunState& state, std::uint32_t segment, const Frame& frame, const Arr
                 state.add_result(std::move(result.record), result.arrays, arrays);
                 return;
             }
+            case FrameType::ends:
+                return;  // read_ends() has read it
             case FrameType::checkpoint:
                 break;
         }
@@ -81,6 +83,20 @@ void cut_tail(const std::filesystem::path& path, const ScanReport& scan) {
         log::warning(fmt::format("{}: the torn end could not be cut off ({}); it stays and does no harm",
                                  path.string(), std::strerror(errno)));
     }
+}
+
+/// What a killed process wrote may be in the machine's memory alone: it is read here, and must not be taken
+/// back by a power cut once it was counted on.
+void bring_to_disk(const std::filesystem::path& path) {
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    const bool synced = descriptor >= 0 && ::fdatasync(descriptor) == 0;
+    const int error = errno;
+    if (descriptor >= 0) ::close(descriptor);
+    if (synced || error == ENOENT) return;
+    log::warning(
+        fmt::format("{}: what an earlier run left may not have reached the disk ({}); its trials run "
+                    "again if it is lost",
+                    path.string(), std::strerror(error)));
 }
 
 void add_scan(JournalReport& report, const std::filesystem::path& path, const ScanReport& scan) {
@@ -108,6 +124,47 @@ void count_lost_arrays(RunState& state) {
     }
 }
 
+/// What stands behind the end of a segment: finished trials that nothing else on record answers.
+void apply_late(RunState& state, const std::filesystem::path& path, std::uint64_t end_bytes,
+                const ArraysCheck& check) {
+    const Bytes bytes = read_segment(path);
+    if (bytes.size() <= end_bytes) return;
+    std::uint64_t used = 0;
+    scan_segment(bytes, [&](const Frame& frame) {
+        const auto at = static_cast<std::uint64_t>(frame.payload.data() - bytes.data());
+        if (frame.type != FrameType::result || at < end_bytes) return;
+        try {
+            ResultPayload result = decode_result(frame.payload);
+            const StoredRecord* known = state.find(result.record.trial_id);
+            if (result.record.status != record::TrialStatus::done || (known != nullptr && known->final()))
+                return;
+            if (!result.arrays.empty() && check(result.arrays) != ArraysState::whole) return;
+            state.add_result(std::move(result.record), result.arrays, ArraysState::whole);
+            ++used;
+        } catch (const TransportError&) {
+            ++state.report().unreadable_frames;
+        }
+    });
+    const std::uint64_t late_bytes = bytes.size() - end_bytes;
+    state.report().late_bytes += late_bytes;
+    state.report().notes.push_back(
+        fmt::format("{}: {} bytes came after another run had taken the folder over; results in them that no "
+                    "other part of the record has: {}",
+                    path.string(), late_bytes, used));
+}
+
+ScanReport apply_segment(RunState& state, std::uint32_t number, std::span<const std::byte> bytes,
+                         const ArraysCheck& check) {
+    // Plans are written twice, and a large one takes seconds to read.
+    std::optional<Id128> tables_before;
+    return scan_segment(bytes, [&](const Frame& frame) {
+        std::optional<Id128> tables;
+        if (frame.type == FrameType::tables) tables = hash128(frame.payload);
+        if (!tables || tables != tables_before) apply(state, number, frame, check);
+        tables_before = tables;
+    });
+}
+
 Id128 new_run_id(const RunFolder& folder) {
     ByteWriter writer;
     writer.text(folder.root().string());
@@ -120,14 +177,20 @@ Id128 new_run_id(const RunFolder& folder) {
 }  // namespace
 
 RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails) {
-    const auto numbers = numbered_files(folder.journal(), ".log");
+    const SegmentEnds ends = read_ends(folder);
     RunState state;
     std::optional<Id128> run_id;
-    for (const std::uint32_t number : numbers) {
+    std::vector<std::uint32_t> late;
+    for (const std::uint32_t number : numbered_files(folder.journal(), ".log")) {
         const auto path = folder.log_segment(number);
-        const Bytes bytes = read_segment(path);
-        const auto header = decode_header(bytes);
-        if (header) {
+        const Bytes content = read_segment(path);
+        const auto end = ends.find(number);
+        const auto bytes =
+            end == ends.end()
+                ? std::span(content)
+                : std::span(content).first(std::min<std::size_t>(content.size(), end->second.size_bytes));
+        if (bytes.size() < content.size()) late.push_back(number);
+        if (const auto header = decode_header(bytes)) {
             expect_known_schema(path, *header);
             if (!run_id) run_id = header->run_id;
             if (header->run_id != *run_id) {
@@ -135,18 +198,23 @@ RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tai
                                                ": was copied from another run folder; its records count");
             }
         }
-        // Plans are written twice, and a large one takes seconds to read.
-        std::optional<Id128> tables_before;
-        const ScanReport scan = scan_segment(bytes, [&](const Frame& frame) {
-            std::optional<Id128> tables;
-            if (frame.type == FrameType::tables) tables = hash128(frame.payload);
-            if (!tables || tables != tables_before) apply(state, number, frame, check);
-            tables_before = tables;
-        });
+        const ScanReport scan = apply_segment(state, number, bytes, check);
         add_scan(state.report(), path, scan);
-        const bool torn = scan.torn_bytes > 0 || bytes.empty();
-        if (tails == TornTails::cut && torn) cut_tail(path, scan);
+        state.segment_ends()[number] = {.size_bytes = bytes.size() - scan.torn_bytes,
+                                        .on_record = end != ends.end()};
+        const bool torn = scan.torn_bytes > 0 || content.empty();
+        if (tails == TornTails::cut && torn && bytes.size() == content.size()) cut_tail(path, scan);
     }
+    if (tails == TornTails::cut) {
+        for (const std::uint32_t number : numbered_files(folder.journal(), ".bulk"))
+            bring_to_disk(folder.bulk_file(number));
+        for (const auto& [number, end] : state.segment_ends()) {
+            if (!end.on_record) bring_to_disk(folder.log_segment(number));
+        }
+    }
+    // Last, so that the record is what the run that took over has made of it.
+    for (const std::uint32_t number : late)
+        apply_late(state, folder.log_segment(number), ends.at(number).size_bytes, check);
     state.set_run_id(run_id ? *run_id : new_run_id(folder));
     count_lost_arrays(state);
     return state;

@@ -1,8 +1,9 @@
 // Counting a run's trials from its journal.
 #include "memcap/store/journal/run_status.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <ctime>
 #include <functional>
 #include <map>
 #include <unordered_set>
@@ -10,17 +11,13 @@
 #include "memcap/base/errors.hpp"
 #include "memcap/record/agreement.hpp"
 #include "memcap/store/journal/run_state.hpp"
+#include "store/journal/detail/utc_text.hpp"
 
 namespace memcap::store {
 
 namespace {
 
-/// Seconds since 1970 of what utc_now() writes; 0 if it is something else.
-std::int64_t seconds_of(const std::string& utc) {
-    std::tm parts{};
-    if (::strptime(utc.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) == nullptr) return 0;
-    return ::timegm(&parts);
-}
+using detail::seconds_of;
 
 /// Failed trials by what they have in common.
 using FailureGroups = std::map<std::string, FailureGroup>;
@@ -44,9 +41,60 @@ void count_trial(RunStatus& status, FailureGroups& groups, const Axes& axes, con
     }
 }
 
+/// The last time that a run is known to have lived: its heartbeat, or a result of the launch.
+std::string last_sign_utc(const RunStatus& status) {
+    const std::string beat = status.owner ? status.owner->last_sign_utc() : std::string();
+    return std::max(beat, status.last_result_utc);
+}
+
 }  // namespace
 
-RunStatus read_status(const RunFolder& folder) {
+RunActivity activity(const RunStatus& status) {
+    const bool ended = !status.ended_utc.empty();
+    // A lock that is younger than the last end is one of a launch that prepares itself. UTC sorts as text.
+    if (status.owner && (!ended || status.owner->started_utc > status.ended_utc))
+        return status.life == OwnerLife::alive ? RunActivity::running : RunActivity::dead;
+    if (status.launches == 0) return RunActivity::not_started;
+    if (!ended) return RunActivity::dead;
+    return status.open() == 0 ? RunActivity::done : RunActivity::stopped;
+}
+
+std::string_view to_string(RunActivity activity) {
+    switch (activity) {
+        case RunActivity::not_started:
+            return "not started";
+        case RunActivity::running:
+            return "running";
+        case RunActivity::stopped:
+            return "stopped";
+        case RunActivity::dead:
+            return "dead";
+        case RunActivity::done:
+            return "done";
+    }
+    return "";
+}
+
+std::string death_text(const RunStatus& status) {
+    if (activity(status) != RunActivity::dead) return {};
+    if (!status.owner) {
+        return fmt::format(
+            "dead: launch {} began {} and ended without saying so, last result {}; the same command goes on",
+            status.launches, status.started_utc,
+            status.last_result_utc.empty() ? "none" : status.last_result_utc);
+    }
+    const std::string who = describe(*status.owner);
+    if (status.life == OwnerLife::silent) {
+        return fmt::format(
+            "dead, it seems: {} has given no sign of life since {} (by its clock). The same command goes on "
+            "once nothing has moved for {:.0f} s",
+            who, last_sign_utc(status), LockTimes().silence_s);
+    }
+    return fmt::format("dead: {} ended without a word, last sign of life {}; the same command goes on", who,
+                       last_sign_utc(status));
+}
+
+RunStatus read_status(const RunFolder& folder, const LockRequest& request) {
     if (!folder.exists()) {
         throw StoreError(folder.root(),
                          {.what = "there is no run in this folder",
@@ -80,7 +128,9 @@ RunStatus read_status(const RunFolder& folder) {
         status.elapsed_in_launch_s =
             std::max(1.0, static_cast<double>(seconds_of(status.last_result_utc) - started));
     }
-    status.owner = read_lock(folder.lock_file());
+    OwnerLook look = look_at_owner(folder.lock_file(), request);
+    status.owner = std::move(look.owner);
+    status.life = look.life;
     status.damaged_bytes = state.report().damaged_bytes;
     return status;
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 
 namespace memcap::store {
@@ -13,6 +14,8 @@ class AppendFile {
   public:
     /// Makes the file, which must not exist yet, and makes its name durable. Throws StoreError.
     static AppendFile create(const std::filesystem::path& path);
+    /// The same, and nothing if the file exists.
+    static std::optional<AppendFile> create_new(const std::filesystem::path& path);
 
     AppendFile(AppendFile&& other) noexcept;
     AppendFile& operator=(AppendFile&& other) noexcept;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include "memcap/base/ids.hpp"
@@ -12,15 +13,24 @@
 #include "memcap/store/journal/bulk_place.hpp"
 #include "memcap/store/journal/frame.hpp"
 #include "memcap/store/journal/run_folder.hpp"
+#include "memcap/store/journal/segment_ends.hpp"
 
 namespace memcap::store {
+
+/// What a journal's writer goes on from.
+struct JournalStart {
+    std::uint32_t next_bulk = 1;  ///< number of its first bulk file, which no frame may have named before
+    /// Where the segments end that were replayed, to be put on record. Nothing: nobody has looked.
+    std::optional<SegmentEnds> ends{};
+    /// Called before a file is made; throws if the folder is not this process's any more.
+    std::function<void()> before_new_file{};
+};
 
 /// Appends frames to a new segment. Whoever makes one must hold the folder's lock.
 class JournalWriter {
   public:
-    /// Writes to the next segment of the folder, whose file is made with the first frame; bulk files are
-    /// numbered from `next_bulk` on, which no frame may have named before.
-    static JournalWriter create(const RunFolder& folder, const Id128& run_id, std::uint32_t next_bulk);
+    /// Writes to the next segment of the folder, whose file is made with the first frame.
+    static JournalWriter create(const RunFolder& folder, const Id128& run_id, JournalStart start);
 
     /// Each throws StoreError.
     void append(const record::RunTables& tables);
@@ -35,12 +45,14 @@ class JournalWriter {
     /// Of the bulk file in use; 0 if there is none.
     std::uint64_t bulk_bytes() const noexcept { return bulk_ ? bulk_->size_bytes() : 0; }
     /// Bulk files from this number on are, or may be, written to.
-    std::uint32_t first_open_bulk() const noexcept { return bulk_ ? bulk_number_ : next_bulk_; }
+    std::uint32_t first_open_bulk() const noexcept { return bulk_ ? bulk_number_ : start_.next_bulk; }
     std::uint32_t segment() const noexcept { return segment_; }
     std::filesystem::path path() const { return folder_.log_segment(segment_); }
 
   private:
-    JournalWriter(RunFolder folder, const Id128& run_id, std::uint32_t segment, std::uint32_t next_bulk);
+    JournalWriter(RunFolder folder, const Id128& run_id, std::uint32_t segment, JournalStart start);
+    void begin_segment();
+    AppendFile new_file(std::uint32_t& number, std::filesystem::path (RunFolder::*name)(std::uint32_t) const);
     void append_frame(FrameType type, const Bytes& payload);
     BulkPlace append_arrays(const record::TrialRecord& record);
 
@@ -51,7 +63,7 @@ class JournalWriter {
     std::uint64_t next_sequence_ = 1;
     std::optional<AppendFile> bulk_;
     std::uint32_t bulk_number_ = 0;
-    std::uint32_t next_bulk_;
+    JournalStart start_;
 };
 
 /// What the frame of a trial's result holds.

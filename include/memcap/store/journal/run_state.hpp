@@ -14,6 +14,7 @@
 #include "memcap/store/journal/bulk_place.hpp"
 #include "memcap/store/journal/frame.hpp"
 #include "memcap/store/journal/run_folder.hpp"
+#include "memcap/store/journal/segment_ends.hpp"
 
 namespace memcap::store {
 
@@ -52,6 +53,7 @@ struct JournalReport {
     std::uint64_t results = 0;  ///< frames that hold a trial's record
     std::uint64_t damaged_bytes = 0;
     std::uint64_t torn_bytes = 0;
+    std::uint64_t late_bytes = 0;         ///< written by a run after another had taken the folder over
     std::uint64_t unreadable_frames = 0;  ///< whole, but of an unknown kind or layout
     std::uint64_t duplicates = 0;         ///< results beyond a trial's first final one
     std::uint64_t unacknowledged = 0;  ///< finished, but their arrays did not reach the disk: they run again
@@ -109,6 +111,10 @@ class RunState {
     /// The highest number of a bulk file that any frame names.
     std::uint32_t last_bulk() const noexcept { return last_bulk_; }
 
+    /// Where the segments that were replayed end.
+    const SegmentEnds& segment_ends() const noexcept { return segment_ends_; }
+    SegmentEnds& segment_ends() noexcept { return segment_ends_; }
+
     const JournalReport& report() const noexcept { return report_; }
     JournalReport& report() noexcept { return report_; }
 
@@ -124,6 +130,7 @@ class RunState {
     std::vector<std::uint32_t> launch_segments_;  ///< beside tables_.launches
     std::unordered_map<Id128, StoredRecord> records_;
     std::uint32_t last_bulk_ = 0;
+    SegmentEnds segment_ends_;
     JournalReport report_;
 };
 
@@ -135,8 +142,9 @@ bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b);
 
 enum class TornTails : std::uint8_t { keep, cut };
 
-/// Replays the journal of a folder. With `cut`, torn tails are cut off (only the holder of the lock may do
-/// that). Throws StoreError if a segment cannot be read or was written by a newer memcap.
+/// Replays the journal of a folder. With `cut`, torn tails are cut off and what was found is brought to the
+/// disk (only the holder of the lock may do that). Throws StoreError if a segment cannot be read or was
+/// written by a newer memcap.
 RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails);
 
 /// The run that a folder's journal belongs to; nothing if there is no journal yet, or its head is damaged.

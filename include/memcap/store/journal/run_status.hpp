@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "memcap/base/axes.hpp"
@@ -35,7 +36,8 @@ struct RunStatus {
     double elapsed_in_launch_s =
         0.0;  ///< from its start to its last result, at least 1: times have whole seconds
     std::vector<FailureGroup> failures;  ///< of `failed` and `retryable`, the most frequent first
-    std::optional<LockOwner> owner;      ///< who holds the folder now
+    std::optional<LockOwner> owner;      ///< who holds the folder now, alive or not
+    OwnerLife life = OwnerLife::none;    ///< of the owner
     std::uint64_t damaged_bytes = 0;
 
     std::uint64_t open() const { return planned - done - failed; }
@@ -45,7 +47,21 @@ struct RunStatus {
     }
 };
 
-/// Throws StoreError if there is no run in the folder.
-RunStatus read_status(const RunFolder& folder);
+/// What a run is at, as `status --json` names it.
+enum class RunActivity : std::uint8_t {
+    not_started,  ///< a journal, but no launch
+    running,
+    stopped,  ///< nobody writes, and trials are open
+    dead,     ///< its last launch neither ended nor gives a sign of life
+    done,     ///< nobody writes, and no trial is open
+};
+RunActivity activity(const RunStatus& status);
+/// As docs/run-status.md has it.
+std::string_view to_string(RunActivity activity);
+/// For a dead run: who wrote it, that it is dead, since when, and what to do; else empty.
+std::string death_text(const RunStatus& status);
+
+/// Throws StoreError if there is no run in the folder. `request` says who looks.
+RunStatus read_status(const RunFolder& folder, const LockRequest& request = {});
 
 }  // namespace memcap::store
