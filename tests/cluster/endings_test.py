@@ -2,6 +2,7 @@
 
 import unittest
 
+from experiment import ROOT
 from slurm_case import SlurmCase
 
 CASES = {
@@ -72,6 +73,12 @@ class Endings(SlurmCase):
                 ended = self.end('begin 1; note "$SITE_READY"; finish 1; leave', MEMCAP_SITE="site.sh")
                 self.assertEqual(ended, ("COMPLETED", 0), self.log())
                 self.assertEqual(self.log_lines("note"), ["note yes"])
+
+    def test_the_site_files_that_memcap_comes_with_work(self):
+        for site in sorted((ROOT / "cluster" / "sites").glob("*.sh")):
+            with self.subTest(site.name):
+                self.out = self.folder / site.stem
+                self.assertEqual(self.end("begin 1; finish 1; leave", MEMCAP_SITE=str(site)), ("COMPLETED", 0), self.log())
 
     def test_a_site_file_that_is_not_there_is_told(self):
         self.assertEqual(self.end("begin 1; finish 1; leave", MEMCAP_SITE="no-such-file.sh"), ("FAILED", 2))

@@ -8,7 +8,7 @@ from slurm_case import SlurmCase
 # Two trials: the first launch is interrupted in the midst of one, any later one ends what is open.
 TWO_PARTS = "begin 2; if (($(launch_number) == 1)); then until_signal; finish 1; leave; fi; finish 1; leave"
 ALWAYS_INTERRUPTED = "begin 2; until_signal; leave"
-OWN_OPTIONS = ("--job-name=my-sweep", "--nodes=2", "--gpus-per-node=1", "--cpus-per-task=2", "--time=7", "--mem-per-cpu=100")
+OWN_OPTIONS = ("--job-name=my-sweep", "--nodes=2", "--gpus-per-node=1", "--cpus-per-task=2", "--time=17", "--mem-per-cpu=100")
 
 
 class Requeue(SlurmCase):

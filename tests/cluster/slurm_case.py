@@ -49,7 +49,7 @@ class SlurmCase(unittest.TestCase):
 
     def submit(self, file, *options, arguments=None, **variables):
         """Submits the script as a user does; returns the job's id."""
-        words = ["sbatch", "--parsable", "--ntasks-per-node=1", "--cpus-per-task=1", "--time=5", *options, SCRIPT, file,
+        words = ["sbatch", "--parsable", "--ntasks-per-node=1", "--cpus-per-task=1", "--time=15", *options, SCRIPT, file,
                  *(["--out", self.out] if arguments is None else arguments)]
         return self.slurm_command(*words, environment={**self.environment, **variables})
 
