@@ -115,7 +115,6 @@ inline Options quick_options() {
     Options options;
     options.heartbeat_s = 0.02;
     options.worker_deadline_s = 1.0;
-    options.resend_s = 0.05;
     options.drain_s = 1.0;
     options.finish_s = 2.0;
     options.progress_s = 0.01;
