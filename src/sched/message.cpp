@@ -100,7 +100,7 @@ void fields(A& a, Options& o) {
 }
 template <class A>
 void fields(A& a, Task& t) {
-    all(a, t.id, t.key, t.affinity, t.cost, t.payload);
+    all(a, t.id, t.key, t.affinity, t.cost, t.payload, t.strikes);
 }
 template <class A>
 void fields(A& a, LeasedTask& t) {

@@ -122,7 +122,7 @@ void Scheduler::State::on_message(Rank from, message::Failed& message) {
     const std::string reason = fmt::format("{} failed: {}", name(from), message.reason);
     warn(reason);
     worker.trouble = message.reason;
-    release_all(from, Blame::started, reason);
+    release_all(from, Blame::crash, reason);
     change_phase(from, Phase::failed);
     serve_hungry();
 }

@@ -31,10 +31,15 @@ Scheduler::Scheduler(std::vector<Task> tasks, const std::vector<Rank>& ranks, co
         if (options.limit && entry.task.id.value >= *options.limit) {
             entry.stage = Stage::beyond_limit;
             ++state.counts.beyond_limit;
-        } else {
-            ++state.counts.total;
-            state.counts.cost += entry.task.cost;
+            continue;
+        }
+        ++state.counts.total;
+        state.counts.cost += entry.task.cost;
+        entry.strikes = std::min(entry.task.strikes, options.max_strikes);
+        if (entry.strikes < options.max_strikes) {
             state.wait(entry);
+        } else {
+            state.give_up(entry, fmt::format("given up after {} crashes in earlier launches", entry.strikes));
         }
     }
     for (const Rank rank : ranks) state.worker(rank).heard_s = now_s;
@@ -113,7 +118,7 @@ void Scheduler::State::on(event::Received& event, double now_s) {
 
 void Scheduler::State::on(event::PeerLost& event, double) {
     if (worker(event.rank).phase == Phase::lost) return;
-    lose(event.rank, event.reason, Blame::started);
+    lose(event.rank, event.reason, Blame::crash);
     serve_hungry();
 }
 
@@ -188,15 +193,20 @@ void Scheduler::State::wait(TaskEntry& entry) {
     waiting.add(key(entry));
 }
 
-void Scheduler::State::strike(TaskEntry& entry, const std::string& reason) {
+void Scheduler::State::strike(TaskEntry& entry, const std::string& reason, Blame blame) {
     ++entry.strikes;
     troubles[entry.task.id] = reason;
+    if (blame == Blame::crash) out.push_back(action::NoteCrash{entry.task.id, reason});
     if (entry.strikes < options.max_strikes) {
         wait(entry);
-        return;
+    } else {
+        give_up(entry, fmt::format("given up after {} attempts that ended with a worker, the last time: {}",
+                                   entry.strikes, reason));
     }
-    const std::string message = fmt::format(
-        "given up after {} attempts that ended with a worker, the last time: {}", entry.strikes, reason);
+}
+
+/// Ends a task without a worker's record.
+void Scheduler::State::give_up(TaskEntry& entry, const std::string& message) {
     warn(fmt::format("{} is {}", name(entry), message));
     keep(entry, {entry.task.id, entry.attempts, TaskFailure{FailureCategory::permanent, message}, {}});
 }

@@ -46,10 +46,10 @@ void Scheduler::State::release_all(Rank rank, Blame blame, const std::string& re
     WorkerEntry& worker = workers.at(rank);
     for (const TaskIndex index : std::vector<TaskIndex>(worker.held)) {
         TaskEntry& task = entry(index);
-        const bool guilty = blame == Blame::started && task.started;
+        const bool guilty = blame != Blame::none && task.started;
         detach(task);
         if (guilty) {
-            strike(task, reason);
+            strike(task, reason, blame);
         } else {
             wait(task);
         }
@@ -66,7 +66,7 @@ void Scheduler::State::lose(Rank rank, const std::string& reason, Blame blame) {
     warn(fmt::format("{}; {} tasks go to others", message, worker.held.size()));
     worker.blamed.clear();
     for (const TaskIndex index : worker.held) {
-        if (blame == Blame::started && entry(index).started) worker.blamed.push_back(index);
+        if (blame == Blame::silence && entry(index).started) worker.blamed.push_back(index);
     }
     worker.trouble = reason;
     release_all(rank, blame, message);
@@ -108,7 +108,7 @@ void Scheduler::State::crash(Rank rank, const std::string& reason) {
     warn(message);
     worker.trouble = reason;
     worker.blamed.clear();
-    release_all(rank, Blame::started, message);
+    release_all(rank, Blame::crash, message);
     worker.affinity = worker.loaded = std::nullopt;
     change_phase(rank, stopping ? Phase::left : Phase::absent);
 }
@@ -140,7 +140,7 @@ void Scheduler::State::watch_deadlines(double now_s) {
             lose(rank,
                  never ? fmt::format("it has not joined within {:.0f} s", silent_s)
                        : fmt::format("it has been silent for {:.0f} s", silent_s),
-                 Blame::started);
+                 Blame::silence);
             lost = true;
         } else if (drain_over && worker.phase == Phase::active) {
             lose(rank, fmt::format("it did not stop within {:.0f} s", options.drain_s), Blame::none);

@@ -34,6 +34,7 @@ TEST(MessageCodec, KeepsEveryFieldOfEveryKind) {
     EXPECT_EQ(lease.tasks[1].attempt, 3u);
     EXPECT_EQ(lease.tasks[1].task.key, (Id128{3, 4}));
     EXPECT_EQ(lease.tasks[1].task.cost, 6.5);
+    EXPECT_EQ(lease.tasks[1].task.strikes, 2u);
     EXPECT_EQ(text_of(lease.tasks[1].task.payload), std::string("pay\0load", 8));
     const auto status = copy_of<message::Status>();
     EXPECT_EQ(status.lease_seen, LeaseId{11});

@@ -207,6 +207,8 @@ inline void run_exception(const RunEnd& end) {
     const std::string host =
         "rank " + std::to_string(end.size - 1) + " (host" + std::to_string(end.size - 1) + ")";
     EXPECT_EQ(outcome.worker_errors[0], host + ": illegal instruction");
+    ASSERT_FALSE(sink.crashes.empty());
+    EXPECT_NE(sink.crashes[0].second.find("illegal instruction"), std::string::npos);
     EXPECT_EQ(outcome.failed, 0u);
     EXPECT_EQ(outcome.done, end.size > 1 ? 60u : 2u);
     EXPECT_EQ(outcome.stopped, end.size == 1);

@@ -135,12 +135,22 @@ TEST(Strikes, TheThirdCrashEndsATaskThatRanAloneAfterTheFirst) {
     EXPECT_THAT(script.to_store[0].failure->message, HasSubstr("killed"));
 }
 
+/// Rank 0 is lost, rank 1 is there.
+void let_rank_0_fall_silent(Script& script) {
+    script.join(1);
+    for (const double end_s = script.now_s + 62.0; script.now_s < end_s; script.now_s += 1.0) {
+        script.receive(1, message::Heartbeat{});
+        script.feed(event::Tick{});
+    }
+}
+
 TEST(Strikes, AreTakenBackWhenTheWorkerTurnsOutToLive) {
     Script script(equal_tasks(2), {0, 1});
     script.join(0);
     script.take(0, 1);
-    script.feed(event::PeerLost{0, "unreachable"});
+    let_rank_0_fall_silent(script);
     EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("strike 1"));
+    EXPECT_THAT(script.crashes, IsEmpty()) << "nobody knows yet";
     script.sent.clear();
     script.receive(0, message::Heartbeat{});
     script.receive(0, message::Heartbeat{});
@@ -155,10 +165,32 @@ TEST(Strikes, StandWhenALostWorkerTurnsOutToHaveCrashed) {
     Script script(equal_tasks(2), {0, 1});
     script.join(0);
     script.take(0, 1);
-    script.feed(event::PeerLost{0, "unreachable"});
+    let_rank_0_fall_silent(script);
     script.receive(0, message::Crashed{"out of memory"});
     script.join(0);
     EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("strike 1"));
+}
+
+TEST(Strikes, ByCrashesAreToBeNotedAndCountInLaterLaunches) {
+    std::vector<Task> tasks = equal_tasks(3);
+    tasks[1].strikes = 2;
+    tasks[2].strikes = 3;
+    Script script(std::move(tasks), {0, 1});
+    script.feed(event::Tick{});
+    ASSERT_EQ(script.to_store.size(), 1u) << "it had its three crashes";
+    EXPECT_EQ(script.to_store[0].task, TaskIndex{2});
+    EXPECT_THAT(script.to_store[0].failure->message, HasSubstr("3 crashes in earlier launches"));
+    script.store_all();
+    script.join(0);
+    script.join(1);
+    EXPECT_THAT(numbers(script.want(0, 3, 3)), ElementsAre(0)) << "the other one must be alone";
+    ASSERT_THAT(numbers(script.take(1, 3)), ElementsAre(1));
+    script.receive(1, message::Crashed{"killed by SIGSEGV"});
+    ASSERT_EQ(script.crashes.size(), 1u);
+    EXPECT_EQ(script.crashes[0].task, TaskIndex{1});
+    EXPECT_THAT(script.crashes[0].reason, HasSubstr("killed by SIGSEGV"));
+    ASSERT_EQ(script.to_store.size(), 1u);
+    EXPECT_EQ(script.to_store[0].task, TaskIndex{1});
 }
 
 TEST(Strikes, AreNotGivenByWorkersThatLeave) {

@@ -98,12 +98,17 @@ class MemorySink final : public ResultSink {
         unsynced.push_back(task.id.value);
         results[task.id.value].push_back(result);
     }
+    void crashed(const Task& task, const std::string& reason) override {
+        if (appended >= fail_after) throw StoreError("disk", {"no space left", "journal", "", "free some"});
+        crashes.emplace_back(task.id.value, reason);
+    }
     void sync() override {
         ++syncs;
         unsynced.clear();
     }
 
     std::map<std::uint32_t, std::vector<TaskResult>> results;
+    std::vector<std::pair<std::uint32_t, std::string>> crashes;
     std::vector<std::uint32_t> unsynced;
     std::uint64_t appended = 0;
     std::uint64_t syncs = 0;

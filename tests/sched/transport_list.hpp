@@ -55,7 +55,7 @@ inline std::vector<Message> one_of_each() {
     Options options;
     options.heartbeat_s = 0.5;
     options.limit = 99;
-    const Task task{TaskIndex{8}, Id128{3, 4}, 5, 6.5, bytes_of(std::string("pay\0load", 8))};
+    const Task task{TaskIndex{8}, Id128{3, 4}, 5, 6.5, bytes_of(std::string("pay\0load", 8)), 2};
     return {
         message::Join{{"host", "cpu, 8 threads", 2.5}},
         message::Status{LeaseId{11}, 4, 5, leases},

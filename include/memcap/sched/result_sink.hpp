@@ -1,6 +1,8 @@
 // Where results go before anybody is told that they are safe.
 #pragma once
 
+#include <string>
+
 #include "memcap/sched/task.hpp"
 
 namespace memcap::sched {
@@ -13,6 +15,12 @@ class ResultSink {
     /// (`result.failure` says why). Throws StoreError if it cannot be kept; the manager then hands out no
     /// more work.
     virtual void append(const Task& task, const TaskResult& result) = 0;
+    /// Takes note that a worker died with this task, which counts as a strike in later launches too. Throws
+    /// StoreError as append() does.
+    virtual void crashed(const Task& task, const std::string& reason) {
+        static_cast<void>(task);
+        static_cast<void>(reason);
+    }
     /// Returns when everything appended so far survives a crash; throws StoreError otherwise.
     virtual void sync() = 0;
 };

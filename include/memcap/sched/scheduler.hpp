@@ -58,6 +58,12 @@ struct Send {
 struct Store {
     TaskResult result;
 };
+/// Note durably that a worker died with this task; needs no answer unless that fails, which is an
+/// event::StoreFailed.
+struct NoteCrash {
+    TaskIndex task;
+    std::string reason;
+};
 /// Something a person should know.
 struct Warn {
     std::string text;
@@ -65,7 +71,7 @@ struct Warn {
 
 }  // namespace action
 
-using Action = std::variant<action::Send, action::Store, action::Warn>;
+using Action = std::variant<action::Send, action::Store, action::NoteCrash, action::Warn>;
 
 /// How many tasks and workers are where.
 struct Counts {

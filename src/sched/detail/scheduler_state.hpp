@@ -33,8 +33,9 @@ struct TaskEntry {
 /// `lost` ones may come back; `absent` ones have not joined yet or are being started again.
 enum class Phase : std::uint8_t { absent, active, left, failed, lost };
 
-/// Why a worker has no more tasks: only started ones can be to blame.
-enum class Blame : std::uint8_t { none, started };
+/// What the tasks that a worker had started are blamed for when it goes. Silence may yet prove to be no
+/// crash.
+enum class Blame : std::uint8_t { none, silence, crash };
 
 struct WorkerEntry {
     Phase phase = Phase::absent;
@@ -112,7 +113,8 @@ struct Scheduler::State {
     const TaskEntry& entry(TaskIndex index) const { return tasks[index.value]; }
     void detach(TaskEntry& entry);
     void wait(TaskEntry& entry);
-    void strike(TaskEntry& entry, const std::string& reason);
+    void strike(TaskEntry& entry, const std::string& reason, Blame blame);
+    void give_up(TaskEntry& entry, const std::string& message);
     void keep(TaskEntry& entry, TaskResult result);
     bool is_current(Rank from, const TaskLease& lease) const;
 
