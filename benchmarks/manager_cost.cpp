@@ -51,6 +51,7 @@ class TimedSink final : public sched::ResultSink {
         ++results;
         cpu_s += thread_cpu_s() - start_s;
     }
+    void crashed(const sched::Task& task, const std::string& reason) override { sink_.crashed(task, reason); }
     void checkpoint(const sched::Task& task, std::span<const std::byte> state) override {
         sink_.checkpoint(task, state);
     }

@@ -119,6 +119,7 @@ bool Agent::pass_up(double now_s) {
         }
         setup_.manager->send(0, std::move(parcel->bytes));
     }
+    while (child_->wire().take(Channel::alive)) heard_s_ = now_s;
     while (const auto trouble = child_->wire().take(Channel::trouble)) trouble_ = text_of(trouble->bytes);
     return busy;
 }
@@ -195,7 +196,7 @@ void Agent::crash(const std::string& reason, double now_s) {
 void Agent::give_up(const std::string& reason) {
     child_.reset();
     start_s_.reset();
-    setup_.manager->send(0, sched::encode(sched::message::Failed{reason, {}}));
+    setup_.manager->send(0, sched::encode(sched::message::Failed{reason}));
 }
 
 void Agent::end() {

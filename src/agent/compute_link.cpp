@@ -19,6 +19,7 @@ namespace {
 
 constexpr double kFirstWord_s = 30.0;
 constexpr double kLastWord_s = 1.0;
+constexpr double kTellEvery_s = 2.0;
 constexpr int kHung = 1;
 
 /// A channel of the wire. Parcels have left this rank only when the agent says so.
@@ -106,8 +107,12 @@ std::unique_ptr<sched::Transport> ComputeLink::exchange_transport(sched::Rank ra
 }
 
 void ComputeLink::require_alive(const Life& life) {
-    const double overdue_s = life.overdue_s();
-    if (overdue_s < 0.0) return;
+    const double now_s = monotonic_s();
+    if (now_s - told_s_ > kTellEvery_s) {
+        told_s_ = now_s;
+        wire_->send(Channel::alive, 0, {});
+    }
+    if (life.overdue_s() < 0.0) return;
     const std::string reason = "its computing thread gave no sign of life in time and hangs";
     const auto* text = reinterpret_cast<const std::byte*>(reason.data());
     wire_->send(Channel::trouble, 0, Bytes(text, text + reason.size()));

@@ -19,6 +19,7 @@ enum class Channel : std::uint8_t {
     exchange,   ///< parcels of the weight exchange
     delivered,  ///< from the agent: so many parcels to a rank have left it
     place,      ///< from the agent, once: what the compute process is to know about itself
+    alive,      ///< from the compute process: it polls
     trouble,    ///< from the compute process: why it is about to end
 };
 

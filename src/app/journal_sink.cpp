@@ -59,6 +59,10 @@ void JournalSink::append(const sched::Task& task, const sched::TaskResult& resul
     store_.append(record);
 }
 
+void JournalSink::crashed(const sched::Task& task, const std::string& reason) {
+    store_.crashed(task.key, reason);
+}
+
 void JournalSink::checkpoint(const sched::Task& task, std::span<const std::byte> state) {
     store_.checkpoint(task.key, state);
 }

@@ -23,6 +23,7 @@ class JournalSink : public sched::ResultSink {
     JournalSink(store::RunStore& store, std::unordered_map<Id128, std::int32_t> former_attempts);
 
     void append(const sched::Task& task, const sched::TaskResult& result) override;
+    void crashed(const sched::Task& task, const std::string& reason) override;
     void checkpoint(const sched::Task& task, std::span<const std::byte> state) override;
     void sync() override;
     /// No export runs any more after that.
@@ -31,6 +32,8 @@ class JournalSink : public sched::ResultSink {
     /// folder over.
     void beat() { store_.beat(monotonic_s()); }
 
+    /// How many processes have died with a trial, in all launches.
+    std::uint32_t crashes(const Id128& trial) const { return store_.crashes(trial); }
     /// What the task can go on from; none if it starts anew.
     std::optional<Bytes> checkpoint_of(const sched::Task& task) const {
         return store_.checkpoint_of(task.key);

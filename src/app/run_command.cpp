@@ -148,7 +148,8 @@ Remaining remaining_trials(const Preparation& preparation, const store::RunStore
 }
 
 /// Tasks without payloads, which are made when they are leased: all together they may be larger than memory.
-std::vector<sched::Task> tasks_of(const Preparation& preparation, const std::vector<std::uint32_t>& trials) {
+std::vector<sched::Task> tasks_of(const Preparation& preparation, const std::vector<std::uint32_t>& trials,
+                                  const JournalSink& sink) {
     std::vector<sched::Task> tasks;
     tasks.reserve(trials.size());
     for (const std::uint32_t place : trials) {
@@ -158,7 +159,8 @@ std::vector<sched::Task> tasks_of(const Preparation& preparation, const std::vec
                          .key = trial.id,
                          .affinity = plan::affinity_key(model, trial.precision),
                          .cost = plan::max_flops(model, preparation.plan.shape_of(trial)),
-                         .payload = {}});
+                         .payload = {},
+                         .strikes = sink.crashes(trial.id)});
     }
     return tasks;
 }
@@ -266,7 +268,7 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
                              const std::atomic<bool>& stop, Told& told) {
     LiveLine line;
     sched::ManagerSetup setup;
-    setup.tasks = tasks_of(preparation, trials);
+    setup.tasks = tasks_of(preparation, trials, sink);
     setup.payload_of = [&preparation, &trials, &sink](const sched::Task& task) {
         const plan::Plan& plan = preparation.plan;
         return encode(LeasePayload{plan.whole(plan.trials[trials[task.id.value]], preparation.tokens),

@@ -21,6 +21,7 @@ void check_task(const State& state, const TaskEntry& task) {
     const bool queued = state.waiting.contains(state.key(task));
     MEMCAP_ENSURE(queued == (task.stage == Stage::waiting));
     MEMCAP_ENSURE((task.holder >= 0) == (task.stage == Stage::leased));
+    MEMCAP_ENSURE(!task.started || task.stage == Stage::leased);
     MEMCAP_ENSURE(task.strikes <= state.options.max_strikes);
     MEMCAP_ENSURE(task.stage == Stage::storing || !state.to_acknowledge.contains(task.task.id));
     MEMCAP_ENSURE(task.lease <= state.last_lease);
@@ -39,6 +40,7 @@ void check_task(const State& state, const TaskEntry& task) {
 void check_worker(const State& state, Rank rank, const WorkerEntry& worker) {
     MEMCAP_ENSURE(worker.phase == Phase::active || worker.held.empty());
     double cost = 0.0;
+    std::uint32_t started = 0;
     LeaseId before;
     for (const TaskIndex index : worker.held) {
         const TaskEntry& task = state.entry(index);
@@ -46,17 +48,32 @@ void check_worker(const State& state, Rank rank, const WorkerEntry& worker) {
         MEMCAP_ENSURE(task.lease >= before);
         before = task.lease;
         cost += task.task.cost;
+        started += task.started ? 1 : 0;
+        // What must be alone is.
+        MEMCAP_ENSURE(!state.key(task).alone || worker.held.size() == 1);
     }
     MEMCAP_ENSURE(close(cost, worker.held_cost));
+    MEMCAP_ENSURE(started == worker.started);
+    MEMCAP_ENSURE(worker.filed == state.filing_of(worker));
+    // Nobody is idle while there is a task to be had.
+    MEMCAP_ENSURE(!worker.filed.idle || state.stopping || state.choose(worker).empty());
     MEMCAP_ENSURE(!worker.goodbye || worker.phase != Phase::active);
 }
 
 void check_counts(const State& state) {
     Counts counted;
+    WorkerIndex index;
+    for (const auto& [rank, worker] : state.workers) index.add(rank, worker.filed);
+    MEMCAP_ENSURE(index.usable() == state.roster.usable() && index.absent() == state.roster.absent());
+    MEMCAP_ENSURE(index.active() == state.roster.active() && index.busy() == state.roster.busy());
+    MEMCAP_ENSURE(index.idle() == state.roster.idle() && index.recalled() == state.roster.recalled());
+    MEMCAP_ENSURE(index.hungry() == state.roster.hungry() && index.spare() == state.roster.spare());
+    MEMCAP_ENSURE(close(index.speed(), state.roster.speed()));
     double waiting_cost = 0.0;
     for (const TaskEntry& task : state.tasks) {
         counted.waiting += task.stage == Stage::waiting ? 1 : 0;
         counted.leased += task.stage == Stage::leased ? 1 : 0;
+        counted.started += task.started ? 1 : 0;
         counted.storing += task.stage == Stage::storing ? 1 : 0;
         counted.done += task.stage == Stage::done ? 1 : 0;
         counted.failed += task.stage == Stage::failed ? 1 : 0;
@@ -65,7 +82,7 @@ void check_counts(const State& state) {
     }
     const Counts& kept = state.counts;
     MEMCAP_ENSURE(kept.waiting == counted.waiting && kept.waiting == state.waiting.size());
-    MEMCAP_ENSURE(kept.leased == counted.leased);
+    MEMCAP_ENSURE(kept.leased == counted.leased && kept.started == counted.started);
     MEMCAP_ENSURE(kept.storing == counted.storing);
     MEMCAP_ENSURE(kept.done == counted.done);
     MEMCAP_ENSURE(kept.failed == counted.failed);
@@ -77,14 +94,13 @@ void check_counts(const State& state) {
     MEMCAP_ENSURE(!state.over || all_ended || state.stopping);
 }
 
-std::string idle_reason(State& state, const WorkerEntry& worker) {
+std::string idle_reason(const State& state, const WorkerEntry& worker) {
     if (state.over) return "the run is over";
     if (state.stopping) return "the run is stopping and hands out no more work";
-    if (worker.open_wants == 0 && worker.status.sequence == 0)
-        return "it has not said yet that it wants work";
+    if (!worker.has_asked) return "it has not said yet that it wants work";
     if (worker.open_wants == 0) return "it has not asked for more";
     if (state.waiting.empty()) return "no task waits: all are running, stored or queued at other workers";
-    if (state.waiting.queues().empty()) {
+    if (state.waiting.sharing().empty()) {
         return "the tasks that wait have failed before and each needs a worker that holds nothing else";
     }
     return fmt::format("it holds its fair share: a cost of {:.3g} of {:.3g}", worker.held_cost,
@@ -122,8 +138,7 @@ std::string Scheduler::explain_worker(Rank rank, double now_s) const {
     return fmt::format(
         "{} holds {} tasks, {} of them started, and asks for {} more; it gets none now because {}; last "
         "heard {:.1f} s ago",
-        name, worker.held.size(), state_->surely_started(worker), worker.open_wants,
-        idle_reason(*state_, worker), silent_s);
+        name, worker.held.size(), worker.started, worker.open_wants, idle_reason(*state_, worker), silent_s);
 }
 
 std::string Scheduler::explain_task(TaskIndex index) const {
@@ -152,10 +167,10 @@ std::string Scheduler::explain_task(TaskIndex index) const {
     if (state_->stopping)
         return fmt::format("{} waits for the next start: this run is stopping{}", name, past);
     if (state_->key(task).alone) {
-        return fmt::format("{} waits for a worker that holds nothing else, its last chance{}", name, past);
+        return fmt::format("{} waits for a worker that holds nothing else{}", name, past);
     }
     return fmt::format("{} waits: {} tasks share its affinity, dear ones go first{}", name,
-                       state_->waiting.queues().at(task.task.affinity).tasks.size(), past);
+                       state_->waiting.sharing().at(task.task.affinity).tasks.size(), past);
 }
 
 }  // namespace memcap::sched

@@ -180,6 +180,8 @@ class Manager {
                 deliver(std::move(*send));
             } else if (auto* store = std::get_if<action::Store>(&action)) {
                 to_store_.push_back(std::move(store->result));
+            } else if (auto* crash = std::get_if<action::NoteCrash>(&action)) {
+                crashes_.push_back(std::move(*crash));
             } else {
                 log::warning(std::get<action::Warn>(action).text);
             }
@@ -200,25 +202,32 @@ class Manager {
 
     /// Everything of this round is appended, then synced once; only then do the workers hear of it.
     void store(double now_s) {
-        if (to_store_.empty() && unsynced_checkpoints_) {
+        if (to_store_.empty() && crashes_.empty() && unsynced_checkpoints_) {
             event::StoreFailed failed;
             attempt(failed, [&] { setup_.sink->sync(); });
         }
         unsynced_checkpoints_ = false;
-        while (!to_store_.empty()) {
+        while (!to_store_.empty() || !crashes_.empty()) {
             event::Stored stored;
             event::StoreFailed failed;
+            bool kept_all = true;
+            for (const action::NoteCrash& crash : std::exchange(crashes_, {})) {
+                kept_all &=
+                    attempt(failed, [&] { setup_.sink->crashed(scheduler_.task(crash.task), crash.reason); });
+            }
             for (const TaskResult& result : std::exchange(to_store_, {})) {
                 const bool kept =
                     attempt(failed, [&] { setup_.sink->append(scheduler_.task(result.task), result); });
+                kept_all &= kept;
                 (kept ? stored.tasks : failed.tasks).push_back(result.task);
             }
-            if (!stored.tasks.empty() && !attempt(failed, [&] { setup_.sink->sync(); })) {
+            if (!attempt(failed, [&] { setup_.sink->sync(); })) {
+                kept_all = false;
                 failed.tasks.insert(failed.tasks.end(), stored.tasks.begin(), stored.tasks.end());
                 stored.tasks.clear();
             }
             if (!stored.tasks.empty()) apply(scheduler_.handle(std::move(stored), now_s));
-            if (!failed.tasks.empty()) apply(scheduler_.handle(std::move(failed), now_s));
+            if (!kept_all) apply(scheduler_.handle(std::move(failed), now_s));
         }
     }
 
@@ -245,6 +254,7 @@ class Manager {
     Scheduler scheduler_;
     ProgressMeter meter_;
     std::vector<TaskResult> to_store_;
+    std::vector<action::NoteCrash> crashes_;
     std::map<Rank, std::string> hosts_;
     std::map<Rank, std::string> worker_errors_;
     std::string store_error_;

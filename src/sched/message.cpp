@@ -95,12 +95,12 @@ void all(Archive& archive, T&... values) {
 
 template <class A>
 void fields(A& a, Options& o) {
-    all(a, o.heartbeat_s, o.worker_deadline_s, o.manager_deadline_s, o.resend_s, o.drain_s, o.finish_s,
-        o.prefetch_s, o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.limit);
+    all(a, o.heartbeat_s, o.worker_deadline_s, o.manager_deadline_s, o.drain_s, o.finish_s, o.prefetch_s,
+        o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.limit);
 }
 template <class A>
 void fields(A& a, Task& t) {
-    all(a, t.id, t.key, t.affinity, t.cost, t.payload);
+    all(a, t.id, t.key, t.affinity, t.cost, t.payload, t.strikes);
 }
 template <class A>
 void fields(A& a, LeasedTask& t) {
@@ -123,20 +123,12 @@ void fields(A& a, WorkerFacts& f) {
     all(a, f.host, f.device, f.speed);
 }
 template <class A>
-void fields(A& a, WorkerStatus& s) {
-    all(a, s.sequence, s.lease_seen, s.affinity, s.has_affinity, s.free_slots, s.queued, s.wanted);
-}
-template <class A>
 void fields(A& a, message::Join& m) {
     all(a, m.facts);
 }
 template <class A>
 void fields(A& a, message::Status& m) {
-    all(a, m.status);
-}
-template <class A>
-void fields(A& a, message::Heartbeat& m) {
-    all(a, m.status, m.held);
+    all(a, m.lease_seen, m.free_slots, m.wanted, m.started);
 }
 template <class A>
 void fields(A& a, message::Result& m) {
@@ -152,7 +144,7 @@ void fields(A& a, message::Returned& m) {
 }
 template <class A>
 void fields(A& a, message::Failed& m) {
-    all(a, m.reason, m.running);
+    all(a, m.reason);
 }
 template <class A>
 void fields(A& a, message::Note& m) {
@@ -176,10 +168,6 @@ void fields(A& a, message::Acknowledge& m) {
 }
 template <class A>
 void fields(A& a, message::Recall& m) {
-    all(a, m.tasks);
-}
-template <class A>
-void fields(A& a, message::Withdraw& m) {
     all(a, m.tasks);
 }
 template <class A, class Empty>

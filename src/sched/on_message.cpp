@@ -7,40 +7,54 @@
 
 namespace memcap::sched {
 
-void Scheduler::State::on_message(Rank from, message::Join& message, double now_s) {
+void Scheduler::State::on_message(Rank from, message::Join& message) {
     WorkerEntry& worker = workers.at(from);
+    if (worker.phase == Phase::active) crash(from, "it was started again");
     worker.facts = std::move(message.facts);
-    speed_is_known = false;
     if (!(worker.facts.speed > 0.0)) worker.facts.speed = 1.0;
-    if (worker.phase == Phase::absent && !stopping) change_phase(worker, Phase::active);
-    if (worker.phase == Phase::active) send(from, message::Welcome{});
-    serve(from, now_s);
-}
-
-void Scheduler::State::on_message(Rank from, message::Status& message, double now_s) {
-    WorkerEntry& worker = workers.at(from);
-    if (message.status.sequence <= worker.status.sequence) return;
-    update_status(worker, message.status);
-    serve(from, now_s);
-}
-
-void Scheduler::State::on_message(Rank from, message::Heartbeat& message, double now_s) {
-    send(from, message::Pulse{});
-    WorkerEntry& worker = workers.at(from);
-    if (worker.phase != Phase::active || message.status.sequence <= worker.status.sequence) return;
-    update_status(worker, message.status);
-    const bool released = reconcile(from, std::move(message.held));
-    if (stopping) {
-        send(from, message::Stop{});
-        return;
+    worker.goodbye = false;
+    file(from);
+    if (over) send(from, message::Finish{});
+    if (worker.phase == Phase::lost) {
+        forgive(from);
+        if (stopping) change_phase(from, Phase::left);
     }
-    resend_unseen(from, now_s);
-    if (worker.barred && worker.status.queued > 0) send(from, message::Recall{worker.status.queued});
-    if (released) serve_hungry(now_s);
-    serve(from, now_s);
+    if (stopping || over || (worker.phase != Phase::absent && worker.phase != Phase::lost)) return;
+    worker.rejoining = false;
+    change_phase(from, Phase::active);
+    send(from, message::Welcome{});
+    serve_hungry();
 }
 
-void Scheduler::State::on_message(Rank from, message::Result& message, double now_s) {
+void Scheduler::State::on_message(Rank from, message::Status& message) {
+    WorkerEntry& worker = workers.at(from);
+    if (worker.phase != Phase::active) return;
+    for (const TaskLease& told : message.started) {
+        if (told.task.value >= tasks.size()) continue;
+        TaskEntry& task = entry(told.task);
+        worker.loaded = task.task.affinity;
+        if (!is_current(from, told) || task.started) continue;
+        task.started = true;
+        ++worker.started;
+        ++counts.started;
+    }
+    worker.has_asked = true;
+    worker.lease_seen = message.lease_seen;
+    const auto seen = std::find_if(worker.held.rbegin(), worker.held.rend(),
+                                   [&](TaskIndex index) { return entry(index).lease <= message.lease_seen; });
+    const auto unseen = static_cast<std::uint32_t>(seen - worker.held.rbegin());
+    worker.open_wants = message.wanted - std::min(message.wanted, unseen);
+    worker.open_slots = message.free_slots - std::min(message.free_slots, unseen);
+    if (worker.held.empty()) worker.affinity = worker.loaded;
+    file(from);
+    serve(from);
+}
+
+void Scheduler::State::on_message(Rank from, message::Heartbeat&) {
+    send(from, message::Pulse{});
+}
+
+void Scheduler::State::on_message(Rank from, message::Result& message) {
     TaskResult& result = message.result;
     const TaskLease which{result.task, message.lease};
     if (result.task.value >= tasks.size()) {
@@ -48,7 +62,7 @@ void Scheduler::State::on_message(Rank from, message::Result& message, double no
         return;
     }
     TaskEntry& task = entry(result.task);
-    const bool current = task.stage == Stage::leased && task.holder == from && task.lease == message.lease;
+    const bool current = is_current(from, which);
     if (task.stage == Stage::storing) {
         to_acknowledge[which.task].emplace_back(from, message.lease);
         return;
@@ -58,9 +72,7 @@ void Scheduler::State::on_message(Rank from, message::Result& message, double no
         send(from, message::Acknowledge{{which}});
         return;
     }
-    if (task.stage == Stage::leased && !current) {
-        send(task.holder, message::Withdraw{{{task.task.id, task.lease}}});
-    }
+    const Rank holder = task.holder;
     detach(task);
     const std::optional<TaskFailure> failure = result.failure;
     const bool again =
@@ -68,7 +80,6 @@ void Scheduler::State::on_message(Rank from, message::Result& message, double no
     if (failure) troubles[which.task] = failure->message;
     if (again) {
         ++task.strikes;
-        task.closed = message.lease;
         wait(task);
         send(from, message::Acknowledge{{which}});
     } else {
@@ -76,81 +87,61 @@ void Scheduler::State::on_message(Rank from, message::Result& message, double no
         keep(task, std::move(result));
     }
     if (failure && failure->category == FailureCategory::device_lost) bar(from, failure->message);
-    if (again) serve_hungry(now_s);
-    serve(from, now_s);
+    if (again) serve_hungry();
+    serve(from);
+    if (holder >= 0 && holder != from) serve(holder);
 }
 
-void Scheduler::State::on_message(Rank from, message::Returned& message, double now_s) {
+void Scheduler::State::on_message(Rank from, message::Returned& message) {
     WorkerEntry& worker = workers.at(from);
-    worker.recalled_s = -std::numeric_limits<double>::infinity();
-    bool released = false;
+    if (worker.phase != Phase::active) return;
+    worker.recalled = false;
+    file(from);
     for (const TaskLease& given : message.tasks) {
-        if (given.task.value >= tasks.size()) continue;
+        if (!is_current(from, given)) continue;
         TaskEntry& task = entry(given.task);
-        if (task.stage != Stage::leased || task.holder != from || task.lease != given.lease) continue;
+        if (!task.started) --task.attempts;
         detach(task);
-        --task.attempts;  // it was never started
-        task.closed = given.lease;
         wait(task);
-        released = true;
     }
-    // The rest has been started meanwhile: asking again before the next status would bring nothing.
-    worker.status.queued = 0;
-    if (released) serve_hungry(now_s);
+    serve_hungry();
 }
 
-void Scheduler::State::on_message(Rank from, message::Leave&, double now_s) {
-    WorkerEntry& worker = workers.at(from);
-    if (worker.phase != Phase::active && worker.phase != Phase::absent) return;
-    release_all(from, {}, {});
-    change_phase(worker, Phase::left);
+void Scheduler::State::on_message(Rank from, message::Leave&) {
+    const Phase before = workers.at(from).phase;
+    if (before == Phase::left || before == Phase::failed) return;
+    release_all(from, Blame::none, {});
+    change_phase(from, Phase::left);
     if (!stopping) warn(fmt::format("{} leaves; its tasks go to others", name(from)));
-    serve_hungry(now_s);
+    serve_hungry();
 }
 
-void Scheduler::State::on_message(Rank from, message::Failed& message, double now_s) {
+void Scheduler::State::on_message(Rank from, message::Failed& message) {
     WorkerEntry& worker = workers.at(from);
-    if (worker.phase != Phase::active && worker.phase != Phase::absent) return;
+    if (worker.phase == Phase::left || worker.phase == Phase::failed) return;
     const std::string reason = fmt::format("{} failed: {}", name(from), message.reason);
-    std::vector<TaskIndex> blamed;
-    for (const TaskLease& running : message.running) {
-        if (running.task.value >= tasks.size()) continue;
-        const TaskEntry& task = entry(running.task);
-        if (task.stage == Stage::leased && task.holder == from && task.lease == running.lease) {
-            blamed.push_back(running.task);
-        }
-    }
     warn(reason);
-    release_all(from, blamed, reason);
-    change_phase(worker, Phase::failed);
     worker.trouble = message.reason;
-    serve_hungry(now_s);
+    release_all(from, Blame::crash, reason);
+    change_phase(from, Phase::failed);
+    serve_hungry();
 }
 
-void Scheduler::State::on_message(Rank from, message::Crashed& message, double now_s) {
+void Scheduler::State::on_message(Rank from, message::Crashed& message) {
     WorkerEntry& worker = workers.at(from);
-    if (worker.phase != Phase::active && worker.phase != Phase::absent) return;
-    const std::string reason = fmt::format("{} crashed: {}", name(from), message.reason);
-    warn(reason);
-    release_all(from, possibly_started(worker), reason);
-    // Its agent starts a new one, which has loaded nothing.
-    const WorkerFacts facts = worker.facts;
-    worker = WorkerEntry{};
-    worker.facts = facts;
-    worker.heard_s = now_s;
-    worker.phase = stopping ? Phase::left : Phase::absent;
-    worker.trouble = message.reason;
-    speed_is_known = false;
-    serve_hungry(now_s);
+    worker.goodbye = over;
+    if (worker.phase == Phase::left || worker.phase == Phase::failed) return;
+    crash(from, message.reason);
+    serve_hungry();
 }
 
-void Scheduler::State::on_message(Rank from, message::Goodbye&, double now_s) {
+void Scheduler::State::on_message(Rank from, message::Goodbye&) {
     WorkerEntry& worker = workers.at(from);
     worker.goodbye = true;
-    if (worker.phase != Phase::active && worker.phase != Phase::absent) return;
-    release_all(from, {}, {});
-    change_phase(worker, Phase::left);
-    serve_hungry(now_s);
+    if (worker.phase == Phase::left || worker.phase == Phase::failed) return;
+    release_all(from, Blame::none, {});
+    change_phase(from, Phase::left);
+    serve_hungry();
 }
 
 }  // namespace memcap::sched

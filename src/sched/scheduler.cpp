@@ -16,7 +16,7 @@ Scheduler::Scheduler(std::vector<Task> tasks, const std::vector<Rank>& ranks, co
     : state_(std::make_unique<State>()) {
     State& state = *state_;
     state.options = options;
-    state.started_s = state.ticked_s = now_s;
+    state.ticked_s = now_s;
     state.tasks.reserve(tasks.size());
     for (Task& task : tasks) {
         TaskEntry entry;
@@ -31,13 +31,18 @@ Scheduler::Scheduler(std::vector<Task> tasks, const std::vector<Rank>& ranks, co
         if (options.limit && entry.task.id.value >= *options.limit) {
             entry.stage = Stage::beyond_limit;
             ++state.counts.beyond_limit;
-        } else {
-            ++state.counts.total;
-            state.counts.cost += entry.task.cost;
+            continue;
+        }
+        ++state.counts.total;
+        state.counts.cost += entry.task.cost;
+        entry.strikes = std::min(entry.task.strikes, options.max_strikes);
+        if (entry.strikes < options.max_strikes) {
             state.wait(entry);
+        } else {
+            state.give_up(entry, fmt::format("given up after {} crashes in earlier launches", entry.strikes));
         }
     }
-    for (const Rank rank : ranks) state.workers[rank].heard_s = now_s;
+    for (const Rank rank : ranks) state.worker(rank).heard_s = now_s;
     state.settle(now_s);
 }
 
@@ -64,11 +69,8 @@ bool Scheduler::holds(Rank rank, const TaskLease& lease) const {
 
 Counts Scheduler::counts() const {
     Counts counts = state_->counts;
-    for (const auto& [rank, worker] : state_->workers) {
-        counts.started += state_->surely_started(worker);
-        counts.workers += worker.usable() ? 1 : 0;
-        counts.lost_workers += worker.phase == Phase::lost ? 1 : 0;
-    }
+    counts.workers = state_->roster.usable();
+    counts.lost_workers = state_->roster.lost();
     return counts;
 }
 
@@ -96,32 +98,38 @@ std::vector<Rank> Scheduler::lost_workers() const {
     return lost;
 }
 
+WorkerEntry& Scheduler::State::worker(Rank rank) {
+    const auto [found, is_new] = workers.try_emplace(rank);
+    if (is_new) {
+        found->second.filed = filing_of(found->second);
+        roster.add(rank, found->second.filed);
+    }
+    return found->second;
+}
+
 void Scheduler::State::on(event::Received& event, double now_s) {
-    const bool was_over = over;
-    WorkerEntry& worker = workers[event.from];
-    worker.heard_s = now_s;
-    if (worker.phase == Phase::lost) welcome_back(event.from, now_s);
+    WorkerEntry& from = worker(event.from);
+    from.heard_s = now_s;
     const auto handle_message = [&](auto& message) {
-        if constexpr (requires { on_message(event.from, message, now_s); }) {
-            on_message(event.from, message, now_s);
+        if constexpr (requires { on_message(event.from, message); }) {
+            on_message(event.from, message);
         } else {
             warn(fmt::format("{} sent a message that only the manager sends; it was ignored",
                              name(event.from)));
         }
     };
     std::visit(handle_message, event.message);
-    if (was_over && !worker.goodbye) send(event.from, message::Finish{});
+    if (from.phase == Phase::lost) ask_back(event.from);
 }
 
-void Scheduler::State::on(event::PeerLost& event, double now_s) {
-    if (workers[event.rank].phase == Phase::lost) return;
-    lose(event.rank, event.reason, Blame::started);
-    serve_hungry(now_s);
+void Scheduler::State::on(event::PeerLost& event, double) {
+    if (worker(event.rank).phase == Phase::lost) return;
+    lose(event.rank, event.reason, Blame::crash);
+    serve_hungry();
 }
 
 void Scheduler::State::on(event::Tick&, double now_s) {
     watch_deadlines(now_s);
-    if (!waiting.empty()) serve_hungry(now_s);
 }
 
 void Scheduler::State::on(event::StopRequested&, double now_s) {
@@ -158,8 +166,7 @@ void Scheduler::State::on(event::StoreFailed& event, double now_s) {
 }
 
 WaitingKey Scheduler::State::key(const TaskEntry& entry) const {
-    const bool alone = entry.strikes > 0 && entry.strikes + 1 == options.max_strikes;
-    return {entry.task.affinity, entry.strikes, entry.task.cost, entry.task.id, alone};
+    return {entry.task.affinity, entry.strikes, entry.task.cost, entry.task.id, entry.strikes > 0};
 }
 
 void Scheduler::State::detach(TaskEntry& entry) {
@@ -169,15 +176,21 @@ void Scheduler::State::detach(TaskEntry& entry) {
         return;
     }
     MEMCAP_EXPECT(entry.stage == Stage::leased);
-    WorkerEntry& holder = workers.at(entry.holder);
+    const Rank rank = std::exchange(entry.holder, -1);
+    WorkerEntry& holder = workers.at(rank);
     const auto place = std::find(holder.held.begin(), holder.held.end(), entry.task.id);
     MEMCAP_EXPECT(place != holder.held.end());
     holder.held.erase(place);
+    // Sums of floating-point costs drift; with nothing held or leased is the moment to forget that.
     holder.held_cost = holder.held.empty() ? 0.0 : holder.held_cost - entry.task.cost;
-    entry.holder = -1;
+    if (holder.held.empty()) holder.affinity = holder.loaded;
     --counts.leased;
-    // Sums of floating-point costs drift; with nothing leased is the moment to forget that.
     leased_cost = counts.leased == 0 ? 0.0 : leased_cost - entry.task.cost;
+    if (std::exchange(entry.started, false)) {
+        --holder.started;
+        --counts.started;
+    }
+    file(rank);
 }
 
 void Scheduler::State::wait(TaskEntry& entry) {
@@ -186,15 +199,20 @@ void Scheduler::State::wait(TaskEntry& entry) {
     waiting.add(key(entry));
 }
 
-void Scheduler::State::strike(TaskEntry& entry, const std::string& reason) {
+void Scheduler::State::strike(TaskEntry& entry, const std::string& reason, Blame blame) {
     ++entry.strikes;
     troubles[entry.task.id] = reason;
+    if (blame == Blame::crash) out.push_back(action::NoteCrash{entry.task.id, reason});
     if (entry.strikes < options.max_strikes) {
         wait(entry);
-        return;
+    } else {
+        give_up(entry, fmt::format("given up after {} attempts that ended with a worker, the last time: {}",
+                                   entry.strikes, reason));
     }
-    const std::string message = fmt::format(
-        "given up after {} attempts that ended with a worker, the last time: {}", entry.strikes, reason);
+}
+
+/// Ends a task without a worker's record.
+void Scheduler::State::give_up(TaskEntry& entry, const std::string& message) {
     warn(fmt::format("{} is {}", name(entry), message));
     keep(entry, {entry.task.id, entry.attempts, TaskFailure{FailureCategory::permanent, message}, {}});
 }
@@ -210,19 +228,9 @@ void Scheduler::State::keep(TaskEntry& entry, TaskResult result) {
 void Scheduler::State::settle(double now_s) {
     if (over) return;
     const bool all_ended = counts.waiting + counts.leased + counts.storing == 0;
-    const auto any = [&](auto condition) {
-        return std::any_of(workers.begin(), workers.end(),
-                           [&](const auto& pair) { return condition(pair.second); });
-    };
-    if (!all_ended && !stopping) {
-        const bool hope = any([](const WorkerEntry& worker) {
-            return worker.usable() || worker.phase == Phase::absent ||
-                   (worker.phase == Phase::active && !worker.held.empty());
-        });
-        if (!hope) begin_stop(now_s, "no worker is left that could go on");
-    }
-    const bool drained = stopping && counts.storing == 0 &&
-                         !any([](const WorkerEntry& worker) { return worker.phase == Phase::active; });
+    if (!all_ended && !stopping && roster.usable() + roster.absent() + roster.busy() == 0)
+        begin_stop(now_s, "no worker is left that could go on");
+    const bool drained = stopping && counts.storing == 0 && roster.active() == 0;
     if (!all_ended && !drained) return;
     over = true;
     for (const auto& [rank, worker] : workers) {
@@ -238,6 +246,12 @@ void Scheduler::State::begin_stop(double now_s, const std::string& reason) {
     for (const auto& [rank, worker] : workers) {
         if (worker.phase == Phase::active) send(rank, message::Stop{});
     }
+}
+
+bool Scheduler::State::is_current(Rank from, const TaskLease& lease) const {
+    if (lease.task.value >= tasks.size()) return false;
+    const TaskEntry& task = entry(lease.task);
+    return task.stage == Stage::leased && task.holder == from && task.lease == lease.lease;
 }
 
 std::string Scheduler::State::name(Rank rank) const {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -22,6 +23,8 @@
 namespace memcap::sched {
 
 namespace {
+
+constexpr double kTellStart_s = 1.0;
 
 /// A WorkerState that two threads share; the executor's side of it is the port.
 class LockedWorker final : public WorkPort {
@@ -43,17 +46,28 @@ class LockedWorker final : public WorkPort {
     }
 
     std::vector<LeasedTask> take(std::size_t most, double wait_s) override {
-        using Clock = std::chrono::steady_clock;
-        const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                              std::chrono::duration<double>(std::min(wait_s, 1e6)));
+        const auto until = Clock::now() + duration(std::min(wait_s, 1e6));
         std::unique_lock lock(mutex_);
         while (true) {
             std::vector<LeasedTask> taken = state_.take(most, monotonic_s());
-            // A slot stays free: the polling thread should ask for more at once.
-            if (taken.size() < most) bell_.ring();
+            // The polling thread tells what was started, and asks for more if a slot stays free.
+            if (most > 0) bell_.ring();
+            if (!taken.empty()) wait_until_told(lock);
             if (!taken.empty() || state_.closed() || Clock::now() >= until) return taken;
             changed_.wait_until(lock, until);
         }
+    }
+    /// The messages to send now; after that and once they have left this process, told() with `takes`.
+    std::vector<Message> messages(double now_s, std::uint64_t& takes) {
+        takes = takes_;
+        return state_.messages(now_s);
+    }
+    void told(std::uint64_t takes) {
+        {
+            const std::lock_guard lock(mutex_);
+            told_ = takes;
+        }
+        changed_.notify_all();
     }
     void finish(TaskResult result) override {
         with([&](WorkerState& state) { state.finish(std::move(result), monotonic_s()); });
@@ -67,20 +81,34 @@ class LockedWorker final : public WorkPort {
     bool closed() const noexcept override { return closed_.load(std::memory_order_acquire); }
 
     void executor_returned() {
-        with([](WorkerState& state) { state.executor_returned(monotonic_s()); });
+        with([](WorkerState& state) { state.executor_returned(); });
         bell_.ring();
     }
     void executor_threw(const std::string& reason) {
-        with([&](WorkerState& state) { state.executor_threw(reason, monotonic_s()); });
+        with([&](WorkerState& state) { state.executor_threw(reason); });
         bell_.ring();
     }
 
   private:
+    using Clock = std::chrono::steady_clock;
+    static Clock::duration duration(double seconds) {
+        return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    }
+
+    /// A task that kills this process must be known to have been started. A wire that is stuck stops nobody
+    /// for long.
+    void wait_until_told(std::unique_lock<std::mutex>& lock) {
+        const std::uint64_t take = ++takes_;
+        changed_.wait_for(lock, duration(kTellStart_s), [&] { return told_ >= take || state_.closed(); });
+    }
+
     std::mutex mutex_;
     std::condition_variable changed_;
     WorkerState state_;
     Doorbell& bell_;
     std::atomic<bool> closed_ = false;
+    std::uint64_t takes_ = 0;  ///< that brought tasks
+    std::uint64_t told_ = 0;   ///< of these, those whose tasks the manager will hear of
 };
 
 /// Driven by calls of step() from the thread that owns the transport.
@@ -110,6 +138,7 @@ class WorkerLoop {
     const std::atomic<bool>& stop_;
     std::unique_ptr<LockedWorker> worker_;
     std::thread thread_;
+    std::uint64_t told_ = 0;  ///< see LockedWorker::told
     bool manager_lost_ = false;
     bool ended_ = false;
 };
@@ -142,16 +171,17 @@ bool WorkerLoop::step(double now_s) {
         }
     }
     const bool stop = stop_.load(std::memory_order_relaxed);
+    std::uint64_t takes = 0;
     const auto [messages, start, give_up] = worker_->with([&](WorkerState& state) {
-        if (stop) state.stop(now_s);
+        if (stop) state.stop();
         const bool may_start = state.welcomed() && !thread_.joinable() && !state.executor_gone();
-        if (state.closed() && !thread_.joinable() && !state.executor_gone()) state.executor_returned(now_s);
+        if (state.closed() && !thread_.joinable() && !state.executor_gone()) state.executor_returned();
         if (state.manager_lost(now_s) && !state.finished()) {
             log::error("the manager is lost: it has been silent for too long");
             manager_lost_ = true;
         }
         if (manager_lost_) state.abandon();
-        std::vector<Message> out = state.messages(now_s);
+        std::vector<Message> out = worker_->messages(now_s, takes);
         ended_ = state.said_goodbye();
         return std::tuple(std::move(out), may_start && !state.closed(), manager_lost_);
     });
@@ -161,6 +191,7 @@ bool WorkerLoop::step(double now_s) {
         return true;
     }
     for (const Message& message : messages) transport_.send(0, encode(message));
+    if (takes > told_ && transport_.unsent(0) == 0) worker_->told(told_ = takes);
     return busy || !messages.empty();
 }
 

@@ -204,6 +204,12 @@ void RunStore::append(const record::TrialRecord& record) {
     state_.add_result(std::move(numbers), arrays, ArraysState::whole);
 }
 
+void RunStore::crashed(const Id128& trial, const std::string& reason) {
+    lock_->expect_held(monotonic_s());
+    journal_.append_crash(trial, reason);
+    state_.add_crash(trial);
+}
+
 void RunStore::checkpoint(const Id128& trial, std::span<const std::byte> state) {
     lock_->expect_held(monotonic_s());
     checkpoints_.put(trial, state);

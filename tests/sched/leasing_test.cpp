@@ -108,11 +108,11 @@ TEST(Recall, FetchesQueuedTasksForAnIdleWorker) {
     EXPECT_EQ(script.want(0, 4, 8).size(), 0u) << "the other half belongs to the worker still to come";
     script.feed(event::PeerLost{1, "never came"});
     EXPECT_EQ(script.leased_to(0).size(), 4u);
-    script.want(0, 0, 0, 5);  // three run, five are queued
+    script.start(0, {0, 1, 2});
     script.join(1);
     script.want(1, 4, 5);
     ASSERT_THAT(script.told<message::Recall>(), ElementsAre(0));
-    EXPECT_EQ(script.last<message::Recall>().tasks, 3u);
+    EXPECT_EQ(script.last<message::Recall>().tasks, 3u) << "half of the five that are queued";
     script.want(1, 4, 6);
     EXPECT_THAT(script.told<message::Recall>(), IsEmpty()) << "one recall at a time";
     script.sent.clear();
@@ -121,6 +121,32 @@ TEST(Recall, FetchesQueuedTasksForAnIdleWorker) {
     const std::vector<LeasedTask> fetched = script.leased_to(1);
     EXPECT_THAT(numbers(fetched), ElementsAre(6, 7));
     EXPECT_EQ(fetched[0].attempt, 1u) << "it was never started";
+}
+
+TEST(Recall, AsksForNoMoreThanThereAreIdleWorkers) {
+    Script script(equal_tasks(9), {0, 1, 2});
+    for (const Rank rank : {0, 1, 2}) script.join(rank);
+    for (const Rank rank : {0, 1, 2}) EXPECT_EQ(script.want(rank, 3, 3).size(), 3u);
+    for (const std::uint32_t task : {6, 7, 8}) script.result(2, task);
+    script.want(2, 3, 3);
+    ASSERT_EQ(script.told<message::Recall>().size(), 1u);
+    script.want(2, 3, 4);
+    EXPECT_THAT(script.told<message::Recall>(), IsEmpty()) << "rank 0 or 1 still has some, but one was asked";
+}
+
+TEST(Recall, LeavesWorkersAloneThatAnsweredWithNothingSinceAllHadStarted) {
+    Script script(equal_tasks(4), {0, 1});
+    script.join(0);
+    script.join(1);
+    script.want(0, 2, 2);
+    script.take(1, 2);
+    for (const std::uint32_t task : {2, 3}) script.result(1, task);
+    script.want(1, 1, 1);
+    ASSERT_THAT(script.told<message::Recall>(), ElementsAre(0));
+    script.start(0, {0, 1});
+    script.receive(0, message::Returned{});
+    EXPECT_THAT(script.want(1, 1, 2), IsEmpty());
+    EXPECT_THAT(script.told<message::Recall>(), IsEmpty());
 }
 
 TEST(Limit, TakesTheFirstTasksOfTheList) {

@@ -11,6 +11,14 @@
 namespace memcap::sched::testing {
 namespace {
 
+template <class Kind>
+Kind copy_of() {
+    for (const Message& message : one_of_each()) {
+        if (std::holds_alternative<Kind>(message)) return std::get<Kind>(decode_message(encode(message)));
+    }
+    throw std::logic_error("one_of_each lacks a kind");
+}
+
 TEST(MessageCodec, KeepsEveryFieldOfEveryKind) {
     std::set<std::size_t> kinds;
     for (const Message& message : one_of_each()) {
@@ -20,14 +28,20 @@ TEST(MessageCodec, KeepsEveryFieldOfEveryKind) {
         EXPECT_EQ(encode(copy), encode(message));
     }
     EXPECT_EQ(kinds.size(), std::variant_size_v<Message>);
-    const auto lease = std::get<message::Lease>(decode_message(encode(one_of_each()[13])));
+    const auto lease = copy_of<message::Lease>();
     ASSERT_EQ(lease.tasks.size(), 2u);
     EXPECT_EQ(lease.id.value, 4u);
     EXPECT_EQ(lease.tasks[1].attempt, 3u);
     EXPECT_EQ(lease.tasks[1].task.key, (Id128{3, 4}));
     EXPECT_EQ(lease.tasks[1].task.cost, 6.5);
+    EXPECT_EQ(lease.tasks[1].task.strikes, 2u);
     EXPECT_EQ(text_of(lease.tasks[1].task.payload), std::string("pay\0load", 8));
-    const auto welcome = std::get<message::Welcome>(decode_message(encode(one_of_each()[12])));
+    const auto status = copy_of<message::Status>();
+    EXPECT_EQ(status.lease_seen, LeaseId{11});
+    EXPECT_EQ(status.free_slots, 4u);
+    EXPECT_EQ(status.wanted, 5u);
+    EXPECT_EQ(status.started.size(), 2u);
+    const auto welcome = copy_of<message::Welcome>();
     EXPECT_EQ(welcome.options.limit, 99u);
     EXPECT_EQ(welcome.options.heartbeat_s, 0.5);
 }

@@ -1,4 +1,5 @@
-// A network of threads in one process: every message passes as bytes, and may be lost, doubled or overtaken.
+// A network of threads in one process: every message passes as bytes; those of different senders may overtake
+// each other.
 #pragma once
 
 #include <deque>
@@ -13,15 +14,11 @@
 
 namespace memcap::sched::testing {
 
-struct Roughness {
-    double drop = 0.0;
-    double twice = 0.0;
-    double overtake = 0.0;  ///< jumps ahead of what another sender has in the queue
-};
-
 class Network {
   public:
-    Network(Rank size, Roughness roughness) : boxes_(static_cast<std::size_t>(size)), roughness_(roughness) {}
+    /// `overtake`: the chance that a parcel jumps ahead of what another sender has in the queue.
+    explicit Network(Rank size, double overtake = 0.0)
+        : boxes_(static_cast<std::size_t>(size)), overtake_(overtake) {}
 
     std::unique_ptr<Transport> end(Rank rank) { return std::make_unique<End>(*this, rank); }
     Rank size() const { return static_cast<Rank>(boxes_.size()); }
@@ -46,16 +43,12 @@ class Network {
         return std::uniform_real_distribution<double>()(random_) < probability;
     }
 
-    void put(Rank from, Rank to, const Bytes& bytes) {
+    void put(Rank from, Rank to, Bytes bytes) {
         const std::lock_guard lock(mutex_);
         std::deque<Parcel>& box = boxes_.at(static_cast<std::size_t>(to));
-        const int copies = chance(roughness_.drop) ? 0 : chance(roughness_.twice) ? 2 : 1;
-        for (int copy = 0; copy < copies; ++copy) {
-            auto place = box.end();
-            while (place != box.begin() && std::prev(place)->from != from && chance(roughness_.overtake))
-                --place;
-            box.insert(place, {from, bytes, {}});
-        }
+        auto place = box.end();
+        while (place != box.begin() && std::prev(place)->from != from && chance(overtake_)) --place;
+        box.insert(place, {from, std::move(bytes), {}});
     }
     std::optional<Parcel> get(Rank rank) {
         const std::lock_guard lock(mutex_);
@@ -68,7 +61,7 @@ class Network {
 
     std::mutex mutex_;
     std::vector<std::deque<Parcel>> boxes_;
-    Roughness roughness_;
+    double overtake_;
     std::mt19937_64 random_{7};
 };
 

@@ -1,4 +1,4 @@
-// The scheduler, scripted: results, strikes, failures, lost messages and workers, the end of a run.
+// The scheduler, scripted: results, strikes, failures, crashed and lost workers, the end of a run.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,35 +24,21 @@ TEST(Results, AreStoredBeforeTheyAreAcknowledged) {
     EXPECT_EQ(script.scheduler.counts().done, 1u);
 }
 
-TEST(Results, DoubledOnesAreStoredOnceAndAcknowledgedEachTime) {
-    Script script(equal_tasks(3), {0});
-    script.join(0);
-    script.want(0, 3, 3);
-    script.result(0, 1);
-    script.result(0, 1);
-    ASSERT_EQ(script.to_store.size(), 1u);
-    script.store_all();
-    EXPECT_EQ(script.last<message::Acknowledge>().tasks.size(), 2u);
-    script.result(0, 1);
-    EXPECT_THAT(script.to_store, IsEmpty());
-    EXPECT_THAT(script.told<message::Acknowledge>(), ElementsAre(0));
-}
-
 TEST(Results, TheFirstSuccessWinsEvenFromAWorkerThoughtLost) {
     Script script(equal_tasks(1), {0, 1});
     script.join(0);
     script.join(1);
-    script.want(0, 1, 1);
+    script.take(0, 1);
     const LeaseId old = script.leases.at(0);
     script.feed(event::PeerLost{0, "unreachable"});
-    ASSERT_THAT(numbers(script.want(1, 1, 1)), ElementsAre(0));
+    ASSERT_THAT(numbers(script.take(1, 1)), ElementsAre(0));
     script.result(0, 0, old);
-    EXPECT_THAT(script.told<message::Withdraw>(), ElementsAre(1)) << "the other one need not start it";
     script.store_all();
     EXPECT_THAT(script.told<message::Acknowledge>(), ElementsAre(0));
     EXPECT_TRUE(script.scheduler.over());
     script.result(1, 0);
     EXPECT_THAT(script.to_store, IsEmpty());
+    EXPECT_THAT(script.told<message::Acknowledge>(), ElementsAre(1)) << "nobody needs to keep it";
 }
 
 TEST(Results, ALateFailureOfAnOldLeaseChangesNothing) {
@@ -82,40 +68,65 @@ TEST(Strikes, GoToStartedTasksOfALostWorkerAlone) {
     script.join(0);
     script.join(1);
     ASSERT_EQ(script.want(0, 3, 3).size(), 3u);
-    script.want(0, 0, 0, 2);  // one started, two queued
+    script.start(0, {0});
     script.now_s = 61.0;
-    script.receive(1, message::Pulse{});
+    script.receive(1, message::Heartbeat{});
     script.feed(event::Tick{});
     script.now_s = 61.1;
     script.feed(event::Tick{});
     EXPECT_THAT(script.scheduler.lost_workers(), IsEmpty()) << "the manager itself was away";
     for (; script.now_s < 130.0; script.now_s += 1.0) {
-        script.receive(1, message::Pulse{});
+        script.receive(1, message::Heartbeat{});
         script.feed(event::Tick{});
     }
     EXPECT_THAT(script.scheduler.lost_workers(), ElementsAre(0));
     EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("strike 1 of 3"));
     EXPECT_THAT(script.scheduler.explain_task(TaskIndex{1}), ::testing::Not(HasSubstr("strike")));
-    EXPECT_THAT(numbers(script.want(1, 6, 6)), ElementsAre(1, 2, 3, 4, 5, 0)) << "struck ones come last";
+    EXPECT_THAT(numbers(script.want(1, 6, 6)), ElementsAre(1, 2, 3, 4, 5)) << "the struck one must be alone";
 }
 
-TEST(Strikes, TheThirdCrashEndsATaskThatBeforeRanAlone) {
+TEST(Strikes, GoToStartedTasksOfACrashAndTheWorkerMayJoinAgain) {
+    Script script(equal_tasks(6), {0});
+    script.join(0);
+    ASSERT_EQ(script.want(0, 3, 3).size(), 3u);
+    script.start(0, {0});
+    script.receive(0, message::Crashed{"killed by SIGSEGV"});
+    EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("killed by SIGSEGV"));
+    EXPECT_THAT(script.scheduler.explain_task(TaskIndex{1}), ::testing::Not(HasSubstr("strike")));
+    EXPECT_FALSE(script.scheduler.over());
+    script.last_lease[0] = {};
+    script.sent.clear();
+    script.join(0);
+    EXPECT_THAT(script.told<message::Welcome>(), ElementsAre(0));
+    const std::vector<LeasedTask> again = script.want(0, 6, 6);
+    EXPECT_THAT(numbers(again), ElementsAre(1, 2, 3, 4, 5));
+    EXPECT_EQ(again[0].attempt, 2u);
+}
+
+TEST(Strikes, TheThirdCrashEndsATaskThatRanAloneAfterTheFirst) {
     Script script(equal_tasks(4), {0});
-    for (const Rank rank : {0, 1}) {
-        if (rank == 0) script.join(0);
-        ASSERT_EQ(script.want(rank, 4, 4).size(), 4u);
-        script.join(rank + 1);
-        script.feed(event::PeerLost{rank, "killed"});
-    }
+    script.join(0);
+    ASSERT_EQ(script.take(0, 4).size(), 4u);
+    script.join(1);
+    script.feed(event::PeerLost{0, "killed"});
     // Which of the four kills its worker? Each runs alone now.
-    const std::vector<LeasedTask> first = script.want(2, 4, 4);
+    const std::vector<LeasedTask> first = script.take(1, 4);
     ASSERT_EQ(first.size(), 1u);
-    EXPECT_EQ(first[0].attempt, 3u);
-    EXPECT_THAT(script.want(2, 3, 3), IsEmpty()) << "the next waits until the worker holds nothing";
-    script.result(2, first[0].task.id.value);
-    const std::vector<LeasedTask> second = script.leased_to(2);
+    EXPECT_EQ(first[0].attempt, 2u);
+    EXPECT_THAT(script.want(1, 3, 3), IsEmpty()) << "the next waits until the worker holds nothing";
+    script.result(1, first[0].task.id.value);
+    const std::vector<LeasedTask> second = script.leased_to(1);
     ASSERT_EQ(second.size(), 1u);
     script.store_all();
+    script.start(1, numbers(second));
+    script.join(2);
+    script.feed(event::PeerLost{1, "killed"});
+    const std::uint32_t guilty = second[0].task.id.value;
+    for (std::vector<LeasedTask> next = script.take(2, 4); next.at(0).task.id.value != guilty;
+         next = script.take(2, 4)) {
+        script.result(2, next[0].task.id.value);
+        script.store_all();
+    }
     script.feed(event::PeerLost{2, "killed"});
     ASSERT_EQ(script.to_store.size(), 1u);
     EXPECT_EQ(script.to_store[0].task, second[0].task.id);
@@ -124,18 +135,62 @@ TEST(Strikes, TheThirdCrashEndsATaskThatBeforeRanAlone) {
     EXPECT_THAT(script.to_store[0].failure->message, HasSubstr("killed"));
 }
 
-TEST(Strikes, AreTakenBackWhenTheWorkerTurnsOutToLive) {
-    Script script(equal_tasks(1), {0, 1});
-    script.join(0);
-    script.want(0, 1, 1);
-    script.feed(event::PeerLost{0, "unreachable"});
-    EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("strike 1"));
-    // Its heartbeat says that it still works on the task: nobody else need do that.
-    script.receive(0, message::Heartbeat{script.status(0, 0, 0), {{TaskIndex{0}, script.leases.at(0)}}});
-    EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("is with rank 0"));
-    EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("strike 0"));
+/// Rank 0 is lost, rank 1 is there.
+void let_rank_0_fall_silent(Script& script) {
     script.join(1);
-    EXPECT_THAT(script.want(1, 1, 1), IsEmpty());
+    for (const double end_s = script.now_s + 62.0; script.now_s < end_s; script.now_s += 1.0) {
+        script.receive(1, message::Heartbeat{});
+        script.feed(event::Tick{});
+    }
+}
+
+TEST(Strikes, AreTakenBackWhenTheWorkerTurnsOutToLive) {
+    Script script(equal_tasks(2), {0, 1});
+    script.join(0);
+    script.take(0, 1);
+    let_rank_0_fall_silent(script);
+    EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("strike 1"));
+    EXPECT_THAT(script.crashes, IsEmpty()) << "nobody knows yet";
+    script.sent.clear();
+    script.receive(0, message::Heartbeat{});
+    script.receive(0, message::Heartbeat{});
+    EXPECT_THAT(script.told<message::Rejoin>(), ElementsAre(0)) << "it is asked once";
+    script.join(0);
+    EXPECT_THAT(script.told<message::Welcome>(), ElementsAre(0));
+    EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("strike 0"));
+    EXPECT_THAT(script.scheduler.lost_workers(), IsEmpty());
+}
+
+TEST(Strikes, StandWhenALostWorkerTurnsOutToHaveCrashed) {
+    Script script(equal_tasks(2), {0, 1});
+    script.join(0);
+    script.take(0, 1);
+    let_rank_0_fall_silent(script);
+    script.receive(0, message::Crashed{"out of memory"});
+    script.join(0);
+    EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("strike 1"));
+}
+
+TEST(Strikes, ByCrashesAreToBeNotedAndCountInLaterLaunches) {
+    std::vector<Task> tasks = equal_tasks(3);
+    tasks[1].strikes = 2;
+    tasks[2].strikes = 3;
+    Script script(std::move(tasks), {0, 1});
+    script.feed(event::Tick{});
+    ASSERT_EQ(script.to_store.size(), 1u) << "it had its three crashes";
+    EXPECT_EQ(script.to_store[0].task, TaskIndex{2});
+    EXPECT_THAT(script.to_store[0].failure->message, HasSubstr("3 crashes in earlier launches"));
+    script.store_all();
+    script.join(0);
+    script.join(1);
+    EXPECT_THAT(numbers(script.want(0, 3, 3)), ElementsAre(0)) << "the other one must be alone";
+    ASSERT_THAT(numbers(script.take(1, 3)), ElementsAre(1));
+    script.receive(1, message::Crashed{"killed by SIGSEGV"});
+    ASSERT_EQ(script.crashes.size(), 1u);
+    EXPECT_EQ(script.crashes[0].task, TaskIndex{1});
+    EXPECT_THAT(script.crashes[0].reason, HasSubstr("killed by SIGSEGV"));
+    ASSERT_EQ(script.to_store.size(), 1u);
+    EXPECT_EQ(script.to_store[0].task, TaskIndex{1});
 }
 
 TEST(Strikes, AreNotGivenByWorkersThatLeave) {
@@ -184,33 +239,9 @@ TEST(Failures, ALostDeviceBarsTheWorkerAndItsTaskGoesElsewhere) {
     EXPECT_THAT(script.told<message::Recall>(), ElementsAre(0));
     EXPECT_THAT(script.want(0, 3, 3), IsEmpty());
     EXPECT_THAT(script.scheduler.explain_worker(0, 0.0), HasSubstr("GPU fell off the bus"));
-    const std::vector<std::uint32_t> others = numbers(script.want(1, 6, 6));
-    EXPECT_THAT(others, ::testing::Contains(0u));
-}
-
-TEST(Messages, ALeaseThatGotLostIsSentAgainOrTakenBack) {
-    Script script(equal_tasks(4), {0});
-    script.join(0);
-    script.want(0, 2, 2);
-    script.now_s = 6.0;
-    script.sent.clear();
-    WorkerStatus blind = script.status(0, 0, 0);
-    blind.lease_seen = LeaseId{0};
-    script.receive(0, message::Heartbeat{blind, {}});
-    EXPECT_THAT(numbers(script.leased_to(0)), ElementsAre(0, 1)) << "not seen for longer than resend_s";
-    script.sent.clear();
-    script.receive(0, message::Heartbeat{script.status(0, 0, 0), {{TaskIndex{1}, LeaseId{1}}}});
-    EXPECT_EQ(script.scheduler.counts().leased, 1u) << "task 0 is not there although its lease is";
-    EXPECT_EQ(script.scheduler.counts().waiting, 3u);
-}
-
-TEST(Messages, AnOldStatusIsIgnored) {
-    Script script(equal_tasks(4), {0});
-    script.join(0);
-    const WorkerStatus old = script.status(0, 4, 4);
-    script.want(0, 0, 0);
-    script.receive(0, message::Status{old});
-    EXPECT_EQ(script.scheduler.counts().leased, 0u);
+    EXPECT_THAT(numbers(script.want(1, 6, 6)), ElementsAre(3, 4, 5));
+    for (const std::uint32_t task : {3, 4, 5}) script.result(1, task);
+    EXPECT_THAT(numbers(script.leased_to(1)), ElementsAre(0)) << "alone, after its failure";
 }
 
 TEST(Messages, OfTheWrongDirectionAreNamedAndIgnored) {
@@ -260,12 +291,12 @@ TEST(Stop, DoesNotWaitForEverForAWorkerThatHangs) {
     script.want(0, 2, 2);
     script.feed(event::StopRequested{});
     for (; script.now_s < 32.0; script.now_s += 1.0) {
-        script.receive(0, message::Heartbeat{script.status(0, 0, 0), {}});
+        script.receive(0, message::Heartbeat{});
         script.feed(event::Tick{});
     }
     EXPECT_TRUE(script.scheduler.over());
     EXPECT_THAT(script.scheduler.lost_workers(), ElementsAre(0));
-    script.receive(0, message::Heartbeat{script.status(0, 0, 0), {}});
+    script.receive(0, message::Heartbeat{});
     EXPECT_THAT(script.scheduler.lost_workers(), IsEmpty()) << "it is heard of again after it was given up";
 }
 
@@ -281,13 +312,10 @@ TEST(Store, AFailureStopsTheRunAndWhatWasNotKeptRemains) {
     script.feed(event::Stored{{TaskIndex{1}}});
     EXPECT_THAT(script.told<message::Stop>(), ElementsAre(0));
     EXPECT_EQ(script.last<message::Acknowledge>().tasks.size(), 1u);
-    script.result(0, 0);
-    EXPECT_EQ(script.to_store.size(), 1u) << "sent again, it gets another try";
-    script.store_all();
     script.receive(0, message::Leave{});
     EXPECT_TRUE(script.scheduler.over());
-    EXPECT_EQ(script.scheduler.counts().done, 2u);
-    EXPECT_EQ(script.scheduler.counts().waiting, 1u);
+    EXPECT_EQ(script.scheduler.counts().done, 1u);
+    EXPECT_EQ(script.scheduler.counts().waiting, 2u);
 }
 
 TEST(Explain, SaysWhyAWorkerIsIdleAndWhyATaskWaits) {
@@ -301,6 +329,23 @@ TEST(Explain, SaysWhyAWorkerIsIdleAndWhyATaskWaits) {
     EXPECT_THAT(script.scheduler.explain_task(TaskIndex{0}), HasSubstr("is with rank 0 (node)"));
     EXPECT_THAT(script.scheduler.explain_task(TaskIndex{44}), HasSubstr("no task 44"));
     EXPECT_THAT(script.scheduler.explain_worker(9, 0.0), HasSubstr("not part of this run"));
+}
+
+TEST(Ending, ACrashAfterTheEndIsAGoodbyeAndANewProcessIsToldToFinish) {
+    Script script(equal_tasks(1), {0, 1});
+    script.join(0);
+    script.join(1);
+    script.take(0, 1);
+    script.result(0, 0);
+    script.store_all();
+    ASSERT_TRUE(script.scheduler.over());
+    script.receive(0, message::Goodbye{});
+    script.receive(1, message::Crashed{"killed while it ended"});
+    EXPECT_THAT(script.scheduler.missing_goodbyes(), IsEmpty());
+    script.sent.clear();
+    script.join(1);
+    EXPECT_THAT(script.told<message::Finish>(), ElementsAre(1));
+    EXPECT_THAT(script.scheduler.missing_goodbyes(), ElementsAre(1));
 }
 
 }  // namespace

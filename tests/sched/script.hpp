@@ -25,27 +25,33 @@ class Script {
         for (const Action& action : actions) {
             if (const auto* send = std::get_if<action::Send>(&action)) sent.push_back(*send);
             if (const auto* store = std::get_if<action::Store>(&action)) to_store.push_back(store->result);
+            if (const auto* crash = std::get_if<action::NoteCrash>(&action)) crashes.push_back(*crash);
             if (const auto* warning = std::get_if<action::Warn>(&action)) warnings.push_back(warning->text);
         }
         return actions;
     }
     void receive(Rank from, Message message) { feed(event::Received{from, std::move(message)}); }
     void join(Rank rank, double speed = 1.0) { receive(rank, message::Join{{"node", "cpu", speed}}); }
-    /// The worker has seen all its leases, has `queued` of them not started and wants more.
-    std::vector<LeasedTask> want(Rank rank, std::uint32_t free_slots, std::uint32_t wanted,
-                                 std::uint32_t queued = 0) {
+    /// The worker has seen all its leases and wants more.
+    std::vector<LeasedTask> want(Rank rank, std::uint32_t free_slots, std::uint32_t wanted) {
         sent.clear();
-        receive(rank, message::Status{status(rank, free_slots, wanted, queued)});
+        receive(rank, message::Status{last_lease[rank], free_slots, wanted, {}});
         return leased_to(rank);
     }
-    WorkerStatus status(Rank rank, std::uint32_t free_slots, std::uint32_t wanted, std::uint32_t queued = 0) {
-        WorkerStatus status;
-        status.sequence = ++sequence;
-        status.lease_seen = last_lease[rank];
-        status.free_slots = free_slots;
-        status.wanted = wanted;
-        status.queued = queued;
-        return status;
+    /// It has started these and wants nothing.
+    void start(Rank rank, const std::vector<std::uint32_t>& started) {
+        sent.clear();
+        message::Status status{last_lease[rank], 0, 0, {}};
+        for (const std::uint32_t task : started) status.started.push_back({TaskIndex{task}, leases.at(task)});
+        receive(rank, std::move(status));
+    }
+    /// Asks for that many and starts them.
+    std::vector<LeasedTask> take(Rank rank, std::uint32_t tasks) {
+        std::vector<LeasedTask> taken = want(rank, tasks, tasks);
+        std::vector<std::uint32_t> started;
+        for (const LeasedTask& task : taken) started.push_back(task.task.id.value);
+        start(rank, started);
+        return taken;
     }
     std::vector<LeasedTask> leased_to(Rank rank) {
         std::vector<LeasedTask> tasks;
@@ -92,10 +98,10 @@ class Script {
     double now_s = 0.0;
     std::vector<action::Send> sent;
     std::vector<TaskResult> to_store;
+    std::vector<action::NoteCrash> crashes;
     std::vector<std::string> warnings;
     std::map<Rank, LeaseId> last_lease;
     std::map<std::uint32_t, LeaseId> leases;  ///< the newest of each task
-    std::uint64_t sequence = 0;
 };
 
 inline std::vector<Task> equal_tasks(std::uint32_t count, std::uint64_t affinities = 1) {

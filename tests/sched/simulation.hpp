@@ -1,10 +1,10 @@
-// A whole run in simulated time: the scheduler, several workers' states, and a network that may lose, double,
-// delay and reorder what passes through it as bytes.
+// A whole run in simulated time: the scheduler, several workers that crash, hang and come back, a disk, and
+// messages that take their time.
 #pragma once
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -17,35 +17,12 @@
 #include <utility>
 #include <vector>
 
-#include "memcap/sched/message.hpp"
 #include "memcap/sched/scheduler.hpp"
-#include "memcap/sched/worker_state.hpp"
+#include "sched/simulated_worker.hpp"
 #include "sched/stub_executors.hpp"
+#include "sched/weather.hpp"
 
 namespace memcap::sched::testing {
-
-/// What may happen in a simulated run; all chances are between 0 and 1.
-struct Weather {
-    double drop = 0.0;           ///< of each message
-    double twice = 0.0;          ///< of each message
-    double max_delay_s = 0.001;  ///< messages overtake each other if it is large
-    double crash = 0.0;          ///< of each worker, at some time
-    double stall = 0.0;          ///< of each worker: silent for a while, longer than the deadline
-    double leave = 0.0;          ///< of each worker, at some time
-    double late_join = 0.0;      ///< of each worker
-    double poison = 0.0;         ///< of each task: kills every worker that runs it
-    double permanent = 0.0;      ///< of each task: fails for good
-    double flaky = 0.0;          ///< of each task: fails in a retryable way once or twice
-    double device_lost = 0.0;    ///< of each worker: the first task it runs after some time loses the device
-    double throwing = 0.0;       ///< of each worker: its executor throws at some time
-    double stop = 0.0;           ///< of the run: a stop is requested at some time
-    double away = 0.0;           ///< of the manager: it does nothing for a while, longer than the deadline
-    double bad_disk = 0.0;       ///< of the run: from some time on nothing can be stored
-    int min_workers = 1;
-    int max_workers = 8;
-    int max_tasks = 40;
-    std::optional<std::uint64_t> limit;
-};
 
 class Simulation {
   public:
@@ -53,7 +30,6 @@ class Simulation {
         options_.heartbeat_s = 2.0;
         options_.worker_deadline_s = 10.0;
         options_.manager_deadline_s = 1e9;
-        options_.resend_s = 3.0;
         options_.drain_s = 20.0;
         options_.limit = weather.limit;
         make_tasks();
@@ -67,15 +43,16 @@ class Simulation {
         at(0.0, [this] { tick(); });
     }
 
-    /// Runs until the run is over and checks what must hold at its end.
+    /// Runs until the run is over and everybody has said goodbye, and checks what must hold then.
     void run() {
         while (!events_.empty() && !::testing::Test::HasFatalFailure()) {
             const auto next = events_.top();
             events_.pop();
             now_s_ = next.time_s;
-            ASSERT_LT(now_s_, 20000.0) << "the run does not end: " << explain();
+            ASSERT_LT(now_s_, deadline_s()) << "the run does not end: " << explain();
             (*next.action)();
-            if (scheduler_->over() && storing_.empty()) break;
+            const bool over = scheduler_->over() && storing_.empty();
+            if (over && (scheduler_->missing_goodbyes().empty() || now_s_ > over_s_ + 120.0)) break;
         }
         check_end();
     }
@@ -83,20 +60,11 @@ class Simulation {
     const Scheduler& scheduler() const { return *scheduler_; }
     const std::map<std::uint32_t, TaskResult>& stored() const { return stored_; }
     std::uint64_t executions() const { return executions_; }
+    /// Rare things that have happened.
+    const std::set<std::string>& marks() const { return marks_; }
 
   private:
-    struct Worker {
-        std::unique_ptr<WorkerState> state;
-        std::size_t slots = 1;
-        double speed = 1.0;
-        bool dead = false;
-        double stalled_until_s = -1.0;
-        double device_lost_s = 1e18;
-        double throws_s = 1e18;
-        bool returned = false;
-        bool was_lost = false;  ///< the scheduler has thought so at some time
-        std::map<std::uint32_t, LeasedTask> running;
-    };
+    using Worker = SimulatedWorker;
     struct Timed {
         double time_s;
         std::uint64_t order;
@@ -111,9 +79,19 @@ class Simulation {
         return std::uniform_real_distribution<double>(low, high)(random_);
     }
     int integer(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
+    void mark(bool happened, const char* what) {
+        if (happened) marks_.insert(what);
+    }
 
     void at(double time_s, std::function<void()> action) {
         events_.push({time_s, ++order_, std::make_shared<std::function<void()>>(std::move(action))});
+    }
+
+    /// All faults are over by then, and even the slowest worker could have run every task three times.
+    double deadline_s() const {
+        double cost = 0.0;
+        for (const Task& task : tasks_) cost += task.cost;
+        return Weather::kFaults_s + 200.0 + 3.0 * cost / kMinSpeed;
     }
 
     void make_tasks() {
@@ -138,22 +116,24 @@ class Simulation {
 
     void make_workers() {
         const int count = integer(weather_.min_workers, weather_.max_workers);
+        const int per_host = integer(1, 3);
         for (int rank = 0; rank < count; ++rank) {
             Worker& worker = workers_[rank];
             worker.slots = static_cast<std::size_t>(integer(1, 5));
-            worker.speed = uniform(0.5, 3.0);
-            worker.state = std::make_unique<WorkerState>(WorkerFacts{"node", "cpu", worker.speed}, 0.0);
+            worker.facts = {"node" + std::to_string(rank / per_host), "cpu", uniform(kMinSpeed, 3.0)};
             const double start_s = chance(weather_.late_join) ? uniform(0.0, 30.0) : uniform(0.0, 0.1);
-            at(start_s, [this, rank] { poll_regularly(rank); });
+            at(start_s, [this, rank] { start(rank); });
         }
     }
 
     void plan_accidents() {
-        const auto some_time = [this] { return uniform(0.0, 25.0); };
         for (auto& entry : workers_) {
+            const Rank rank = entry.first;
             Worker& worker = entry.second;
-            if (chance(weather_.crash)) at(some_time(), [&worker] { worker.dead = true; });
-            if (chance(weather_.leave)) at(some_time(), [this, &worker] { worker.state->stop(now_s_); });
+            for (double when_s = some_time(); chance(weather_.crash); when_s = some_time())
+                at(when_s, [this, rank] { crash(rank); });
+            if (chance(weather_.death)) at(some_time(), [this, rank] { lose_rank(rank); });
+            if (chance(weather_.leave)) at(some_time(), [this, rank] { leave(rank); });
             if (chance(weather_.device_lost)) worker.device_lost_s = some_time();
             if (chance(weather_.throwing)) worker.throws_s = some_time();
             if (chance(weather_.stall)) {
@@ -166,12 +146,52 @@ class Simulation {
         if (chance(weather_.bad_disk)) disk_fails_s_ = some_time();
     }
 
+    double some_time() { return uniform(0.0, Weather::kFaults_s); }
+
+    // The agent's part.
+    void start(Rank rank) {
+        Worker& worker = workers_.at(rank);
+        if (worker.gone || worker.state) return;
+        worker.start(now_s_);
+        poll_regularly(rank, worker.life);
+    }
+    void crash(Rank rank) {
+        Worker& worker = workers_.at(rank);
+        if (!worker.state || worker.state->said_goodbye()) return;
+        mark(scheduler_->over(), "a crash at the end");
+        mark(lost(rank), "a crash of a worker thought lost");
+        mark(!worker.running.empty(), "a crash that takes tasks with it");
+        worker.die();
+        post(rank, message::Crashed{"killed"});
+        at(now_s_ + uniform(0.01, 15.0), [this, rank] { start(rank); });
+    }
+    void lose_rank(Rank rank) {
+        Worker& worker = workers_.at(rank);
+        worker.gone = true;
+        worker.die();
+        if (chance(0.5)) at(now_s_ + 1.0, [this, rank] { feed(event::PeerLost{rank, "unreachable"}); });
+    }
+    void leave(Rank rank) {
+        if (Worker& worker = workers_.at(rank); worker.state) worker.state->stop();
+    }
+
+    bool lost(Rank rank) const {
+        const std::vector<Rank> lost = scheduler_->lost_workers();
+        return std::find(lost.begin(), lost.end(), rank) != lost.end();
+    }
+
     void feed(Event event) {
         if (now_s_ < manager_away_until_s_) {
             at(manager_away_until_s_, [this, event] { feed(event); });
             return;
         }
+        const bool was_over = scheduler_->over();
+        const std::uint64_t done = scheduler_->counts().storing;
+        const auto* received = std::get_if<event::Received>(&event);
+        const bool was_lost = received != nullptr && lost(received->from);
         act(scheduler_->handle(std::move(event), now_s_));
+        mark(was_lost && scheduler_->counts().storing > done, "a result of a worker thought lost");
+        if (!was_over) over_s_ = now_s_;
         scheduler_->check();
         for (const Rank rank : scheduler_->lost_workers()) workers_.at(rank).was_lost = true;
     }
@@ -187,8 +207,10 @@ class Simulation {
                 if (auto* welcome = std::get_if<message::Welcome>(&send->message))
                     welcome->options = options_;
                 watch_acknowledgement(*send);
-                post(send->message,
-                     [this, rank = send->to](Message message) { deliver(rank, std::move(message)); });
+                const double arrival_s = arrival(to_worker_[send->to]);
+                at(arrival_s, [this, rank = send->to, bytes = encode(send->message)] {
+                    deliver(rank, decode_message(bytes));
+                });
             } else if (auto* store = std::get_if<action::Store>(&action)) {
                 keep(std::move(store->result));
             }
@@ -200,6 +222,7 @@ class Simulation {
         const std::uint32_t index = result.task.value;
         ASSERT_TRUE(storing_.insert(index).second) << "task " << index << " is being stored twice";
         ASSERT_FALSE(stored_.contains(index)) << "task " << index << " ended twice";
+        mark(result.payload.empty(), "a task given up");
         at(now_s_ + uniform(0.0, 0.5), [this, index, result] {
             storing_.erase(index);
             if (now_s_ >= disk_fails_s_) {
@@ -221,99 +244,114 @@ class Simulation {
         }
     }
 
-    void post(const Message& message, const std::function<void(Message)>& receive) {
-        const int copies = chance(weather_.drop) ? 0 : chance(weather_.twice) ? 2 : 1;
-        for (int copy = 0; copy < copies; ++copy) {
-            at(now_s_ + uniform(0.0, weather_.max_delay_s),
-               [receive, bytes = encode(message)] { receive(decode_message(bytes)); });
-        }
+    /// Never before what was sent earlier on this link.
+    double arrival(double& last_s) {
+        last_s = std::max(last_s, now_s_ + uniform(0.0, weather_.max_delay_s));
+        return last_s;
+    }
+
+    void post(Rank rank, const Message& message) {
+        at(arrival(to_manager_[rank]), [this, rank, bytes = encode(message)] {
+            feed(event::Received{rank, decode_message(bytes)});
+        });
     }
 
     void deliver(Rank rank, Message message) {
         Worker& worker = workers_.at(rank);
-        if (worker.dead) return;
-        if (now_s_ < worker.stalled_until_s) {
-            at(worker.stalled_until_s, [this, rank, message] { deliver(rank, message); });
+        const bool finish = std::holds_alternative<message::Finish>(message);
+        if (!worker.state) {
+            mark(std::holds_alternative<message::Lease>(message), "a lease to a dead process");
+            if (finish && !worker.gone) post(rank, message::Goodbye{});
             return;
         }
+        if (now_s_ < worker.stalled_until_s) {
+            // It has reached the process, and is lost if that dies.
+            at(worker.stalled_until_s, [this, &worker, rank, message, life = worker.life] {
+                if (worker.life == life) deliver(rank, message);
+            });
+            return;
+        }
+        mark_delivery(worker, message);
         worker.state->receive(std::move(message), now_s_);
         step(rank);
     }
 
-    void poll_regularly(Rank rank) {
+    void mark_delivery(const Worker& worker, const Message& message) {
+        mark(std::holds_alternative<message::Rejoin>(message), "a lost worker joins again");
+        const auto* lease = std::get_if<message::Lease>(&message);
+        if (lease == nullptr) return;
+        mark(!worker.state->welcomed(), "a lease for the process before");
+        for (const LeasedTask& task : lease->tasks) {
+            mark(worker.running.contains(task.task.id.value), "a lease of what still runs here");
+        }
+    }
+
+    void poll_regularly(Rank rank, std::uint64_t life) {
+        Worker& worker = workers_.at(rank);
+        if (!worker.state || worker.life != life) return;
         step(rank);
-        at(now_s_ + 0.7, [this, rank] { poll_regularly(rank); });
+        at(now_s_ + 0.7, [this, rank, life] { poll_regularly(rank, life); });
     }
 
     void step(Rank rank) {
         Worker& worker = workers_.at(rank);
-        if (worker.dead || now_s_ < worker.stalled_until_s) return;
-        run_executor(rank, worker);
+        if (!worker.state || now_s_ < worker.stalled_until_s) return;
+        bool dies = false;
+        if (!worker.executor_gone(now_s_)) {
+            for (const LeasedTask& leased : worker.take(now_s_)) dies |= run_task(rank, worker, leased);
+        }
         for (Message& message : worker.state->messages(now_s_)) {
             const auto* sent = std::get_if<message::Result>(&message);
             if (sent != nullptr && !sent->result.failure)
                 succeeded_.insert({rank, {sent->result.task, sent->lease}});
-            post(message, [this, rank](Message copy) { feed(event::Received{rank, std::move(copy)}); });
+            const auto* returned = std::get_if<message::Returned>(&message);
+            mark(returned != nullptr && returned->tasks.empty(), "a recall that brings nothing");
+            post(rank, message);
         }
+        if (dies) crash(rank);
     }
 
-    void run_executor(Rank rank, Worker& worker) {
-        if (!worker.state->welcomed() || worker.returned) return;
-        if (now_s_ >= worker.throws_s) {
-            worker.returned = true;
-            worker.running.clear();
-            worker.state->executor_threw("bad kernel", now_s_);
-            return;
-        }
-        if (worker.state->closed()) {
-            worker.returned = true;
-            worker.running.clear();
-            worker.state->executor_returned(now_s_);
-            return;
-        }
-        if (worker.running.size() >= worker.slots) return;
-        for (LeasedTask& leased : worker.state->take(worker.slots - worker.running.size(), now_s_)) {
-            const std::uint32_t index = leased.task.id.value;
-            ++executions_;
-            worker.running.emplace(index, leased);
-            if (poison_.contains(index))
-                worker.dead = true;
-            else
-                at(now_s_ + leased.task.cost / worker.speed, [this, rank, index] { end_task(rank, index); });
-            expect_no_double_execution(index);
-        }
+    /// True if the task kills the process.
+    bool run_task(Rank rank, Worker& worker, const LeasedTask& leased) {
+        const std::uint32_t index = leased.task.id.value;
+        ++executions_;
+        expect_no_double_execution(index);
+        at(now_s_ + leased.task.cost / worker.facts.speed,
+           [this, rank, index, life = worker.life] { end_task(rank, index, life); });
+        return poison_.contains(index);
     }
 
     /// Workers that the scheduler never gave up on do not run the same task at the same time.
     void expect_no_double_execution(std::uint32_t index) {
         int running = 0;
         for (const auto& [rank, worker] : workers_) {
-            running += !worker.dead && !worker.was_lost && worker.running.contains(index) ? 1 : 0;
+            running += !worker.was_lost && worker.running.contains(index) ? 1 : 0;
         }
         EXPECT_LE(running, 1) << "task " << index << " runs twice at " << now_s_;
     }
 
-    void end_task(Rank rank, std::uint32_t index) {
+    void end_task(Rank rank, std::uint32_t index, std::uint64_t life) {
         Worker& worker = workers_.at(rank);
-        if (worker.dead) return;
+        if (!worker.state || worker.life != life) return;
         if (now_s_ < worker.stalled_until_s) {
-            at(worker.stalled_until_s, [this, rank, index] { end_task(rank, index); });
+            at(worker.stalled_until_s, [=, this] { end_task(rank, index, life); });
             return;
         }
         const auto running = worker.running.find(index);
-        if (worker.returned || running == worker.running.end()) return;
+        if (running == worker.running.end()) return;
         TaskResult result = honest(running->second);
         worker.running.erase(running);
-        if (permanent_.contains(index)) {
-            result.failure = TaskFailure{FailureCategory::permanent, "not finite"};
-        } else if (now_s_ > worker.device_lost_s) {
-            result.failure = TaskFailure{FailureCategory::device_lost, "device is gone"};
-        } else if (flaky_.contains(index) && flaky_[index] > 0) {
-            --flaky_[index];
-            result.failure = TaskFailure{FailureCategory::retryable, "out of memory"};
-        }
+        result.failure = failure_of(worker, index);
         worker.state->finish(std::move(result), now_s_);
         step(rank);
+    }
+
+    std::optional<TaskFailure> failure_of(const Worker& worker, std::uint32_t index) {
+        if (permanent_.contains(index)) return TaskFailure{FailureCategory::permanent, "not finite"};
+        if (now_s_ > worker.device_lost_s) return TaskFailure{FailureCategory::device_lost, "device is gone"};
+        if (!flaky_.contains(index) || flaky_[index] == 0) return std::nullopt;
+        --flaky_[index];
+        return TaskFailure{FailureCategory::retryable, "out of memory"};
     }
 
     void check_end() {
@@ -325,11 +363,17 @@ class Simulation {
             EXPECT_EQ(stored_.size(), counts.total) << explain();
         }
         EXPECT_EQ(counts.leased, 0u);
+        for (const Rank rank : scheduler_->missing_goodbyes()) {
+            EXPECT_TRUE(workers_.at(rank).gone || workers_.at(rank).stalled_until_s > over_s_)
+                << "rank " << rank << " said no goodbye";
+        }
+        const double innocent_failures = weather_.crash + weather_.death + weather_.stall +
+                                         weather_.device_lost + weather_.throwing + weather_.poison;
         for (const auto& [index, result] : stored_) {
             if (!result.failure) {
                 EXPECT_EQ(text_of(result.payload), "result of task " + std::to_string(index));
                 EXPECT_FALSE(permanent_.contains(index) || poison_.contains(index));
-            } else if (weather_.crash + weather_.stall + weather_.device_lost + weather_.throwing == 0.0) {
+            } else if (innocent_failures == weather_.poison) {
                 // With nothing but guilty tasks around, only they may end as failures.
                 // Twice flaky is not enough, unless a neighbour kills the worker as well.
                 const bool flaky = flaky_.contains(index) && weather_.poison > 0.0;
@@ -348,6 +392,8 @@ class Simulation {
         return text;
     }
 
+    static constexpr double kMinSpeed = 0.5;
+
     std::mt19937_64 random_;
     Weather weather_;
     Options options_;
@@ -358,14 +404,18 @@ class Simulation {
     std::map<Rank, Worker> workers_;
     std::optional<Scheduler> scheduler_;
     std::priority_queue<Timed> events_;
+    std::map<Rank, double> to_manager_;  ///< when the last message of the link arrives
+    std::map<Rank, double> to_worker_;
     std::uint64_t order_ = 0;
     double now_s_ = 0.0;
+    double over_s_ = 0.0;
     double manager_away_until_s_ = -1.0;
     double disk_fails_s_ = 1e18;
     std::set<std::uint32_t> storing_;
     std::map<std::uint32_t, TaskResult> stored_;
     std::set<std::pair<Rank, TaskLease>> succeeded_;  ///< sent by workers
     std::uint64_t executions_ = 0;
+    std::set<std::string> marks_;
 };
 
 }  // namespace memcap::sched::testing

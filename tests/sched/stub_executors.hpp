@@ -101,6 +101,10 @@ class MemorySink final : public ResultSink {
     void checkpoint(const Task& task, std::span<const std::byte> state) override {
         checkpoints[task.id.value].emplace_back(text_of(state));
     }
+    void crashed(const Task& task, const std::string& reason) override {
+        if (appended >= fail_after) throw StoreError("disk", {"no space left", "journal", "", "free some"});
+        crashes.emplace_back(task.id.value, reason);
+    }
     void sync() override {
         ++syncs;
         unsynced.clear();
@@ -108,6 +112,7 @@ class MemorySink final : public ResultSink {
 
     std::map<std::uint32_t, std::vector<TaskResult>> results;
     std::map<std::uint32_t, std::vector<std::string>> checkpoints;
+    std::vector<std::pair<std::uint32_t, std::string>> crashes;
     std::vector<std::uint32_t> unsynced;
     std::uint64_t appended = 0;
     std::uint64_t syncs = 0;
@@ -119,7 +124,6 @@ inline Options quick_options() {
     Options options;
     options.heartbeat_s = 0.02;
     options.worker_deadline_s = 1.0;
-    options.resend_s = 0.05;
     options.drain_s = 1.0;
     options.finish_s = 2.0;
     options.progress_s = 0.01;

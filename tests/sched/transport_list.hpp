@@ -51,22 +51,21 @@ inline Message receive_message(Transport& transport) {
 
 /// One message of each kind, all fields different from their defaults.
 inline std::vector<Message> one_of_each() {
-    const WorkerStatus status{7, LeaseId{11}, 1234567890123456789ULL, true, 4, 5, 6};
     const std::vector<TaskLease> leases{{TaskIndex{1}, LeaseId{2}}, {TaskIndex{3}, LeaseId{4}}};
     Options options;
     options.heartbeat_s = 0.5;
     options.limit = 99;
-    const Task task{TaskIndex{8}, Id128{3, 4}, 5, 6.5, bytes_of(std::string("pay\0load", 8))};
+    const Task task{TaskIndex{8}, Id128{3, 4}, 5, 6.5, bytes_of(std::string("pay\0load", 8)), 2};
     return {
         message::Join{{"host", "cpu, 8 threads", 2.5}},
-        message::Status{status},
-        message::Heartbeat{status, leases},
+        message::Status{LeaseId{11}, 4, 5, leases},
+        message::Heartbeat{},
         message::Result{LeaseId{3}, {TaskIndex{5}, 2, std::nullopt, bytes_of("record")}},
         message::Result{LeaseId{3}, {TaskIndex{5}, 2, TaskFailure{FailureCategory::device_lost, "gone"}, {}}},
         message::Checkpoint{leases[0], bytes_of("state")},
         message::Returned{leases},
         message::Leave{},
-        message::Failed{"it threw", leases},
+        message::Failed{"it threw"},
         message::Goodbye{},
         message::Note{bytes_of("note")},
         message::Crashed{"killed by SIGSEGV"},
@@ -74,7 +73,7 @@ inline std::vector<Message> one_of_each() {
         message::Lease{LeaseId{4}, {{task, 2}, {task, 3}}},
         message::Acknowledge{leases},
         message::Recall{17},
-        message::Withdraw{leases},
+        message::Rejoin{},
         message::Stop{},
         message::Finish{},
         message::Pulse{}};
@@ -99,11 +98,8 @@ inline void check_echo(TransportEnd& end) {
 inline void check_order(TransportEnd& end) {
     constexpr std::uint64_t kCount = 3000;
     if (!end.manager) {
-        for (std::uint64_t i = 1; i <= kCount; ++i) {
-            message::Status status;
-            status.status.sequence = i;
-            end.transport.send(0, encode(status));
-        }
+        for (std::uint64_t i = 1; i <= kCount; ++i)
+            end.transport.send(0, encode(message::Status{LeaseId{i}, 0, 0, {}}));
         EXPECT_TRUE(end.transport.flush(20.0));
         return;
     }
@@ -111,7 +107,7 @@ inline void check_order(TransportEnd& end) {
     for (std::uint64_t i = 0; i < kCount * end.workers.size(); ++i) {
         const Parcel incoming = receive(end.transport);
         const std::uint64_t sequence =
-            std::get<message::Status>(decode_message(incoming.bytes)).status.sequence;
+            std::get<message::Status>(decode_message(incoming.bytes)).lease_seen.value;
         ASSERT_EQ(sequence, last[incoming.from] + 1) << "from rank " << incoming.from;
         last[incoming.from] = sequence;
     }

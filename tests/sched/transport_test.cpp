@@ -19,7 +19,7 @@ TEST_P(EveryTransport, Local) {
 }
 
 TEST_P(EveryTransport, Serialising) {
-    Network network(4, {});
+    Network network(4);
     on_all_ranks(4, [&](Rank rank) {
         const std::unique_ptr<Transport> transport = network.end(rank);
         TransportEnd end{*transport, rank == 0, rank, {1, 2, 3}};

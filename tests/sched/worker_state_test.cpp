@@ -46,14 +46,63 @@ std::vector<std::uint32_t> numbers(const std::vector<LeasedTask>& tasks) {
     return result;
 }
 
-TEST(Joining, IsRepeatedUntilTheWelcome) {
+TEST(Joining, IsTheFirstWordAndIsSaidOnce) {
     WorkerState worker({"node", "cpu", 1.0}, 0.0);
     EXPECT_EQ(of_kind<message::Join>(worker.messages(0.0)).size(), 1u);
-    EXPECT_THAT(worker.messages(0.5), IsEmpty());
-    EXPECT_EQ(of_kind<message::Join>(worker.messages(2.5)).size(), 1u);
-    worker.receive(message::Welcome{Options{}, bytes_of("setup")}, 3.0);
-    EXPECT_THAT(of_kind<message::Join>(worker.messages(6.0)), IsEmpty());
+    EXPECT_THAT(worker.messages(9.0), IsEmpty());
+    worker.receive(message::Welcome{Options{}, bytes_of("setup")}, 9.0);
     EXPECT_EQ(text_of(worker.setup()), "setup");
+}
+
+TEST(Joining, UntilTheWelcomeWhatWasMeantForAProcessBeforeThisOneIsIgnored) {
+    WorkerState worker({"node", "cpu", 1.0}, 0.0);
+    worker.messages(0.0);
+    worker.receive(lease(7, {0, 1}), 0.0);
+    worker.receive(message::Recall{1}, 0.0);
+    worker.receive(message::Rejoin{}, 0.0);
+    EXPECT_EQ(worker.queued(), 0u);
+    EXPECT_THAT(worker.messages(0.0), IsEmpty());
+    worker.receive(message::Stop{}, 0.0);
+    EXPECT_TRUE(worker.closed());
+}
+
+TEST(Rejoining, DropsWhatIsQueuedAndGoesOnWithWhatRuns) {
+    WorkerState worker = welcomed_worker();
+    worker.receive(lease(1, {0, 1, 2}), 0.0);
+    worker.take(1, 0.0);
+    worker.receive(message::Rejoin{}, 1.0);
+    EXPECT_EQ(worker.queued(), 0u);
+    const auto said = worker.messages(1.0);
+    EXPECT_EQ(of_kind<message::Join>(said).size(), 1u);
+    EXPECT_THAT(of_kind<message::Status>(said), IsEmpty()) << "its start belongs to a lease that is void";
+    worker.receive(lease(2, {1}), 1.0);
+    EXPECT_EQ(worker.queued(), 0u) << "not welcomed yet";
+    worker.receive(message::Welcome{}, 1.0);
+    EXPECT_EQ(text_of(worker.setup()), "setup") << "that of the first welcome holds";
+    worker.receive(lease(3, {0}), 1.0);
+    EXPECT_EQ(worker.queued(), 0u) << "task 0 is running here already";
+    const auto told = of_kind<message::Status>(worker.messages(1.0));
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_THAT(told[0].started, ElementsAre(TaskLease{TaskIndex{0}, LeaseId{3}}));
+    worker.finish(honest(lease(3, {0}).tasks[0]), 1.0);
+    const auto results = of_kind<message::Result>(worker.messages(1.0));
+    ASSERT_EQ(results.size(), 1u);
+    EXPECT_EQ(results[0].lease, LeaseId{3}) << "its result serves the newer lease";
+}
+
+TEST(Rejoining, ASuccessOnItsWayIsNotComputedAgainAFailureIs) {
+    WorkerState worker = welcomed_worker();
+    worker.receive(lease(1, {0, 1}), 0.0);
+    const std::vector<LeasedTask> tasks = worker.take(2, 0.0);
+    TaskResult failure = honest(tasks[1]);
+    failure.failure = TaskFailure{FailureCategory::retryable, "out of memory"};
+    worker.finish(honest(tasks[0]), 1.0);
+    worker.finish(failure, 1.0);
+    worker.receive(message::Rejoin{}, 1.0);
+    EXPECT_EQ(of_kind<message::Result>(worker.messages(1.0)).size(), 2u) << "late results still count";
+    worker.receive(message::Welcome{}, 1.0);
+    worker.receive(lease(2, {0, 1}), 1.0);
+    EXPECT_THAT(numbers(worker.take(2, 1.0)), ElementsAre(1));
 }
 
 TEST(Needs, AreFreeSlotsAndSomeWorkAhead) {
@@ -61,8 +110,8 @@ TEST(Needs, AreFreeSlotsAndSomeWorkAhead) {
     EXPECT_THAT(worker.take(4, 0.0), IsEmpty());
     const auto asked = of_kind<message::Status>(worker.messages(0.0));
     ASSERT_EQ(asked.size(), 1u);
-    EXPECT_EQ(asked[0].status.free_slots, 4u);
-    EXPECT_EQ(asked[0].status.wanted, 5u);
+    EXPECT_EQ(asked[0].free_slots, 4u);
+    EXPECT_EQ(asked[0].wanted, 5u);
     EXPECT_THAT(worker.messages(0.1), IsEmpty()) << "the same wish is told once";
 }
 
@@ -80,12 +129,12 @@ TEST(Needs, GrowWithTheRateOfFinishedTasks) {
     }
     const auto told = of_kind<message::Status>(worker.messages(6.0));
     ASSERT_EQ(told.size(), 1u);
-    EXPECT_EQ(told[0].status.queued, 40u);
-    EXPECT_EQ(told[0].status.wanted, 0u) << "a small wish is not worth a message";
+    EXPECT_EQ(told[0].started.size(), 60u);
+    EXPECT_EQ(told[0].wanted, 0u) << "a small wish is not worth a message";
     worker.receive(message::Recall{30}, 6.0);
     const auto after = of_kind<message::Status>(worker.messages(6.0));
     ASSERT_EQ(after.size(), 1u);
-    EXPECT_NEAR(after[0].status.wanted, 40.0, 4.0);
+    EXPECT_NEAR(after[0].wanted, 40.0, 4.0);
 }
 
 TEST(Taking, IsInOrderAndOfOneAffinityACall) {
@@ -96,45 +145,30 @@ TEST(Taking, IsInOrderAndOfOneAffinityACall) {
     EXPECT_THAT(numbers(worker.take(10, 0.0)), ElementsAre(7));
 }
 
-TEST(Leases, ThatComeTwiceAreTakenOnce) {
+TEST(Starts, AreToldWithTheirLease) {
     WorkerState worker = welcomed_worker();
     worker.receive(lease(1, {0, 1}), 0.0);
-    worker.receive(lease(1, {0, 1}), 0.0);
-    EXPECT_EQ(worker.queued(), 2u);
+    worker.messages(0.0);
     worker.take(1, 0.0);
-    worker.receive(lease(2, {0}), 0.0);
-    EXPECT_EQ(worker.queued(), 1u) << "task 0 is running here already";
-    worker.finish(honest(lease(1, {0}).tasks[0]), 1.0);
-    const auto results = of_kind<message::Result>(worker.messages(1.0));
-    ASSERT_EQ(results.size(), 1u);
-    EXPECT_EQ(results[0].lease, LeaseId{2}) << "its result serves the newer lease";
+    const auto told = of_kind<message::Status>(worker.messages(0.0));
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_THAT(told[0].started, ElementsAre(TaskLease{TaskIndex{0}, LeaseId{1}}));
+    worker.take(1, 0.0);
+    worker.stop();
+    EXPECT_EQ(of_kind<message::Status>(worker.messages(0.0)).size(), 1u) << "also while it stops";
 }
 
-TEST(Results, AreSentAgainUntilTheyAreAcknowledged) {
+TEST(Results, AreSentOnceAndKnownUntilTheyAreAcknowledged) {
     WorkerState worker = welcomed_worker();
     worker.receive(lease(1, {0}), 0.0);
     worker.finish(honest(worker.take(1, 0.0)[0]), 1.0);
     EXPECT_EQ(of_kind<message::Result>(worker.messages(1.0)).size(), 1u);
-    EXPECT_THAT(of_kind<message::Result>(worker.messages(4.0)), IsEmpty());
-    EXPECT_EQ(of_kind<message::Result>(worker.messages(6.5)).size(), 1u);
     worker.receive(message::Acknowledge{{{TaskIndex{0}, LeaseId{9}}}}, 7.0);
     EXPECT_EQ(worker.unacknowledged(), 1u) << "that was another lease";
     worker.receive(message::Acknowledge{{{TaskIndex{0}, LeaseId{1}}}}, 7.0);
     EXPECT_EQ(worker.unacknowledged(), 0u);
     EXPECT_EQ(worker.acknowledged(), 1u);
     EXPECT_THAT(of_kind<message::Result>(worker.messages(30.0)), IsEmpty());
-}
-
-TEST(Results, OfATaskThatIsTriedAgainHereArriveBeforeItsNewLeaseSoTheyGo) {
-    WorkerState worker = welcomed_worker();
-    worker.receive(lease(1, {0}), 0.0);
-    TaskResult failure = honest(worker.take(1, 0.0)[0]);
-    failure.failure = TaskFailure{FailureCategory::retryable, "out of memory"};
-    worker.finish(failure, 1.0);
-    worker.messages(1.0);
-    worker.receive(lease(2, {0}), 1.1);
-    EXPECT_EQ(worker.unacknowledged(), 0u);
-    EXPECT_THAT(numbers(worker.take(1, 1.1)), ElementsAre(0));
 }
 
 TEST(Recalls, GiveBackTheNewestAndAreAlwaysAnswered) {
@@ -152,19 +186,16 @@ TEST(Recalls, GiveBackTheNewestAndAreAlwaysAnswered) {
     EXPECT_THAT(returned[0].tasks, IsEmpty()) << "all are running";
 }
 
-TEST(Heartbeats, NameEverythingThatIsHeld) {
-    WorkerState worker = welcomed_worker();
-    worker.receive(lease(3, {0, 1, 2}), 0.0);
-    worker.finish(honest(worker.take(1, 0.0)[0]), 0.5);
-    worker.take(1, 0.6);
-    EXPECT_THAT(of_kind<message::Heartbeat>(worker.messages(1.0)), IsEmpty());
-    const auto beats = of_kind<message::Heartbeat>(worker.messages(2.5));
-    ASSERT_EQ(beats.size(), 1u);
-    EXPECT_EQ(beats[0].held.size(), 3u);
-    EXPECT_EQ(beats[0].status.lease_seen, LeaseId{3});
+TEST(Heartbeats, ComeRegularlyOnceTheManagerIsKnown) {
+    WorkerState worker({"node", "cpu", 1.0}, 0.0);
+    EXPECT_THAT(of_kind<message::Heartbeat>(worker.messages(2.5)), IsEmpty());
+    worker.receive(message::Welcome{}, 2.5);
+    EXPECT_EQ(of_kind<message::Heartbeat>(worker.messages(2.5)).size(), 1u);
+    EXPECT_THAT(of_kind<message::Heartbeat>(worker.messages(4.0)), IsEmpty());
+    EXPECT_EQ(of_kind<message::Heartbeat>(worker.messages(4.5)).size(), 1u);
 }
 
-TEST(Stopping, GivesBackWhatIsQueuedAndLeavesOnceResultsAreSafe) {
+TEST(Stopping, GivesBackWhatIsLeftAndThenLeaves) {
     WorkerState worker = welcomed_worker();
     worker.receive(lease(1, {0, 1, 2}), 0.0);
     const std::vector<LeasedTask> running = worker.take(2, 0.0);
@@ -172,38 +203,32 @@ TEST(Stopping, GivesBackWhatIsQueuedAndLeavesOnceResultsAreSafe) {
     worker.receive(message::Stop{}, 1.0);
     EXPECT_TRUE(worker.closed());
     EXPECT_THAT(worker.take(1, 1.0), IsEmpty());
-    worker.executor_returned(1.5);
+    EXPECT_THAT(of_kind<message::Leave>(worker.messages(1.0)), IsEmpty()) << "the executor is still there";
+    worker.executor_returned();
     const std::vector<Message> said = worker.messages(1.5);
     const auto returned = of_kind<message::Returned>(said);
     ASSERT_EQ(returned.size(), 1u);
-    EXPECT_EQ(returned[0].tasks.size(), 2u);
-    EXPECT_EQ(of_kind<message::Result>(said).size(), 1u);
-    EXPECT_THAT(of_kind<message::Leave>(said), IsEmpty());
-    worker.receive(message::Acknowledge{{{TaskIndex{0}, LeaseId{1}}}}, 2.0);
-    EXPECT_EQ(of_kind<message::Leave>(worker.messages(2.0)).size(), 1u);
+    EXPECT_THAT(returned[0].tasks, ElementsAre(TaskLease{TaskIndex{1}, LeaseId{1}}));
+    ASSERT_FALSE(said.empty());
+    EXPECT_TRUE(std::holds_alternative<message::Leave>(said.back()));
+    EXPECT_THAT(of_kind<message::Leave>(worker.messages(9.0)), IsEmpty()) << "it is said once";
 }
 
-TEST(Stopping, LeavesWithoutAnAcknowledgementAfterHalfOfTheDrainTime) {
-    WorkerState worker = welcomed_worker();
-    worker.receive(lease(1, {0}), 0.0);
-    worker.finish(honest(worker.take(1, 0.0)[0]), 1.0);
-    worker.stop(1.0);
-    worker.executor_returned(1.0);
-    EXPECT_THAT(of_kind<message::Leave>(worker.messages(15.0)), IsEmpty());
-    EXPECT_EQ(of_kind<message::Leave>(worker.messages(17.0)).size(), 1u);
-}
-
-TEST(Failing, NamesTheRunningTasksAndIsRepeated) {
+TEST(Failing, IsToldOnceAndAfterWhatHadStarted) {
     WorkerState worker = welcomed_worker();
     worker.receive(lease(1, {0, 1}), 0.0);
+    worker.messages(0.0);
     worker.take(1, 0.0);
-    worker.executor_threw("bad kernel", 1.0);
-    for (const double now_s : {1.0, 3.5}) {
-        const auto failed = of_kind<message::Failed>(worker.messages(now_s));
-        ASSERT_EQ(failed.size(), 1u);
-        EXPECT_EQ(failed[0].reason, "bad kernel");
-        EXPECT_THAT(failed[0].running, ElementsAre(TaskLease{TaskIndex{0}, LeaseId{1}}));
-    }
+    worker.executor_threw("bad kernel");
+    const std::vector<Message> said = worker.messages(1.0);
+    ASSERT_EQ(of_kind<message::Status>(said).size(), 1u);
+    EXPECT_THAT(of_kind<message::Status>(said)[0].started, ElementsAre(TaskLease{TaskIndex{0}, LeaseId{1}}));
+    const auto returned = of_kind<message::Returned>(said);
+    ASSERT_EQ(returned.size(), 1u);
+    EXPECT_THAT(returned[0].tasks, ElementsAre(TaskLease{TaskIndex{1}, LeaseId{1}}));
+    ASSERT_TRUE(std::holds_alternative<message::Failed>(said.back()));
+    EXPECT_EQ(std::get<message::Failed>(said.back()).reason, "bad kernel");
+    EXPECT_THAT(of_kind<message::Failed>(worker.messages(9.0)), IsEmpty());
 }
 
 TEST(Ending, SaysGoodbyeOnceTheExecutorIsGone) {
@@ -211,7 +236,7 @@ TEST(Ending, SaysGoodbyeOnceTheExecutorIsGone) {
     worker.receive(message::Finish{}, 1.0);
     EXPECT_TRUE(worker.closed());
     EXPECT_THAT(worker.messages(1.0), IsEmpty());
-    worker.executor_returned(2.0);
+    worker.executor_returned();
     EXPECT_EQ(of_kind<message::Goodbye>(worker.messages(2.0)).size(), 1u);
     EXPECT_TRUE(worker.said_goodbye());
     EXPECT_THAT(worker.messages(9.0), IsEmpty());

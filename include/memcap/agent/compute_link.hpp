@@ -45,13 +45,14 @@ class ComputeLink {
     /// The transports of this rank among `ranks`; the link must outlive them.
     std::unique_ptr<sched::Transport> scheduler_transport(sched::Rank rank, sched::Rank ranks);
     std::unique_ptr<sched::Transport> exchange_transport(sched::Rank rank, sched::Rank ranks);
-    /// Ends this process at once, without destructors, where a sign of life is overdue: the computing thread
-    /// cannot be asked any more. The agent is told why.
+    /// Tells the agent now and then that this process polls. Ends it at once, without destructors, where a
+    /// sign of life is overdue: the computing thread cannot be asked any more. The agent is told why.
     void require_alive(const Life& life);
 
   private:
     std::unique_ptr<Wire> wire_;
     Bytes place_;
+    double told_s_ = 0.0;
 };
 
 }  // namespace memcap::agent

@@ -24,7 +24,7 @@ struct Progress {
     std::uint64_t total = 0;  ///< tasks of this run, those beyond a limit left out
     std::uint64_t done = 0;
     std::uint64_t failed = 0;   ///< for good
-    std::uint64_t running = 0;  ///< started, as far as the manager knows
+    std::uint64_t running = 0;  ///< started by a worker
     std::uint64_t waiting = 0;  ///< the rest
     std::uint32_t workers = 0;  ///< able to work now
     std::uint32_t lost_workers = 0;

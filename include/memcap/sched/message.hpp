@@ -20,35 +20,22 @@ struct WorkerFacts {
     double speed = 1.0;  ///< relative; any unit that all workers share, e.g. threads or peak FLOP/s
 };
 
-/// What a worker has and wants at one moment.
-struct WorkerStatus {
-    std::uint64_t sequence = 0;    ///< grows with each status, so that a late copy is recognised
-    LeaseId lease_seen;            ///< the newest lease that has arrived
-    std::uint64_t affinity = 0;    ///< of the task started last
-    bool has_affinity = false;     ///< false before the first task
-    std::uint32_t free_slots = 0;  ///< tasks it could start at once
-    std::uint32_t queued = 0;      ///< tasks it holds and has not started; they are the newest of its leases
-    std::uint32_t wanted = 0;      ///< tasks it asks for
-};
-
 namespace message {
 
 // From a worker.
-/// The first word; repeated until the welcome.
+/// The first word of a process, and its answer to Rejoin.
 struct Join {
     WorkerFacts facts;
 };
-/// The worker's needs changed.
+/// What the worker wants, and what it has started since the last one.
 struct Status {
-    WorkerStatus status;
+    LeaseId lease_seen;              ///< the newest lease that had arrived
+    std::uint32_t free_slots = 0;    ///< tasks it could start at once
+    std::uint32_t wanted = 0;        ///< tasks it asks for
+    std::vector<TaskLease> started;  ///< has left the process before the executor sees these tasks
 };
-/// Sent each Options::heartbeat_s with all that the worker holds: queued, running, or finished and
-/// unacknowledged.
-struct Heartbeat {
-    WorkerStatus status;
-    std::vector<TaskLease> held;
-};
-/// Repeated until it is acknowledged.
+/// The worker is alive; sent each Options::heartbeat_s.
+struct Heartbeat {};
 struct Result {
     LeaseId lease;
     TaskResult result;
@@ -62,12 +49,11 @@ struct Checkpoint {
 struct Returned {
     std::vector<TaskLease> tasks;
 };
-/// The worker holds nothing any more and wants nothing; repeated with each heartbeat.
+/// The worker holds nothing any more and wants nothing.
 struct Leave {};
-/// The executor threw; `running` are the tasks it was on. Repeated with each heartbeat.
+/// The executor threw. What the worker had started is to blame.
 struct Failed {
     std::string reason;
-    std::vector<TaskLease> running;
 };
 /// The last word, the answer to Finish.
 struct Goodbye {};
@@ -75,12 +61,14 @@ struct Goodbye {};
 struct Note {
     Bytes bytes;
 };
-/// From the agent, in place of a worker whose process ended without a goodbye; a new one may join.
+/// From the agent, in place of a worker whose process ended without a goodbye; a new one may join. An agent
+/// whose worker is gone answers Finish itself.
 struct Crashed {
     std::string reason;
 };
 
-// From the manager.
+// From the manager. Until it is welcomed a worker ignores all but Welcome, Stop and Finish: the rest was
+// meant for a process before it.
 struct Welcome {
     Options options;
     Bytes setup;  ///< for the executor's factory
@@ -97,10 +85,9 @@ struct Acknowledge {
 struct Recall {
     std::uint32_t tasks = 0;
 };
-/// Drop these unless they are running: somebody else has them or has finished them.
-struct Withdraw {
-    std::vector<TaskLease> tasks;
-};
+/// You were thought lost, your leases are void: forget what is queued and join again. What is running may go
+/// on: its result counts if nobody else has one.
+struct Rejoin {};
 /// Stop running tasks now, send what is finished, leave.
 struct Stop {};
 /// The run is over: say goodbye and go.
@@ -114,10 +101,10 @@ using Message =
     std::variant<message::Join, message::Status, message::Heartbeat, message::Result, message::Checkpoint,
                  message::Returned, message::Leave, message::Failed, message::Goodbye, message::Note,
                  message::Crashed, message::Welcome, message::Lease, message::Acknowledge, message::Recall,
-                 message::Withdraw, message::Stop, message::Finish, message::Pulse>;
+                 message::Rejoin, message::Stop, message::Finish, message::Pulse>;
 
 /// Changes with the layout of any message.
-inline constexpr std::uint16_t kMessageVersion = 2;
+inline constexpr std::uint16_t kMessageVersion = 3;
 
 Bytes encode(const Message& message);
 /// Throws TransportError if the bytes are damaged or of another version.

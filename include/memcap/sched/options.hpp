@@ -11,7 +11,6 @@ struct Options {
     double heartbeat_s = 2.0;           ///< a worker reports at least this often
     double worker_deadline_s = 60.0;    ///< silence after which a worker counts as lost
     double manager_deadline_s = 600.0;  ///< silence after which a worker gives up on the manager
-    double resend_s = 5.0;              ///< a result or lease without an answer is sent again
     double drain_s = 30.0;          ///< after a stop: how long running tasks and results may take to come in
     double finish_s = 10.0;         ///< at the end: how long workers may take to say goodbye
     double prefetch_s = 5.0;        ///< seconds of work that a worker wants to hold beyond what it runs

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 #include "memcap/sched/task.hpp"
 
@@ -19,6 +20,12 @@ class ResultSink {
     /// Keeps how far a task is that has no result yet; its payload may name that the next time it is leased.
     /// Throws StoreError.
     virtual void checkpoint(const Task& task, std::span<const std::byte> state) = 0;
+    /// Takes note that a worker died with this task, which counts as a strike in later launches too. Throws
+    /// StoreError as append() does.
+    virtual void crashed(const Task& task, const std::string& reason) {
+        static_cast<void>(task);
+        static_cast<void>(reason);
+    }
     /// Returns when everything appended so far survives a crash; throws StoreError otherwise.
     virtual void sync() = 0;
 };

@@ -58,6 +58,12 @@ struct Send {
 struct Store {
     TaskResult result;
 };
+/// Note durably that a worker died with this task; needs no answer unless that fails, which is an
+/// event::StoreFailed.
+struct NoteCrash {
+    TaskIndex task;
+    std::string reason;
+};
 /// Something a person should know.
 struct Warn {
     std::string text;
@@ -65,7 +71,7 @@ struct Warn {
 
 }  // namespace action
 
-using Action = std::variant<action::Send, action::Store, action::Warn>;
+using Action = std::variant<action::Send, action::Store, action::NoteCrash, action::Warn>;
 
 /// How many tasks and workers are where.
 struct Counts {
@@ -73,7 +79,7 @@ struct Counts {
     std::uint64_t beyond_limit = 0;
     std::uint64_t waiting = 0;
     std::uint64_t leased = 0;
-    std::uint64_t started = 0;  ///< of the leased ones, as far as workers have said
+    std::uint64_t started = 0;  ///< of the leased ones
     std::uint64_t storing = 0;
     std::uint64_t done = 0;
     std::uint64_t failed = 0;
@@ -83,17 +89,17 @@ struct Counts {
     std::uint32_t lost_workers = 0;  ///< silent or unreachable now
 };
 
-/// Hands tasks to workers so that each ends exactly once, whatever is lost, late, doubled or out of order on
-/// the way.
+/// Hands tasks to workers so that each ends exactly once, whichever workers crash, fall silent or come back.
 ///
 /// Leases: a worker gets tasks of the affinity it has loaded as long as there are some, then those of the
 /// affinity with most work per worker. It holds no more than its share, by speed, of the cost that is still
 /// open (half of that beyond its free slots), so leases shrink towards the end; and what a worker has queued
 /// is recalled once another one is idle. Dear tasks go first.
 ///
-/// Failures: a task gets a strike when a worker dies with it or when it fails in a retryable way; before its
-/// last strike it runs alone on its worker, so that it does not take blame for a neighbour or pass it on.
-/// Leaving workers give no strikes. The first valid result of a task counts, whoever sends it.
+/// Failures: a task gets a strike when a worker on which it was started dies or when it fails in a retryable
+/// way. With a strike it runs alone on its worker, so that it does not take blame for a neighbour or pass it
+/// on. Leaving workers give no strikes. A worker that was silent for too long is lost; heard of again, it
+/// drops its leases and joins anew. The first success of a task counts, whoever sends it.
 class Scheduler {
   public:
     /// `ranks` are the workers to wait for; task.id is set to the place in the list.

@@ -24,6 +24,7 @@ struct Task {
     std::uint64_t affinity = 0;  ///< tasks of equal affinity share what a worker has to load first
     double cost = 1.0;           ///< a hint in FLOPs; only ratios matter, what is not positive counts as 1
     Bytes payload;               ///< may come with the lease, see ManagerSetup::payload_of
+    std::uint32_t strikes = 0;   ///< crashes in earlier launches, see ResultSink::crashed
 };
 
 /// One execution of a task, as the executor gets it.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,17 +34,18 @@ class WorkerState {
     /// The executor says how far a task is.
     void checkpoint(TaskIndex task, Bytes state);
     /// The executor returned; what it did not finish goes back.
-    void executor_returned(double now_s);
+    void executor_returned();
     /// The executor threw.
-    void executor_threw(std::string reason, double now_s);
+    void executor_threw(std::string reason);
     /// Give everything back and leave: a signal on this rank.
-    void stop(double now_s);
+    void stop();
     /// End as if the manager had said so: it cannot be reached.
     void abandon();
 
     const Bytes& setup() const { return setup_; }
     const Options& options() const { return options_; }
-    bool welcomed() const { return welcomed_; }
+    /// At some time; true from then on.
+    bool welcomed() const { return ever_welcomed_; }
     /// No task will come any more, and running ones are to be left.
     bool closed() const { return stopping_ || finished_; }
     /// The manager has ended the run.
@@ -65,62 +67,57 @@ class WorkerState {
         LeasedTask task;
         LeaseId lease;
     };
-    struct Running {
-        std::uint32_t attempt = 1;
+    struct Finished {
         LeaseId lease;
+        bool failed = false;
     };
-    struct Unacknowledged {
-        LeaseId lease;
-        TaskResult result;
-        double sent_s = 0.0;
-        bool sent = false;
+    struct Needs {
+        LeaseId lease_seen;
+        std::uint32_t free_slots = 0;
+        std::uint32_t wanted = 0;
+        bool operator==(const Needs&) const = default;
     };
 
     void accept(message::Lease lease);
     void acknowledge(const message::Acknowledge& message);
-    void give_back(std::uint32_t tasks);
-    void withdraw(const message::Withdraw& message);
-    void give_back_all();
-    WorkerStatus status(double now_s);
+    void rejoin();
+    void give_back(std::size_t tasks);
+    Needs needs(double now_s) const;
     std::uint32_t prefetch(double now_s) const;
-    std::vector<TaskLease> held() const;
     void count_finished(double now_s);
+    void report(std::vector<Message>& out, double now_s);
     void report_needs(std::vector<Message>& out, double now_s);
-    void report_results(std::vector<Message>& out, double now_s);
-    void report_regularly(std::vector<Message>& out, double now_s);
-    bool may_leave(double now_s) const;
+    void report_leaving(std::vector<Message>& out);
 
     WorkerFacts facts_;
     Options options_;
     Bytes setup_;
+    bool joined_ = false;
     bool welcomed_ = false;
+    bool ever_welcomed_ = false;
     bool stopping_ = false;
     bool finished_ = false;
     bool executor_gone_ = false;
     bool said_goodbye_ = false;
     bool left_ = false;
     std::string failure_;
-    std::vector<TaskLease> failed_running_;
     double heard_s_;
     double watched_s_;
-    double said_s_;
-    bool said_anything_ = false;
-    double stopped_s_ = 0.0;
+    double beat_s_;
 
     std::deque<Queued> queue_;
-    std::map<TaskIndex, Running> running_;
-    std::map<TaskIndex, Unacknowledged> unacknowledged_;
-    std::vector<TaskLease> returned_;
-    std::vector<message::Checkpoint> checkpoints_;
+    std::map<TaskIndex, LeaseId> running_;
+    std::map<TaskIndex, Finished> unacknowledged_;
+    std::vector<message::Result> results_;          ///< not sent yet
+    std::vector<message::Checkpoint> checkpoints_;  ///< not sent yet
+    std::vector<TaskLease> started_;                ///< not told yet
+    std::vector<TaskLease> returned_;               ///< not told yet
     bool answer_recall_ = false;
     std::uint64_t acknowledged_ = 0;
 
     LeaseId lease_seen_;
-    std::uint64_t affinity_ = 0;
-    bool has_affinity_ = false;
     std::size_t free_slots_ = 0;
-    std::uint64_t sequence_ = 0;
-    WorkerStatus said_;
+    Needs said_;
     double rate_per_s_ = 0.0;  ///< finished tasks, averaged over the last seconds
     double rate_time_s_;
     double first_take_s_ = -1.0;

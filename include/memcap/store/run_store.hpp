@@ -99,6 +99,10 @@ class RunStore {
     /// Journals a record with its vector and curve; durable after sync(). Throws StoreError (disk full: free
     /// space and append again; the journal stays whole).
     void append(const record::TrialRecord& record);
+    /// Takes note that a process died with a trial; durable after sync(). Throws StoreError.
+    void crashed(const Id128& trial, const std::string& reason);
+    /// How often that has happened, in all launches.
+    std::uint32_t crashes(const Id128& trial) const { return state_.crashes(trial); }
     /// Keeps how far a trial is, in place of what was kept before; durable after sync(). Throws StoreError.
     void checkpoint(const Id128& trial, std::span<const std::byte> state);
     /// What a trial without a result can go on from; none if it has to start anew.

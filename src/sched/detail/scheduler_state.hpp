@@ -1,8 +1,8 @@
 // The scheduler's state: one entry a task, one a worker, and the steps that change them.
 #pragma once
 
-#include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -10,6 +10,7 @@
 
 #include "memcap/sched/scheduler.hpp"
 #include "sched/detail/waiting_tasks.hpp"
+#include "sched/detail/worker_index.hpp"
 
 namespace memcap::sched {
 
@@ -20,37 +21,42 @@ struct TaskEntry {
     Task task;
     Stage stage = Stage::waiting;
     bool result_is_failure = false;  ///< of the result being stored
+    bool started = false;            ///< its worker has said so; where stage is leased
     Rank holder = -1;                ///< of the lease, where stage is leased
     LeaseId lease;                   ///< of the newest lease
-    LeaseId closed;  ///< the newest lease that its worker has answered: no late claim can revive it
     std::uint32_t attempts = 0;
     std::uint32_t strikes = 0;
 
     bool ended() const { return stage == Stage::done || stage == Stage::failed; }
 };
 
+/// `lost` ones may come back; `absent` ones have not joined yet or are being started again.
 enum class Phase : std::uint8_t { absent, active, left, failed, lost };
 
-/// Whether losing a worker is a strike against the tasks it may have been running.
-enum class Blame : std::uint8_t { none, started };
+/// What the tasks that a worker had started are blamed for when it goes. Silence may yet prove to be no
+/// crash.
+enum class Blame : std::uint8_t { none, silence, crash };
 
 struct WorkerEntry {
     Phase phase = Phase::absent;
-    bool barred = false;  ///< its device is gone: no more tasks
+    bool barred = false;  ///< no more tasks
     bool goodbye = false;
-    std::string trouble;  ///< why it is lost, failed or barred
+    bool rejoining = false;  ///< has been told to join again
+    bool recalled = false;   ///< has been asked for tasks and has not answered
+    std::string trouble;     ///< why it is lost, failed or barred
     WorkerFacts facts;
     double heard_s = 0.0;
-    WorkerStatus status;
+    bool has_asked = false;
+    LeaseId lease_seen;
     std::vector<TaskIndex> held;  ///< leased to it, in the order of the leases
+    std::uint32_t started = 0;    ///< of the held ones
     double held_cost = 0.0;
-    std::uint32_t open_wants = 0;  ///< of the tasks it asked for, those not sent yet
-    std::uint32_t open_slots = 0;  ///< of its free slots, those for which nothing was sent yet
-    std::uint64_t affinity = 0;    ///< of what it was sent last
-    bool has_affinity = false;
-    std::vector<std::pair<LeaseId, double>> unseen_leases;  ///< sent at; not confirmed by a status
-    double recalled_s = -std::numeric_limits<double>::infinity();
-    std::vector<TaskIndex> blamed;  ///< tasks that got a strike when it was lost
+    std::uint32_t open_wants = 0;           ///< of the tasks it asked for, those not sent yet
+    std::uint32_t open_slots = 0;           ///< of its free slots, those for which nothing was sent yet
+    std::optional<std::uint64_t> affinity;  ///< of what it was sent last, or has loaded if it holds nothing
+    std::optional<std::uint64_t> loaded;    ///< affinity of what it started last
+    std::vector<TaskIndex> blamed;          ///< tasks that got a strike because it was silent
+    Filing filed;                           ///< how the index knows it
 
     bool usable() const { return phase == Phase::active && !barred; }
 };
@@ -62,15 +68,13 @@ struct Scheduler::State {
     /// Of tasks whose result is being stored: whom to tell once it is safe.
     std::unordered_map<TaskIndex, std::vector<std::pair<Rank, LeaseId>>> to_acknowledge;
     std::map<Rank, WorkerEntry> workers;
+    WorkerIndex roster;
     WaitingTasks waiting;
-    Counts counts;
+    Counts counts;  ///< those of workers are the index's
     LeaseId last_lease;
-    double leased_cost = 0.0;     ///< of all leased tasks
-    double speed = 0.0;           ///< of all workers, those still absent guessed
-    bool speed_is_known = false;  ///< false: some worker has changed since
+    double leased_cost = 0.0;  ///< of all leased tasks
     bool stopping = false;
     bool over = false;
-    double started_s = 0.0;
     double ticked_s = 0.0;
     double stopped_s = 0.0;
     std::vector<Action> out;
@@ -82,26 +86,26 @@ struct Scheduler::State {
     void on(event::StopRequested& event, double now_s);
     void on(event::Stored& event, double now_s);
     void on(event::StoreFailed& event, double now_s);
-    void on_message(Rank from, message::Join& message, double now_s);
-    void on_message(Rank from, message::Status& message, double now_s);
-    void on_message(Rank from, message::Heartbeat& message, double now_s);
-    void on_message(Rank from, message::Result& message, double now_s);
-    void on_message(Rank from, message::Returned& message, double now_s);
-    void on_message(Rank from, message::Leave& message, double now_s);
-    void on_message(Rank from, message::Failed& message, double now_s);
-    void on_message(Rank from, message::Crashed& message, double now_s);
-    void on_message(Rank from, message::Goodbye& message, double now_s);
+    void on_message(Rank from, message::Join& message);
+    void on_message(Rank from, message::Status& message);
+    void on_message(Rank from, message::Heartbeat& message);
+    void on_message(Rank from, message::Result& message);
+    void on_message(Rank from, message::Returned& message);
+    void on_message(Rank from, message::Leave& message);
+    void on_message(Rank from, message::Failed& message);
+    void on_message(Rank from, message::Crashed& message);
+    void on_message(Rank from, message::Goodbye& message);
 
     // Leases (leasing.cpp).
-    void serve(Rank rank, double now_s);
-    void serve_hungry(double now_s);
-    void recall_for(Rank idle, double now_s);
-    double fair_cost(const WorkerEntry& worker);
+    void serve(Rank rank);
+    void serve_hungry();
+    void recall_for(Rank idle);
+    double fair_cost(const WorkerEntry& worker) const;
     bool holds_alone(const WorkerEntry& worker) const;
-    std::uint64_t best_affinity(const WorkerEntry& worker) const;
-    std::vector<TaskIndex> choose(WorkerEntry& worker);
-    void lease(Rank rank, const std::vector<TaskIndex>& chosen, double now_s);
-    void resend_unseen(Rank rank, double now_s);
+    std::optional<std::uint64_t> best_affinity(const WorkerEntry& worker) const;
+    std::vector<TaskIndex> choose(const WorkerEntry& worker) const;
+    std::vector<TaskIndex> choose_alone(const WorkerEntry& worker) const;
+    void lease(Rank rank, const std::vector<TaskIndex>& chosen);
 
     // Tasks (scheduler.cpp). detach() leaves a task in no place; wait(), strike() or keep() must follow.
     WaitingKey key(const TaskEntry& entry) const;
@@ -109,20 +113,22 @@ struct Scheduler::State {
     const TaskEntry& entry(TaskIndex index) const { return tasks[index.value]; }
     void detach(TaskEntry& entry);
     void wait(TaskEntry& entry);
-    void strike(TaskEntry& entry, const std::string& reason);
+    void strike(TaskEntry& entry, const std::string& reason, Blame blame);
+    void give_up(TaskEntry& entry, const std::string& message);
     void keep(TaskEntry& entry, TaskResult result);
+    bool is_current(Rank from, const TaskLease& lease) const;
 
     // Workers (workers.cpp).
-    void change_phase(WorkerEntry& worker, Phase phase);
-    void update_status(WorkerEntry& worker, const WorkerStatus& status);
-    bool reconcile(Rank rank, std::vector<TaskLease> held);
-    void adopt(Rank rank, TaskEntry& entry, LeaseId lease);
+    WorkerEntry& worker(Rank rank);
+    void file(Rank rank);
+    Filing filing_of(const WorkerEntry& worker) const;
+    void change_phase(Rank rank, Phase phase);
+    void release_all(Rank rank, Blame blame, const std::string& reason);
     void lose(Rank rank, const std::string& reason, Blame blame);
-    void release_all(Rank rank, const std::vector<TaskIndex>& blamed, const std::string& reason);
-    void welcome_back(Rank rank, double now_s);
+    void ask_back(Rank rank);
+    void forgive(Rank rank);
+    void crash(Rank rank, const std::string& reason);
     void bar(Rank rank, const std::string& reason);
-    std::vector<TaskIndex> possibly_started(const WorkerEntry& worker) const;
-    std::size_t surely_started(const WorkerEntry& worker) const;
     void watch_deadlines(double now_s);
     void begin_stop(double now_s, const std::string& reason);
     void settle(double now_s);

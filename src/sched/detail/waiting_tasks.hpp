@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
 #include <tuple>
 
@@ -22,27 +21,29 @@ struct WaitingKey {
 
 class WaitingTasks {
   public:
+    /// Tasks of one affinity and their cost.
+    struct Queue {
+        std::set<std::tuple<std::uint32_t, double, std::uint32_t>> tasks;
+        double cost = 0.0;
+        TaskIndex first() const { return TaskIndex{std::get<2>(*tasks.begin())}; }
+    };
+    using Queues = std::map<std::uint64_t, Queue>;  ///< none of them empty
+
     void add(const WaitingKey& key);
     void remove(const WaitingKey& key);
 
     bool empty() const { return size_ == 0; }
     std::size_t size() const { return size_; }
     double cost() const;
-    /// The next task of an affinity that may share a worker; none if there is none.
-    std::optional<TaskIndex> first(std::uint64_t affinity) const;
-    /// The next task that must be alone.
-    std::optional<TaskIndex> first_alone() const;
-    /// Affinities with tasks that may share a worker, and the cost of these.
-    struct Queue {
-        std::set<std::tuple<std::uint32_t, double, std::uint32_t>> tasks;
-        double cost = 0.0;
-    };
-    const std::map<std::uint64_t, Queue>& queues() const { return queues_; }
+    /// Tasks that may share a worker.
+    const Queues& sharing() const { return sharing_; }
+    /// Tasks that must be alone.
+    const Queues& alone() const { return alone_; }
     bool contains(const WaitingKey& key) const;
 
   private:
-    std::map<std::uint64_t, Queue> queues_;
-    Queue alone_;
+    Queues sharing_;
+    Queues alone_;
     std::size_t size_ = 0;
 };
 

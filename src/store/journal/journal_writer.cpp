@@ -102,6 +102,26 @@ void JournalWriter::end_bulk_file() {
     bulk_.reset();
 }
 
+void JournalWriter::append_crash(const Id128& trial, const std::string& reason) {
+    append_frame(FrameType::crash, encode(CrashPayload{trial, reason}));
+}
+
+Bytes encode(const CrashPayload& payload) {
+    ByteWriter writer;
+    writer.id(payload.trial);
+    writer.text(payload.reason);
+    return std::move(writer).bytes();
+}
+
+CrashPayload decode_crash(std::span<const std::byte> bytes) {
+    ByteReader reader(bytes);
+    CrashPayload payload;
+    payload.trial = reader.id();
+    payload.reason = reader.text();
+    reader.expect_end();
+    return payload;
+}
+
 Bytes encode(const ResultPayload& payload) {
     ByteWriter writer;
     writer.text(as_text(record::encode_numbers(payload.record)));

@@ -19,6 +19,7 @@ enum class FrameType : std::uint32_t {
     launch = 2,      ///< record::LaunchRow of this segment's launch; the last one counts
     result = 3,      ///< a trial's record without its arrays, and where those lie
     ends = 4,        ///< SegmentEnds of the segments before this one; the first frame, if there are any
+    crash = 6,       ///< CrashPayload: a process died with a trial
     checkpoint = 5,  ///< in files of checkpoints alone: a trial's id, and the state that it goes on from
 };
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "memcap/base/ids.hpp"
 #include "memcap/record/run_tables.hpp"
@@ -35,6 +36,8 @@ class JournalWriter {
     /// Each throws StoreError.
     void append(const record::RunTables& tables);
     void append(const record::LaunchRow& launch);
+    /// A process that computed this trial, maybe beside others, died.
+    void append_crash(const Id128& trial, const std::string& reason);
     /// First the arrays, then the frame that refers to them; returns where the arrays went.
     BulkPlace append(const record::TrialRecord& record);
     /// Brings arrays, then frames to the disk.
@@ -74,6 +77,15 @@ struct ResultPayload {
 Bytes encode(const ResultPayload& payload);
 /// Throws TransportError.
 ResultPayload decode_result(std::span<const std::byte> bytes);
+
+/// What the frame of a crash holds.
+struct CrashPayload {
+    Id128 trial;
+    std::string reason;
+};
+Bytes encode(const CrashPayload& payload);
+/// Throws TransportError.
+CrashPayload decode_crash(std::span<const std::byte> bytes);
 
 /// The bytes of a record's vector and curve as a bulk file has them.
 Bytes encode_arrays(const record::TrialRecord& record);

@@ -87,6 +87,8 @@ class RunState {
     /// Whether the last plan says the same, launches and date aside.
     bool is_current_plan(const record::RunTables& tables) const;
     void add_launch(std::uint32_t segment, const record::LaunchRow& launch);
+    /// A process died with this trial.
+    void add_crash(const Id128& trial) { ++crashes_[trial]; }
     /// Returns false if it is a duplicate of a final record, which stays.
     bool add_result(record::TrialRecord record, const BulkPlace& arrays, ArraysState arrays_state);
 
@@ -99,6 +101,11 @@ class RunState {
     const std::unordered_map<Id128, StoredRecord>& records() const noexcept { return records_; }
     std::unordered_map<Id128, StoredRecord>& records() noexcept { return records_; }
     const StoredRecord* find(const Id128& trial) const;
+    /// How many processes have died with a trial, in all launches.
+    std::uint32_t crashes(const Id128& trial) const {
+        const auto found = crashes_.find(trial);
+        return found == crashes_.end() ? 0 : found->second;
+    }
     /// Planned rows that have a record, in planned order.
     std::vector<ResultRow> rows() const;
     /// How far the last plan is.
@@ -128,6 +135,7 @@ class RunState {
     std::unordered_map<Id128, std::string>
         dropped_;                                 ///< trials whose rows went with an earlier plan, and why
     std::vector<std::uint32_t> launch_segments_;  ///< beside tables_.launches
+    std::unordered_map<Id128, std::uint32_t> crashes_;
     std::unordered_map<Id128, StoredRecord> records_;
     std::uint32_t last_bulk_ = 0;
     SegmentEnds segment_ends_;
