@@ -62,6 +62,22 @@ TEST_F(Export, FilesOfVectorsAreFewHoweverOftenARunIsShown) {
     EXPECT_EQ(ResultFile::open(root).rows(), 30U);
 }
 
+TEST_F(Export, CrashesOfATrialAreCountedOverAllLaunches) {
+    {
+        auto store = begin();
+        EXPECT_EQ(store.crashes(row(3).trial_id), 0U);
+        store.crashed(row(3).trial_id, "killed by SIGSEGV");
+        store.crashed(row(3).trial_id, "killed by SIGSEGV");
+        store.sync();
+        EXPECT_EQ(store.crashes(row(3).trial_id), 2U);
+    }
+    auto store = open();
+    store.crashed(row(3).trial_id, "killed by SIGKILL");
+    EXPECT_EQ(store.crashes(row(3).trial_id), 3U);
+    EXPECT_EQ(store.crashes(row(4).trial_id), 0U);
+    EXPECT_EQ(store.report().unreadable_frames, 0U);
+}
+
 TEST_F(Export, ACheckpointLivesUntilTheResultOfItsTrial) {
     const Bytes state(100, std::byte{7});
     {
