@@ -56,7 +56,7 @@ void check_worker(const State& state, Rank rank, const WorkerEntry& worker) {
     MEMCAP_ENSURE(started == worker.started);
     MEMCAP_ENSURE(worker.filed == state.filing_of(worker));
     // Nobody is idle while there is a task to be had.
-    MEMCAP_ENSURE(!worker.filed.idle || state.stopping || state.choose(worker).empty());
+    MEMCAP_ENSURE(!worker.filed.idle || state.stopping || state.choose(rank).empty());
     MEMCAP_ENSURE(!worker.goodbye || worker.phase != Phase::active);
 }
 
@@ -98,6 +98,8 @@ std::string idle_reason(const State& state, const WorkerEntry& worker) {
     if (state.over) return "the run is over";
     if (state.stopping) return "the run is stopping and hands out no more work";
     if (!worker.has_asked) return "it has not said yet that it wants work";
+    if (!worker.barred_from.empty() && !state.best_affinity(worker))
+        return fmt::format("it cannot run what waits: {}", worker.barred_from.begin()->second);
     if (worker.open_wants == 0) return "it has not asked for more";
     if (state.waiting.empty()) return "no task waits: all are running, stored or queued at other workers";
     if (state.waiting.sharing().empty()) {
@@ -133,8 +135,7 @@ std::string Scheduler::explain_worker(Rank rank, double now_s) const {
         case Phase::active:
             break;
     }
-    if (worker.barred)
-        return fmt::format("{} gets no more work, its device is lost: {}", name, worker.trouble);
+    if (worker.barred) return fmt::format("{} gets no more work: {}", name, worker.trouble);
     return fmt::format(
         "{} holds {} tasks, {} of them started, and asks for {} more; it gets none now because {}; last "
         "heard {:.1f} s ago",
@@ -146,9 +147,9 @@ std::string Scheduler::explain_task(TaskIndex index) const {
     const TaskEntry& task = state_->entry(index);
     const std::string name = state_->name(task);
     std::string past;
-    if (const auto trouble = state_->troubles.find(index); trouble != state_->troubles.end()) {
+    if (const auto trouble = state_->pasts.find(index); trouble != state_->pasts.end()) {
         past = fmt::format("; attempt {}, strike {} of {}: {}", task.attempts, task.strikes,
-                           state_->options.max_strikes, trouble->second);
+                           state_->options.max_strikes, trouble->second.trouble);
     }
     switch (task.stage) {
         case Stage::beyond_limit:

@@ -20,15 +20,17 @@ double Scheduler::State::fair_cost(const WorkerEntry& worker) const {
 }
 
 /// The affinity it has loaded while there is work for that, then the one with most cost for each worker on
-/// it; none if no task may share a worker.
+/// it; none if no task that it can run may share a worker.
 std::optional<std::uint64_t> Scheduler::State::best_affinity(const WorkerEntry& worker) const {
     const auto& queues = waiting.sharing();
-    if (worker.affinity && queues.contains(*worker.affinity)) return worker.affinity;
+    const auto can_run = [&](std::uint64_t affinity) { return !worker.barred_from.contains(affinity); };
+    if (worker.affinity && can_run(*worker.affinity) && queues.contains(*worker.affinity))
+        return worker.affinity;
     std::optional<std::uint64_t> best;
     double best_cost = -1.0;
     for (const auto& [affinity, queue] : queues) {
         const double cost = queue.cost / (roster.speed(affinity) + worker.facts.speed);
-        if (cost > best_cost) {
+        if (cost > best_cost && can_run(affinity)) {
             best = affinity;
             best_cost = cost;
         }
@@ -37,9 +39,13 @@ std::optional<std::uint64_t> Scheduler::State::best_affinity(const WorkerEntry& 
 }
 
 /// Tasks for this worker, still waiting.
-std::vector<TaskIndex> Scheduler::State::choose(const WorkerEntry& worker) const {
+std::vector<TaskIndex> Scheduler::State::choose(Rank rank) const {
+    const WorkerEntry& worker = workers.at(rank);
     const std::optional<std::uint64_t> affinity = best_affinity(worker);
-    if (!affinity) return choose_alone(worker);
+    if (!affinity) {
+        const std::optional<TaskIndex> alone = worker.held.empty() ? choose_alone(rank) : std::nullopt;
+        return alone ? std::vector{*alone} : std::vector<TaskIndex>{};
+    }
     const auto& queue = waiting.sharing().at(*affinity);
     std::vector<TaskIndex> chosen;
     const double fair = fair_cost(worker);
@@ -56,17 +62,26 @@ std::vector<TaskIndex> Scheduler::State::choose(const WorkerEntry& worker) const
     return chosen;
 }
 
-std::vector<TaskIndex> Scheduler::State::choose_alone(const WorkerEntry& worker) const {
-    const auto& queues = waiting.alone();
-    if (!worker.held.empty() || queues.empty()) return {};
-    const auto loaded = worker.affinity ? queues.find(*worker.affinity) : queues.end();
-    return {(loaded == queues.end() ? queues.begin() : loaded)->second.first()};
+std::optional<TaskIndex> Scheduler::State::choose_alone(Rank rank) const {
+    const WorkerEntry& worker = workers.at(rank);
+    std::optional<TaskIndex> best;
+    for (const auto& [affinity, queue] : waiting.alone()) {
+        const bool loaded = affinity == worker.affinity;
+        if (worker.barred_from.contains(affinity) || (best && !loaded)) continue;
+        for (const auto& place : queue.tasks) {
+            const TaskIndex index{std::get<2>(place)};
+            if (avoids(entry(index), rank)) continue;
+            best = index;
+            break;
+        }
+    }
+    return best;
 }
 
 void Scheduler::State::serve(Rank rank) {
     const WorkerEntry& worker = workers.at(rank);
     if (stopping || !worker.usable() || worker.open_wants == 0 || holds_alone(worker)) return;
-    const std::vector<TaskIndex> chosen = choose(worker);
+    const std::vector<TaskIndex> chosen = choose(rank);
     if (!chosen.empty()) {
         lease(rank, chosen);
     } else if (worker.filed.idle) {
@@ -115,13 +130,17 @@ void Scheduler::State::serve_hungry() {
 /// are never more recalls on their way than idle workers.
 void Scheduler::State::recall_for(Rank idle) {
     if (roster.recalled() >= roster.idle() || roster.spare().empty()) return;
+    const WorkerEntry& asking = workers.at(idle);
     const auto& spare = roster.spare();
-    auto best = spare.find(workers.at(idle).affinity);
-    if (best == spare.end()) {
-        best = std::max_element(spare.begin(), spare.end(), [](const auto& a, const auto& b) {
-            return *a.second.rbegin() < *b.second.rbegin();
-        });
+    auto best = spare.end();
+    for (auto next = spare.begin(); next != spare.end(); ++next) {
+        // What it cannot run would only go back.
+        if (next->first && asking.barred_from.contains(*next->first)) continue;
+        const bool loaded = next->first == asking.affinity;
+        if (loaded || best == spare.end() || *next->second.rbegin() > *best->second.rbegin()) best = next;
+        if (loaded) break;
     }
+    if (best == spare.end()) return;
     const auto [count, rank] = *best->second.rbegin();
     workers.at(rank).recalled = true;
     file(rank);

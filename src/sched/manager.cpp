@@ -113,6 +113,9 @@ class Manager {
         outcome.failed = counts.failed;
         outcome.remaining = counts.total + counts.beyond_limit - counts.done - counts.failed;
         outcome.stopped = scheduler_.stopping();
+        outcome.stop_reason = scheduler_.stop_reason();
+        outcome.alike_failure = scheduler_.alike_failure();
+        outcome.barred_workers = scheduler_.barred_workers();
         outcome.lost_workers = static_cast<std::uint32_t>(scheduler_.lost_workers().size() +
                                                           scheduler_.missing_goodbyes().size());
         outcome.store_error = store_error_;

@@ -57,7 +57,7 @@ class Reader {
     requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void field(T& value) { value = bytes.number<T>(); }
     void field(FailureCategory& value) {
         value = bytes.number<FailureCategory>();
-        if (value > FailureCategory::device_lost) refuse("it names an unknown category of failure");
+        if (value > FailureCategory::host) refuse("it names an unknown category of failure");
     }
     void field(bool& value) { value = bytes.number<std::uint8_t>() != 0; }
     template <class Tag, class Value>
@@ -96,7 +96,7 @@ void all(Archive& archive, T&... values) {
 template <class A>
 void fields(A& a, Options& o) {
     all(a, o.heartbeat_s, o.worker_deadline_s, o.manager_deadline_s, o.drain_s, o.finish_s, o.prefetch_s,
-        o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.limit);
+        o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.bar_after, o.alike_failures, o.limit);
 }
 template <class A>
 void fields(A& a, Task& t) {

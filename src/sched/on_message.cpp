@@ -74,20 +74,14 @@ void Scheduler::State::on_message(Rank from, message::Result& message) {
     }
     const Rank holder = task.holder;
     detach(task);
-    const std::optional<TaskFailure> failure = result.failure;
-    const bool again =
-        failure && failure->category != FailureCategory::permanent && task.strikes + 1 < options.max_strikes;
-    if (failure) troubles[which.task] = failure->message;
-    if (again) {
-        ++task.strikes;
-        wait(task);
-        send(from, message::Acknowledge{{which}});
+    judge_alike(from, result);
+    if (result.failure) {
+        on_failure(from, task, std::move(result), message.lease);
     } else {
+        workers.at(from).deaths = 0;
         to_acknowledge[which.task].emplace_back(from, message.lease);
         keep(task, std::move(result));
     }
-    if (failure && failure->category == FailureCategory::device_lost) bar(from, failure->message);
-    if (again) serve_hungry();
     serve(from);
     if (holder >= 0 && holder != from) serve(holder);
 }
@@ -120,7 +114,7 @@ void Scheduler::State::on_message(Rank from, message::Failed& message) {
     WorkerEntry& worker = workers.at(from);
     if (worker.phase == Phase::left || worker.phase == Phase::failed) return;
     const std::string reason = fmt::format("{} failed: {}", name(from), message.reason);
-    warn(reason);
+    tell_trouble(reason);
     worker.trouble = message.reason;
     release_all(from, Blame::crash, reason);
     change_phase(from, Phase::failed);

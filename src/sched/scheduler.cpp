@@ -16,7 +16,7 @@ Scheduler::Scheduler(std::vector<Task> tasks, const std::vector<Rank>& ranks, co
     : state_(std::make_unique<State>()) {
     State& state = *state_;
     state.options = options;
-    state.ticked_s = now_s;
+    state.now_s = state.ticked_s = now_s;
     state.tasks.reserve(tasks.size());
     for (Task& task : tasks) {
         TaskEntry entry;
@@ -43,7 +43,7 @@ Scheduler::Scheduler(std::vector<Task> tasks, const std::vector<Rank>& ranks, co
         }
     }
     for (const Rank rank : ranks) state.worker(rank).heard_s = now_s;
-    state.settle(now_s);
+    state.settle();
 }
 
 Scheduler::~Scheduler() = default;
@@ -51,8 +51,9 @@ Scheduler::Scheduler(Scheduler&&) noexcept = default;
 Scheduler& Scheduler::operator=(Scheduler&&) noexcept = default;
 
 std::vector<Action> Scheduler::handle(Event event, double now_s) {
-    std::visit([&](auto& specific) { state_->on(specific, now_s); }, event);
-    state_->settle(now_s);
+    state_->now_s = now_s;
+    std::visit([&](auto& specific) { state_->on(specific); }, event);
+    state_->settle();
     return std::exchange(state_->out, {});
 }
 
@@ -81,6 +82,23 @@ bool Scheduler::stopping() const {
     return state_->stopping;
 }
 
+const std::string& Scheduler::stop_reason() const {
+    return state_->stop_reason;
+}
+const std::string& Scheduler::alike_failure() const {
+    return state_->alike_failure;
+}
+
+std::vector<std::string> Scheduler::barred_workers() const {
+    std::vector<std::string> barred;
+    for (const auto& [rank, worker] : state_->workers) {
+        if (worker.barred) barred.push_back(fmt::format("{}: {}", state_->name(rank), worker.trouble));
+        for (const auto& [affinity, reason] : worker.barred_from)
+            barred.push_back(fmt::format("{}: {}", state_->name(rank), reason));
+    }
+    return barred;
+}
+
 std::vector<Rank> Scheduler::missing_goodbyes() const {
     std::vector<Rank> missing;
     if (!state_->over) return missing;
@@ -107,7 +125,7 @@ WorkerEntry& Scheduler::State::worker(Rank rank) {
     return found->second;
 }
 
-void Scheduler::State::on(event::Received& event, double now_s) {
+void Scheduler::State::on(event::Received& event) {
     WorkerEntry& from = worker(event.from);
     from.heard_s = now_s;
     const auto handle_message = [&](auto& message) {
@@ -122,21 +140,24 @@ void Scheduler::State::on(event::Received& event, double now_s) {
     if (from.phase == Phase::lost) ask_back(event.from);
 }
 
-void Scheduler::State::on(event::PeerLost& event, double) {
+void Scheduler::State::on(event::PeerLost& event) {
     if (worker(event.rank).phase == Phase::lost) return;
     lose(event.rank, event.reason, Blame::crash);
     serve_hungry();
 }
 
-void Scheduler::State::on(event::Tick&, double now_s) {
-    watch_deadlines(now_s);
+void Scheduler::State::on(event::Tick&) {
+    watch_deadlines();
+    const bool busy = counts.leased + counts.storing + roster.absent() > 0;
+    if (!stopping && !over && !busy && !anybody_can_go_on())
+        begin_stop(with_trouble("no worker is left that can run what waits"));
 }
 
-void Scheduler::State::on(event::StopRequested&, double now_s) {
-    begin_stop(now_s, {});
+void Scheduler::State::on(event::StopRequested&) {
+    begin_stop({});
 }
 
-void Scheduler::State::on(event::Stored& event, double) {
+void Scheduler::State::on(event::Stored& event) {
     std::map<Rank, std::vector<TaskLease>> safe;
     for (const TaskIndex index : event.tasks) {
         TaskEntry& task = entry(index);
@@ -153,16 +174,16 @@ void Scheduler::State::on(event::Stored& event, double) {
     for (auto& [rank, leases] : safe) send(rank, message::Acknowledge{std::move(leases)});
 }
 
-void Scheduler::State::on(event::StoreFailed& event, double now_s) {
+void Scheduler::State::on(event::StoreFailed& event) {
+    begin_stop(fmt::format("results cannot be kept: {}", event.reason));
     for (const TaskIndex index : event.tasks) {
         TaskEntry& task = entry(index);
         MEMCAP_EXPECT(task.stage == Stage::storing);
         --counts.storing;
         to_acknowledge.erase(index);
-        troubles[index] = event.reason;
+        pasts[index].trouble = event.reason;
         wait(task);
     }
-    begin_stop(now_s, fmt::format("results cannot be kept: {}", event.reason));
 }
 
 WaitingKey Scheduler::State::key(const TaskEntry& entry) const {
@@ -194,26 +215,28 @@ void Scheduler::State::detach(TaskEntry& entry) {
 }
 
 void Scheduler::State::wait(TaskEntry& entry) {
+    const auto nobody = dead.find(entry.task.affinity);
+    if (nobody != dead.end() && !stopping) return give_up(entry, nobody->second);
     entry.stage = Stage::waiting;
     ++counts.waiting;
     waiting.add(key(entry));
 }
 
-void Scheduler::State::strike(TaskEntry& entry, const std::string& reason, Blame blame) {
+void Scheduler::State::strike(TaskEntry& entry, Rank rank, const std::string& reason, Blame blame) {
     ++entry.strikes;
-    troubles[entry.task.id] = reason;
+    Past& past = pasts[entry.task.id];
+    past.trouble = reason;
+    past.ranks.push_back(rank);
     if (blame == Blame::crash) out.push_back(action::NoteCrash{entry.task.id, reason});
-    if (entry.strikes < options.max_strikes) {
-        wait(entry);
-    } else {
-        give_up(entry, fmt::format("given up after {} attempts that ended with a worker, the last time: {}",
-                                   entry.strikes, reason));
-    }
+    if (entry.strikes < options.max_strikes) return wait(entry);
+    const std::string message = fmt::format(
+        "given up after {} attempts that ended with a worker, the last time: {}", entry.strikes, reason);
+    warn(fmt::format("{} is {}", name(entry), message));
+    give_up(entry, message);
 }
 
 /// Ends a task without a worker's record.
 void Scheduler::State::give_up(TaskEntry& entry, const std::string& message) {
-    warn(fmt::format("{} is {}", name(entry), message));
     keep(entry, {entry.task.id, entry.attempts, TaskFailure{FailureCategory::permanent, message}, {}});
 }
 
@@ -225,11 +248,11 @@ void Scheduler::State::keep(TaskEntry& entry, TaskResult result) {
 }
 
 /// Draws the conclusions of an event: is the run over, can it go on?
-void Scheduler::State::settle(double now_s) {
+void Scheduler::State::settle() {
     if (over) return;
     const bool all_ended = counts.waiting + counts.leased + counts.storing == 0;
     if (!all_ended && !stopping && roster.usable() + roster.absent() + roster.busy() == 0)
-        begin_stop(now_s, "no worker is left that could go on");
+        begin_stop(with_trouble("no worker is left that could go on"));
     const bool drained = stopping && counts.storing == 0 && roster.active() == 0;
     if (!all_ended && !drained) return;
     over = true;
@@ -238,10 +261,11 @@ void Scheduler::State::settle(double now_s) {
     }
 }
 
-void Scheduler::State::begin_stop(double now_s, const std::string& reason) {
+void Scheduler::State::begin_stop(const std::string& reason) {
     if (stopping || over) return;
     stopping = true;
     stopped_s = now_s;
+    stop_reason = reason;
     if (!reason.empty()) warn(fmt::format("{}; no more work is handed out", reason));
     for (const auto& [rank, worker] : workers) {
         if (worker.phase == Phase::active) send(rank, message::Stop{});

@@ -11,6 +11,8 @@ std::string_view to_string(FailureCategory value) {
             return "permanent";
         case FailureCategory::device_lost:
             return "device lost";
+        case FailureCategory::host:
+            return "host";
     }
     return "unknown";
 }

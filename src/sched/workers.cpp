@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "memcap/base/contracts.hpp"
 #include "sched/detail/scheduler_state.hpp"
@@ -49,7 +48,7 @@ void Scheduler::State::release_all(Rank rank, Blame blame, const std::string& re
         const bool guilty = blame != Blame::none && task.started;
         detach(task);
         if (guilty) {
-            strike(task, reason, blame);
+            strike(task, rank, reason, blame);
         } else {
             wait(task);
         }
@@ -63,6 +62,7 @@ void Scheduler::State::release_all(Rank rank, Blame blame, const std::string& re
 void Scheduler::State::lose(Rank rank, const std::string& reason, Blame blame) {
     WorkerEntry& worker = workers.at(rank);
     const std::string message = fmt::format("{} is lost: {}", name(rank), reason);
+    last_trouble = message;
     warn(fmt::format("{}; {} tasks go to others", message, worker.held.size()));
     worker.blamed.clear();
     for (const TaskIndex index : worker.held) {
@@ -96,6 +96,7 @@ void Scheduler::State::forgive(Rank rank) {
         const bool waits = task.stage == Stage::waiting;
         if (waits) detach(task);
         --task.strikes;
+        std::erase(pasts[index].ranks, rank);
         if (waits) wait(task);
         if (task.stage == Stage::leased) file(task.holder);
     }
@@ -105,25 +106,16 @@ void Scheduler::State::forgive(Rank rank) {
 void Scheduler::State::crash(Rank rank, const std::string& reason) {
     WorkerEntry& worker = workers.at(rank);
     const std::string message = fmt::format("{} crashed: {}", name(rank), reason);
-    warn(message);
+    tell_trouble(message);
     worker.trouble = reason;
     worker.blamed.clear();
     release_all(rank, Blame::crash, message);
     worker.affinity = worker.loaded = std::nullopt;
     change_phase(rank, stopping ? Phase::left : Phase::absent);
+    count_death(rank, reason);
 }
 
-void Scheduler::State::bar(Rank rank, const std::string& reason) {
-    WorkerEntry& worker = workers.at(rank);
-    if (worker.barred) return;
-    worker.barred = worker.recalled = true;
-    worker.trouble = reason;
-    file(rank);
-    warn(fmt::format("{} gets no more work, its device is lost: {}", name(rank), reason));
-    send(rank, message::Recall{std::numeric_limits<std::uint32_t>::max()});
-}
-
-void Scheduler::State::watch_deadlines(double now_s) {
+void Scheduler::State::watch_deadlines() {
     // While the manager itself was away (a slow disk, a stopped process) nobody could be heard.
     const double away_s = now_s - ticked_s;
     ticked_s = now_s;

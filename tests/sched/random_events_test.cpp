@@ -99,6 +99,16 @@ TEST(RandomEvents, WorkersLeaveThrowAndLoseDevices) {
     run_many(weather);
 }
 
+TEST(RandomEvents, SomeWorkersCannotRunEverything) {
+    Weather weather;
+    weather.blind = 0.5;
+    weather.max_workers = 4;
+    weather.late_join = 0.2;
+    weather.max_delay_s = 0.5;
+    weather.flaky = 0.1;
+    run_many(weather, {"a task that nobody can run"});
+}
+
 TEST(RandomEvents, StopAndFullDisk) {
     Weather weather;
     weather.stop = 0.5;
@@ -127,6 +137,7 @@ TEST(RandomEvents, EverythingAtOnce) {
     weather.flaky = 0.05;
     weather.device_lost = 0.1;
     weather.throwing = 0.1;
+    weather.blind = 0.05;
     weather.stop = 0.1;
     weather.away = 0.2;
     weather.bad_disk = 0.1;

@@ -216,6 +216,48 @@ inline void run_exception(const RunEnd& end) {
     expect_each_once(sink, outcome.done);
 }
 
+/// The last rank cannot read the model: the others compute everything, and it is named.
+inline void run_blind_rank(const RunEnd& end) {
+    MemorySink sink;
+    const bool blind = end.rank == end.size - 1;
+    const auto factory = [&](std::span<const std::byte>) {
+        return std::make_unique<StubExecutor>(4, [blind](const LeasedTask& leased) {
+            sleep_s(0.001);
+            TaskResult result = honest(leased);
+            if (blind) result.failure = TaskFailure{FailureCategory::host, "no such folder"};
+            return result;
+        });
+    };
+    const RunOutcome outcome = run_rank(end, setup_of(make_tasks(60), sink), factory);
+    if (end.rank > 0) return;
+    EXPECT_EQ(outcome.failed, 0u);
+    EXPECT_EQ(outcome.done, end.size > 1 ? 60u : 0u);
+    ASSERT_EQ(outcome.barred_workers.size(), 1u);
+    const std::string last = std::to_string(end.size - 1);
+    EXPECT_EQ(outcome.barred_workers[0], "rank " + last + " (host" + last + "): no such folder");
+    EXPECT_EQ(outcome.alike_failure.empty(), end.size > 1) << outcome.alike_failure;
+}
+
+/// Every task fails for good in the same way: most of them are not even tried.
+inline void run_alike_failures(const RunEnd& end) {
+    MemorySink sink;
+    const auto factory = [](std::span<const std::byte>) {
+        return std::make_unique<StubExecutor>(2, [](const LeasedTask& leased) {
+            sleep_s(0.002);
+            TaskResult result = honest(leased);
+            result.failure = TaskFailure{FailureCategory::permanent, "not finite"};
+            return result;
+        });
+    };
+    const RunOutcome outcome = run_rank(end, setup_of(make_tasks(2000), sink), factory);
+    if (end.rank > 0) return;
+    EXPECT_TRUE(outcome.stopped);
+    EXPECT_NE(outcome.alike_failure.find("not finite"), std::string::npos) << outcome.alike_failure;
+    EXPECT_EQ(outcome.stop_reason, outcome.alike_failure);
+    EXPECT_LT(outcome.failed, 500u);
+    EXPECT_EQ(outcome.failed + outcome.remaining, 2000u);
+}
+
 inline void run_bad_factory(const RunEnd& end) {
     MemorySink sink;
     const ExecutorFactory factory = [](std::span<const std::byte>) -> std::unique_ptr<Executor> {
@@ -345,6 +387,8 @@ inline const RunCase kRunCases[] = {
     {"NothingToDo", run_nothing},
     {"FailuresAreRetriedOrKept", run_failures},
     {"AnExceptionEndsOneWorkerNotTheRun", run_exception},
+    {"ARankThatCannotReadTheModelIsBarredAndNamed", run_blind_rank},
+    {"FailuresThatAreAllAlikeEndTheRun", run_alike_failures},
     {"AFactoryThatThrowsEverywhereEndsTheRun", run_bad_factory},
     {"AStopKeepsWhatIsFinished", run_stop},
     {"AFullDiskStopsTheRunAndKeepsWhatIsStored", run_full_disk},

@@ -230,20 +230,6 @@ TEST(Failures, PermanentOnesAreKeptAtOnce) {
     EXPECT_THAT(script.told<message::Acknowledge>(), IsEmpty());
 }
 
-TEST(Failures, ALostDeviceBarsTheWorkerAndItsTaskGoesElsewhere) {
-    Script script(equal_tasks(6), {0, 1});
-    script.join(0);
-    script.join(1);
-    script.want(0, 3, 3);
-    script.result(0, 0, TaskFailure{FailureCategory::device_lost, "GPU fell off the bus"});
-    EXPECT_THAT(script.told<message::Recall>(), ElementsAre(0));
-    EXPECT_THAT(script.want(0, 3, 3), IsEmpty());
-    EXPECT_THAT(script.scheduler.explain_worker(0, 0.0), HasSubstr("GPU fell off the bus"));
-    EXPECT_THAT(numbers(script.want(1, 6, 6)), ElementsAre(3, 4, 5));
-    for (const std::uint32_t task : {3, 4, 5}) script.result(1, task);
-    EXPECT_THAT(numbers(script.leased_to(1)), ElementsAre(0)) << "alone, after its failure";
-}
-
 TEST(Messages, OfTheWrongDirectionAreNamedAndIgnored) {
     Script script(equal_tasks(1), {0});
     script.receive(0, message::Stop{});

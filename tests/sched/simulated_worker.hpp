@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -21,8 +22,9 @@ struct SimulatedWorker {
     double stalled_until_s = -1.0;
     double device_lost_s = 1e18;
     double throws_s = 1e18;
-    bool returned = false;  ///< the executor is gone
-    bool was_lost = false;  ///< the scheduler has thought so at some time
+    std::set<std::uint64_t> blind;  ///< affinities that it cannot run
+    bool returned = false;          ///< the executor is gone
+    bool was_lost = false;          ///< the scheduler has thought so at some time
     std::map<std::uint32_t, LeasedTask> running;
 
     void start(double now_s) {

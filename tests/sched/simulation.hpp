@@ -133,6 +133,9 @@ class Simulation {
             for (double when_s = some_time(); chance(weather_.crash); when_s = some_time())
                 at(when_s, [this, rank] { crash(rank); });
             if (chance(weather_.death)) at(some_time(), [this, rank] { lose_rank(rank); });
+            for (std::uint64_t affinity = 1; affinity <= 4; ++affinity) {
+                if (chance(weather_.blind)) worker.blind.insert(affinity);
+            }
             if (chance(weather_.leave)) at(some_time(), [this, rank] { leave(rank); });
             if (chance(weather_.device_lost)) worker.device_lost_s = some_time();
             if (chance(weather_.throwing)) worker.throws_s = some_time();
@@ -223,6 +226,11 @@ class Simulation {
         ASSERT_TRUE(storing_.insert(index).second) << "task " << index << " is being stored twice";
         ASSERT_FALSE(stored_.contains(index)) << "task " << index << " ended twice";
         mark(result.payload.empty(), "a task given up");
+        if (result.failure && result.failure->message == "no worker can run it: no such folder") {
+            mark(true, "a task that nobody can run");
+            for (const auto& [rank, worker] : workers_)
+                EXPECT_TRUE(worker.blind.contains(tasks_.at(index).affinity)) << "rank " << rank << " could";
+        }
         at(now_s_ + uniform(0.0, 0.5), [this, index, result] {
             storing_.erase(index);
             if (now_s_ >= disk_fails_s_) {
@@ -347,6 +355,8 @@ class Simulation {
     }
 
     std::optional<TaskFailure> failure_of(const Worker& worker, std::uint32_t index) {
+        if (worker.blind.contains(tasks_.at(index).affinity))
+            return TaskFailure{FailureCategory::host, "no such folder"};
         if (permanent_.contains(index)) return TaskFailure{FailureCategory::permanent, "not finite"};
         if (now_s_ > worker.device_lost_s) return TaskFailure{FailureCategory::device_lost, "device is gone"};
         if (!flaky_.contains(index) || flaky_[index] == 0) return std::nullopt;
@@ -368,7 +378,8 @@ class Simulation {
                 << "rank " << rank << " said no goodbye";
         }
         const double innocent_failures = weather_.crash + weather_.death + weather_.stall +
-                                         weather_.device_lost + weather_.throwing + weather_.poison;
+                                         weather_.device_lost + weather_.throwing + weather_.blind +
+                                         weather_.poison;
         for (const auto& [index, result] : stored_) {
             if (!result.failure) {
                 EXPECT_EQ(text_of(result.payload), "result of task " + std::to_string(index));

@@ -20,6 +20,7 @@ struct Weather {
     double permanent = 0.0;      ///< of each task: fails for good
     double flaky = 0.0;          ///< of each task: fails in a retryable way once or twice
     double device_lost = 0.0;    ///< of each worker: what it runs after some time loses the device
+    double blind = 0.0;          ///< of each worker and affinity: it cannot run any of these
     double throwing = 0.0;       ///< of each worker: its executor throws at some time
     double stop = 0.0;           ///< of the run: a stop is requested at some time
     double away = 0.0;           ///< of the manager: it does nothing for a while, longer than the deadline

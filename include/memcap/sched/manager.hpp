@@ -40,8 +40,11 @@ struct RunOutcome {
     std::uint64_t remaining = 0;     ///< neither, those beyond a limit included: run again
     bool stopped = false;            ///< ended early: stop token, full disk or no worker left
     std::uint32_t lost_workers = 0;  ///< silent or unreachable at some time, or without a goodbye at the end
-    std::string store_error;         ///< why results could not be kept; empty if they could
-    std::vector<std::string> worker_errors;  ///< of workers whose executor threw, "rank 3 (host): message"
+    std::string stop_reason;         ///< why it ended early; empty if it did not, or was told to
+    std::string alike_failure;       ///< how all tasks failed, if that is the reason
+    std::vector<std::string> barred_workers;  ///< got no more tasks (of a kind), "rank 3 (host): reason"
+    std::string store_error;                  ///< why results could not be kept; empty if they could
+    std::vector<std::string> worker_errors;   ///< of workers whose executor threw, "rank 3 (host): message"
 };
 
 /// What the manager of a run needs.

@@ -18,6 +18,8 @@ struct Options {
     double poll_max_s = 1e-3;       ///< sleep between polls when nothing has come for a while
     double progress_s = 0.1;        ///< at least this long between two calls of the progress callback
     std::uint32_t max_strikes = 3;  ///< crashes and retryable failures after which a task fails for good
+    std::uint32_t bar_after = 3;  ///< crashes and lost devices in a row that cost a worker all further tasks
+    std::uint32_t alike_failures = 8;    ///< first tasks that all fail alike and so end the run; 0: never
     std::optional<std::uint64_t> limit;  ///< only this many tasks, the first of the list, are run
 };
 

@@ -98,8 +98,11 @@ struct Counts {
 ///
 /// Failures: a task gets a strike when a worker on which it was started dies or when it fails in a retryable
 /// way. With a strike it runs alone on its worker, so that it does not take blame for a neighbour or pass it
-/// on. Leaving workers give no strikes. A worker that was silent for too long is lost; heard of again, it
-/// drops its leases and joins anew. The first success of a task counts, whoever sends it.
+/// on, and elsewhere than before if it can. Leaving workers give no strikes. A worker whose process or device
+/// dies again and again gets no more tasks; one that cannot load what tasks need gets none of that affinity.
+/// Where nobody can run them tasks fail for good, and where the first ones all fail alike the run ends. A
+/// worker that was silent for too long is lost; heard of again, it drops its leases and joins anew. The first
+/// success of a task counts, whoever sends it.
 class Scheduler {
   public:
     /// `ranks` are the workers to wait for; task.id is set to the place in the list.
@@ -119,6 +122,12 @@ class Scheduler {
     bool over() const;
     /// True once the run ends early: stop, full disk or no worker left.
     bool stopping() const;
+    /// Why the run ends early; empty if it does not, or was told to.
+    const std::string& stop_reason() const;
+    /// How all tasks failed, where that is why the run ends early.
+    const std::string& alike_failure() const;
+    /// Workers that get no more tasks, or none of some affinity, as "rank 3 (host): reason".
+    std::vector<std::string> barred_workers() const;
     /// Workers that have been told to finish and have not said goodbye, lost ones left out.
     std::vector<Rank> missing_goodbyes() const;
     /// Workers that were silent or unreachable when last looked at.

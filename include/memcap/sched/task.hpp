@@ -40,8 +40,9 @@ struct TaskLease {
     auto operator<=>(const TaskLease&) const = default;
 };
 
-/// What a failure means for the next attempt: try again, never try again, or try again on another worker.
-enum class FailureCategory : std::uint8_t { retryable, permanent, device_lost };
+/// What a failure means for the next attempt: try again, never try again, try again on another worker, or
+/// (host) that this worker can run no task of this affinity, which is not the task's fault.
+enum class FailureCategory : std::uint8_t { retryable, permanent, device_lost, host };
 
 std::string_view to_string(FailureCategory value);
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -37,9 +38,25 @@ enum class Phase : std::uint8_t { absent, active, left, failed, lost };
 /// crash.
 enum class Blame : std::uint8_t { none, silence, crash };
 
+/// What went wrong with a task before.
+struct Past {
+    std::string trouble;      ///< why its newest attempt did not end well
+    std::vector<Rank> ranks;  ///< where it got its strikes in this launch
+};
+
+/// The first failures, as long as they are the same and nothing has succeeded.
+struct Alike {
+    bool possible = true;
+    std::string message;
+    std::set<TaskIndex> tasks;
+    std::set<Rank> ranks;
+};
+
 struct WorkerEntry {
     Phase phase = Phase::absent;
-    bool barred = false;  ///< no more tasks
+    bool barred = false;       ///< no more tasks
+    std::uint32_t deaths = 0;  ///< crashes and lost devices since it last computed something
+    std::map<std::uint64_t, std::string> barred_from;  ///< affinities that it cannot run, and why
     bool goodbye = false;
     bool rejoining = false;  ///< has been told to join again
     bool recalled = false;   ///< has been asked for tasks and has not answered
@@ -64,7 +81,12 @@ struct WorkerEntry {
 struct Scheduler::State {
     Options options;
     std::vector<TaskEntry> tasks;
-    std::unordered_map<TaskIndex, std::string> troubles;  ///< why a task's newest attempt did not end well
+    std::unordered_map<TaskIndex, Past> pasts;
+    std::map<std::uint64_t, std::string> dead;  ///< affinities that no worker can run, and why
+    Alike alike;
+    std::string alike_failure;
+    std::string stop_reason;
+    std::string last_trouble;  ///< of a worker, naming it
     /// Of tasks whose result is being stored: whom to tell once it is safe.
     std::unordered_map<TaskIndex, std::vector<std::pair<Rank, LeaseId>>> to_acknowledge;
     std::map<Rank, WorkerEntry> workers;
@@ -75,17 +97,18 @@ struct Scheduler::State {
     double leased_cost = 0.0;  ///< of all leased tasks
     bool stopping = false;
     bool over = false;
+    double now_s = 0.0;
     double ticked_s = 0.0;
     double stopped_s = 0.0;
     std::vector<Action> out;
 
     // Events (scheduler.cpp, on_message.cpp).
-    void on(event::Received& event, double now_s);
-    void on(event::PeerLost& event, double now_s);
-    void on(event::Tick& event, double now_s);
-    void on(event::StopRequested& event, double now_s);
-    void on(event::Stored& event, double now_s);
-    void on(event::StoreFailed& event, double now_s);
+    void on(event::Received& event);
+    void on(event::PeerLost& event);
+    void on(event::Tick& event);
+    void on(event::StopRequested& event);
+    void on(event::Stored& event);
+    void on(event::StoreFailed& event);
     void on_message(Rank from, message::Join& message);
     void on_message(Rank from, message::Status& message);
     void on_message(Rank from, message::Heartbeat& message);
@@ -103,8 +126,8 @@ struct Scheduler::State {
     double fair_cost(const WorkerEntry& worker) const;
     bool holds_alone(const WorkerEntry& worker) const;
     std::optional<std::uint64_t> best_affinity(const WorkerEntry& worker) const;
-    std::vector<TaskIndex> choose(const WorkerEntry& worker) const;
-    std::vector<TaskIndex> choose_alone(const WorkerEntry& worker) const;
+    std::vector<TaskIndex> choose(Rank rank) const;
+    std::optional<TaskIndex> choose_alone(Rank rank) const;
     void lease(Rank rank, const std::vector<TaskIndex>& chosen);
 
     // Tasks (scheduler.cpp). detach() leaves a task in no place; wait(), strike() or keep() must follow.
@@ -113,7 +136,7 @@ struct Scheduler::State {
     const TaskEntry& entry(TaskIndex index) const { return tasks[index.value]; }
     void detach(TaskEntry& entry);
     void wait(TaskEntry& entry);
-    void strike(TaskEntry& entry, const std::string& reason, Blame blame);
+    void strike(TaskEntry& entry, Rank rank, const std::string& reason, Blame blame);
     void give_up(TaskEntry& entry, const std::string& message);
     void keep(TaskEntry& entry, TaskResult result);
     bool is_current(Rank from, const TaskLease& lease) const;
@@ -128,13 +151,24 @@ struct Scheduler::State {
     void ask_back(Rank rank);
     void forgive(Rank rank);
     void crash(Rank rank, const std::string& reason);
-    void bar(Rank rank, const std::string& reason);
-    void watch_deadlines(double now_s);
-    void begin_stop(double now_s, const std::string& reason);
-    void settle(double now_s);
+    void watch_deadlines();
+    void begin_stop(const std::string& reason);
+    void settle();
+
+    // Whose fault it was (blame.cpp).
+    void on_failure(Rank from, TaskEntry& entry, TaskResult result, LeaseId lease);
+    bool avoids(const TaskEntry& entry, Rank rank) const;
+    void count_death(Rank rank, const std::string& reason);
+    void bar_from(Rank rank, std::uint64_t affinity, const std::string& reason);
+    void give_up_all(std::uint64_t affinity, const std::string& reason);
+    void judge_alike(Rank from, const TaskResult& result);
+    bool anybody_can_go_on() const;
+    std::string with_trouble(const std::string& text) const;
 
     void send(Rank to, Message message) { out.push_back(action::Send{to, std::move(message)}); }
     void warn(std::string text) { out.push_back(action::Warn{std::move(text)}); }
+    /// What may be why the run cannot go on later.
+    void tell_trouble(std::string text) { warn(last_trouble = std::move(text)); }
     std::string name(Rank rank) const;
     std::string name(const TaskEntry& entry) const;
 };
