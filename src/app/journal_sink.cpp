@@ -17,6 +17,7 @@ namespace {
 record::FailureCategory category_of(sched::FailureCategory category) {
     switch (category) {
         case sched::FailureCategory::retryable:
+        case sched::FailureCategory::host:
             return record::FailureCategory::retryable;
         case sched::FailureCategory::device_lost:
             return record::FailureCategory::device_lost;

@@ -149,7 +149,7 @@ Remaining remaining_trials(const Preparation& preparation, const store::RunStore
 
 /// Tasks without payloads, which are made when they are leased: all together they may be larger than memory.
 std::vector<sched::Task> tasks_of(const Preparation& preparation, const std::vector<std::uint32_t>& trials,
-                                  const JournalSink& sink) {
+                                  const JournalSink& sink, bool retry_failed) {
     std::vector<sched::Task> tasks;
     tasks.reserve(trials.size());
     for (const std::uint32_t place : trials) {
@@ -160,7 +160,7 @@ std::vector<sched::Task> tasks_of(const Preparation& preparation, const std::vec
                          .affinity = plan::affinity_key(model, trial.precision),
                          .cost = plan::max_flops(model, preparation.plan.shape_of(trial)),
                          .payload = {},
-                         .strikes = sink.crashes(trial.id)});
+                         .strikes = retry_failed ? 0 : sink.crashes(trial.id)});
     }
     return tasks;
 }
@@ -182,6 +182,14 @@ WorkerSetup worker_setup(const Preparation& preparation, const store::RunFolder&
 void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {
     for (const auto& error : outcome.worker_errors) log::error(error);
     if (!outcome.store_error.empty()) log::error(outcome.store_error);
+    for (const auto& worker : outcome.barred_workers)
+        log::warning(fmt::format("got no more trials: {}", worker));
+    if (!outcome.alike_failure.empty()) {
+        log::error(fmt::format("the run has stopped: {}. Mend that and give the same command again",
+                               outcome.alike_failure));
+    } else if (!outcome.stop_reason.empty() && outcome.store_error.empty()) {
+        log::error(fmt::format("the run has stopped: {}", outcome.stop_reason));
+    }
     if (outcome.lost_workers > 0) {
         log::warning(fmt::format("{} {} lost", count_text(outcome.lost_workers, "worker"),
                                  outcome.lost_workers == 1 ? "was" : "were"));
@@ -195,6 +203,7 @@ void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {
 }
 
 int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
+    if (!outcome.alike_failure.empty()) return kDefect;
     if (outcome.remaining > 0) {
         const bool unusable = !outcome.worker_errors.empty() && outcome.done == 0;
         return unusable ? kDefect : kWorkRemains;
@@ -268,7 +277,7 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
                              const std::atomic<bool>& stop, Told& told) {
     LiveLine line;
     sched::ManagerSetup setup;
-    setup.tasks = tasks_of(preparation, trials, sink);
+    setup.tasks = tasks_of(preparation, trials, sink, request.retry_failed);
     setup.payload_of = [&preparation, &trials, &sink](const sched::Task& task) {
         const plan::Plan& plan = preparation.plan;
         return encode(LeasePayload{plan.whole(plan.trials[trials[task.id.value]], preparation.tokens),

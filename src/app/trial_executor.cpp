@@ -250,7 +250,7 @@ void TrialExecutor::fill_slots(sched::WorkPort& port) {
         const Pending& next = pending_.front();
         std::string problem;
         if (load_model_of(next.trial, port, problem)) break;
-        fail(port, next.leased, next.trial.id, record::FailureCategory::retryable, problem);
+        fail_by_host(port, next.leased, next.trial.id, problem);
         pending_.pop_front();
     }
     std::vector<const plan::Trial*> waiting;
@@ -342,6 +342,19 @@ void TrialExecutor::finish(sched::WorkPort& port, const sched::LeasedTask& lease
         result.failure = sched::TaskFailure{category_of(record.failure.category), record.failure.message};
     }
     port.finish(std::move(result));
+}
+
+/// A trial that this rank cannot run, and another one perhaps can.
+void TrialExecutor::fail_by_host(sched::WorkPort& port, const sched::LeasedTask& leased, const Id128& trial,
+                                 const std::string& message) const {
+    record::TrialRecord record;
+    record.trial_id = trial;
+    record.status = record::TrialStatus::failed;
+    record.failure = {record::FailureCategory::retryable, message};
+    port.finish({.task = leased.task.id,
+                 .attempt = leased.attempt,
+                 .failure = sched::TaskFailure{sched::FailureCategory::host, message},
+                 .payload = record::encode(record)});
 }
 
 void TrialExecutor::fail(sched::WorkPort& port, const sched::LeasedTask& leased, const Id128& trial,

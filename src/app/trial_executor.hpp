@@ -77,6 +77,8 @@ class TrialExecutor : public sched::Executor {
     void finish(sched::WorkPort& port, const sched::LeasedTask& leased, record::TrialRecord record) const;
     void fail(sched::WorkPort& port, const sched::LeasedTask& leased, const Id128& trial,
               record::FailureCategory category, const std::string& message) const;
+    void fail_by_host(sched::WorkPort& port, const sched::LeasedTask& leased, const Id128& trial,
+                      const std::string& message) const;
 
     WorkerSetup setup_;
     ExecutorPlace place_;
