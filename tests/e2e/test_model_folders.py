@@ -146,6 +146,29 @@ class DamagedModelFolders(EndToEnd):
         keys = table(self.folder / "run", "models")["ignored_config_keys"]
         self.assertEqual(list(keys), ["internal_version, unsloth_fixed"])
 
+    def test_with_tensors_that_no_layer_reads_pass_and_these_are_recorded(self):
+        model = damage.copy_model(self.folder)
+        names = ["model.layers.0.self_attn.q_proj.bias", "model.layers.0.self_attn.q_proj.lora_A.weight"]
+        damage.add_tensors(model, *names, "model.layers.0.self_attn.rotary_emb.inv_freq")
+        expected = f"2: {names[0]}, {names[1]}"
+        self.assertIn(f"unread weights    {expected}: no layer reads them", self.memcap("describe", model).stdout)
+        file = self.write(plain(models={"ink-64": {"path": str(model)}}, max_steps=12, samples=1))
+        said = self.memcap("run", file, "--out", self.folder / "run").stderr
+        warnings = [line for line in said.splitlines() if names[0] in line]
+        self.assertEqual(len(warnings), 1, warnings)
+        self.assertIn("warning: model 'ink-64'", warnings[0])
+        self.assertIn(expected, warnings[0])
+        self.assertEqual(list(table(self.folder / "run", "models")["unread_weights"]), [expected])
+        self.assertNotIn(names[0], self.memcap("plan", file).stderr, "a plan needs no weights")
+
+    def test_whose_tokenizer_has_more_tokens_than_the_model_pass_for_texts_that_do_without(self):
+        model = damage.copy_model(self.folder)
+        damage.shrink_vocabulary(model, 1000)
+        described = self.memcap("describe", model).stdout
+        self.assertRegex(described, r"tokenizer .*; its largest token is 1023 \('.+'\), which the vocabulary of 1000 lacks: texts")
+        self.assertTrue(described.endswith("verdict           can be loaded\n"), described)
+        self.assertNotIn("its largest token", self.memcap("describe", damage.copy_model(self.folder, "whole")).stdout)
+
 
 if __name__ == "__main__":
     unittest.main()
