@@ -104,10 +104,11 @@ std::unique_ptr<CausalLM> load(const hub::ModelConfig& config, std::shared_ptr<c
 std::vector<std::string> unread_weights(const hub::ModelConfig& config,
                                         std::shared_ptr<const hub::WeightFiles> files) {
     const auto& family = family_of(config);
-    const nn::WeightNames names(files, base_prefix_of(family.architecture));
+    const auto& tensors = files->tensors();
+    const nn::WeightNames names(std::move(files), base_prefix_of(family.architecture));
     family.build(config, names);
     std::vector<std::string> unread;
-    for (const auto& [name, tensor] : files->tensors()) {
+    for (const auto& [name, tensor] : tensors) {
         if (!names.asked().contains(name) && !is_silent(family.architecture, name)) unread.push_back(name);
     }
     return unread;
