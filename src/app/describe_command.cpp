@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "app/amounts.hpp"
@@ -18,8 +20,10 @@
 #include "app/preparation.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/base/log.hpp"
 #include "memcap/hub/model_config.hpp"
 #include "memcap/hub/safetensors.hpp"
+#include "memcap/hub/tokenizer_files.hpp"
 #include "memcap/models/registry.hpp"
 #include "memcap/plan/cost.hpp"
 #include "memcap/text/helper_paths.hpp"
@@ -35,23 +39,53 @@ double millions(std::int64_t count) {
     return static_cast<double>(count) / 1e6;
 }
 
+/// What keeps a run from using the folder, each in a few words.
+using Obstacles = std::vector<std::string>;
+
+/// Tells an error as the commands that end with it do, and notes it.
+void meet(const Error& error, Obstacles& obstacles) {
+    std::fflush(stdout);
+    log::error(error.what());
+    obstacles.push_back(error.text().what);
+}
+
+/// The last of a tokenizer's tokens, if the model has no input vector for it; else nothing.
+std::string foreign_token_text(text::TokenizerClient& client, const fs::path& folder, std::int64_t size,
+                               std::int64_t vocabulary_size) {
+    if (size <= vocabulary_size) return {};
+    const auto largest = static_cast<std::int32_t>(size - 1);
+    return fmt::format(
+        "; its largest token is {} ('{}'), which the vocabulary of {} lacks: texts that need such tokens "
+        "cannot "
+        "be measured",
+        largest, client.decode(folder, std::vector{largest}), vocabulary_size);
+}
+
 /// What the tokenizer is, by loading it as a run does, or why that fails.
-std::string tokenizer_text(const fs::path& folder) {
-    if (!hub::has_tokenizer(folder))
-        return "missing: tokenizer.json, or vocab.json with merges.txt, or tokenizer.model";
+void print_tokenizer(const fs::path& folder, std::int64_t vocabulary_size, Obstacles& obstacles) {
+    const char* name = "tokenizer         ";
     try {
+        hub::check_tokenizer_files(folder);
+        if (!hub::has_tokenizer(folder)) {
+            fmt::print("{}missing: tokenizer.json, or vocab.json with merges.txt, or tokenizer.model\n",
+                       name);
+            obstacles.emplace_back("the tokenizer is missing");
+            return;
+        }
         const std::string executable = executable_path();
         text::TokenizerClient client(
             {.python = text::find_python({}, executable), .script = text::find_helper_script(executable)});
         const auto facts = client.open(folder);
-        return fmt::format("{}; puts {} before a text", facts.source,
-                           facts.opening.empty() ? "nothing" : facts.opening_text);
+        fmt::print("{}{}; puts {} before a text{}\n", name, facts.source,
+                   facts.opening.empty() ? "nothing" : facts.opening_text,
+                   foreign_token_text(client, folder, facts.size, vocabulary_size));
     } catch (const Error& error) {
-        return fmt::format("cannot be loaded: {}", error.what());
+        fmt::print("{}cannot be loaded: {}\n", name, error.what());
+        obstacles.push_back(error.text().what);
     }
 }
 
-void print_model(const fs::path& folder, const hub::ModelConfig& config, const models::Description& d) {
+void print_model(const hub::ModelConfig& config, const models::Description& d) {
     fmt::print("family            {} ({})\n", d.family,
                config.names_architecture() ? config.architecture() : config.text("model_type"));
     fmt::print(
@@ -76,7 +110,6 @@ void print_model(const fs::path& folder, const hub::ModelConfig& config, const m
         fmt::print("ignored keys      {}: of no meaning to transformers either\n",
                    fmt::join(d.ignored_config_keys, ", "));
     }
-    fmt::print("tokenizer         {}\n", tokenizer_text(folder));
 }
 
 /// Types of numbers among the weights, that of most bytes first; buffers of other types are passed over.
@@ -98,6 +131,13 @@ void print_weights(const hub::WeightFiles& files) {
     fmt::print("weights           {} tensors{} in {} file{}\n", files.tensors().size(), dtypes_text(files),
                files.files().size(), files.files().size() == 1 ? "" : "s");
     fmt::print("to load           {}\n", bytes_text(files.size_bytes()));
+}
+
+/// Tensors that change nothing, here and in transformers.
+void print_unread(const hub::ModelConfig& config, std::shared_ptr<const hub::WeightFiles> files) {
+    const std::string unread = models::unread_text(models::unread_weights(config, std::move(files)));
+    if (!unread.empty())
+        fmt::print("unread weights    {}: no layer reads them, nor do those of transformers\n", unread);
 }
 
 /// What is missing, what makes it of pickled weights, and how much it would be by config.json.
@@ -153,34 +193,64 @@ void print_costs(const models::Description& d) {
     fmt::print("  its slot        at most {}\n", bytes_text(plan::slot_bytes(facts, plan::shape_of(trial))));
 }
 
+/// The weights by their headers; false if they are missing or damaged.
+bool print_weights_of(const fs::path& folder, const hub::ModelConfig& config, const models::Description& d,
+                      Obstacles& obstacles) {
+    if (hub::weight_files(folder).empty()) {
+        print_missing_weights(folder, config, d);
+        obstacles.emplace_back("the weights are missing");
+        return false;
+    }
+    try {
+        const auto files = std::make_shared<const hub::WeightFiles>(hub::WeightFiles::open(folder));
+        print_weights(*files);
+        print_unread(config, files);
+        return true;
+    } catch (const Error& error) {
+        meet(error, obstacles);
+        return false;
+    }
+}
+
+void describe_folder(const fs::path& folder, Obstacles& obstacles) {
+    const auto config = hub::ModelConfig::load(folder);
+    const models::Description description = models::describe(config);
+    print_model(config, description);
+    print_tokenizer(folder, description.vocabulary_size, obstacles);
+    const bool has_weights = print_weights_of(folder, config, description, obstacles);
+    print_costs(description);
+    if (!has_weights) return;
+    // Every tensor is read for it: the rest is on the screen by then.
+    std::fflush(stdout);
+    models::load(folder, Precision::float32, at::kMeta);
+    fmt::print("checked           all tensors are there, of the right shape and finite\n");
+}
+
 }  // namespace
 
 int describe_model(const Arguments& arguments) {
     const CommandSyntax syntax{.usage = "memcap describe MODEL_DIR",
                                .purpose =
                                    "Says what a model is, what loading it and a trial on it would take, and "
-                                   "what is missing. A folder with config.json alone will do.",
+                                   "what is missing. A folder with config.json alone\nwill do. The last line "
+                                   "says whether a run can load the folder; if not, the exit status is 2.",
                                .options = boost::program_options::options_description(),
                                .fewest_files = 1,
                                .most_files = 1};
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
-    const fs::path folder = parsed->files.front();
-    const auto config = hub::ModelConfig::load(folder);
-    const models::Description description = models::describe(folder);
-    print_model(folder, config, description);
-    if (hub::weight_files(folder).empty()) {
-        print_missing_weights(folder, config, description);
-        print_costs(description);
+    Obstacles obstacles;
+    try {
+        describe_folder(parsed->files.front(), obstacles);
+    } catch (const Error& error) {
+        meet(error, obstacles);
+    }
+    if (obstacles.empty()) {
+        fmt::print("verdict           can be loaded\n");
         return kDone;
     }
-    print_weights(hub::WeightFiles::open(folder));
-    print_costs(description);
-    // Every tensor is read for it: the rest is on the screen by then.
-    std::fflush(stdout);
-    models::load(folder, Precision::float32, at::kMeta);
-    fmt::print("checked           all tensors are there, of the right shape and finite\n");
-    return kDone;
+    fmt::print("verdict           cannot be loaded: {}\n", fmt::join(obstacles, "; "));
+    return kUsage;
 }
 
 }  // namespace memcap::app

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "app/machine.hpp"
+#include "app/model_warnings.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/base/files.hpp"
 #include "memcap/base/hash.hpp"
@@ -56,7 +57,9 @@ void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& 
         facts.name = model.name;
         facts.path = model.path.string();
         facts.config_sha256 = hub::config_sha256(model.path);
+        std::string unread;
         if (check == ModelCheck::weights) {
+            unread = tell_unread_weights(model.name, model.path);
             auto files = hub::weight_files(model.path);
             files.push_back(model.path / "config.json");
             // On the meta device every tensor is read and checked, and none is kept.
@@ -76,7 +79,8 @@ void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& 
                                           .vocabulary_size = facts.vocabulary_size,
                                           .context_tokens = facts.context_tokens,
                                           .layers = facts.layers,
-                                          .ignored_config_keys = ignored});
+                                          .ignored_config_keys = ignored,
+                                          .unread_weights = unread});
         preparation.models.push_back(std::move(facts));
     }
 }

@@ -103,16 +103,34 @@ class ModelConfig::UnusableKeys : public DataError {
                     .advice = only.advice};
         }
         std::vector<std::string> whys;
-        std::vector<std::string> advices;
-        for (const Problem& problem : problems) {
+        for (const Problem& problem : problems)
             whys.push_back(fmt::format("'{}': {}", dotted(problem.path), problem.why));
-            if (std::ranges::find(advices, problem.advice) == advices.end())
-                advices.push_back(problem.advice);
-        }
         return {.what = fmt::format("{} keys are not usable", problems.size()),
                 .where = {},
                 .why = fmt::format("{}", fmt::join(whys, "; ")),
-                .advice = fmt::format("{}", fmt::join(advices, ". "))};
+                .advice = advice_of(problems)};
+    }
+
+    /// Each advice once; where there are several, with the keys that it is for.
+    static std::string advice_of(const std::vector<Problem>& problems) {
+        std::vector<std::pair<std::string, std::vector<std::string>>> keys_by_advice;
+        for (const Problem& problem : problems) {
+            auto found = std::ranges::find(keys_by_advice, problem.advice,
+                                           &std::pair<std::string, std::vector<std::string>>::first);
+            if (found == keys_by_advice.end()) found = keys_by_advice.insert(found, {problem.advice, {}});
+            found->second.push_back(fmt::format("'{}'", dotted(problem.path)));
+        }
+        if (keys_by_advice.size() == 1) return keys_by_advice.front().first;
+        std::vector<std::string> lines;
+        for (const auto& [advice, keys] : keys_by_advice)
+            lines.push_back(fmt::format("For {}: {}", fmt::join(keys, ", "), lower_first(advice)));
+        return fmt::format("{}", fmt::join(lines, ". "));
+    }
+
+    static std::string lower_first(std::string text) {
+        if (!text.empty() && text.front() >= 'A' && text.front() <= 'Z')
+            text.front() = static_cast<char>(text.front() - 'A' + 'a');
+        return text;
     }
 
     std::vector<Problem> problems_;
@@ -192,6 +210,7 @@ ModelConfig ModelConfig::load(const std::filesystem::path& folder) {
 std::string ModelConfig::read(const std::filesystem::path& folder) {
     const auto file = folder / "config.json";
     detail::refuse_dangling_link(file);
+    detail::refuse_adapter(folder);
     if (!std::filesystem::exists(file)) {
         throw DataError(folder, {.what = "no config.json in the model folder",
                                  .where = {},
@@ -347,11 +366,12 @@ void ModelConfig::allow_only(const std::vector<std::string_view>& known,
     if (!problems.empty()) throw UnusableKeys(content_->file, std::move(problems));
 }
 
-void ModelConfig::reject(std::string_view key, std::string why) const {
+void ModelConfig::reject(std::string_view key, std::string why, std::string advice) const {
     const json* value = content_->find(key);
     const bool of_a_size = value != nullptr && value->is_number_integer();
+    if (advice.empty()) advice = kUnsupportedAdvice;
     throw UnusableKeys(content_->file,
-                       {{content_->path_of(key), std::move(why), kUnsupportedAdvice, of_a_size}});
+                       {{content_->path_of(key), std::move(why), std::move(advice), of_a_size}});
 }
 
 void ModelConfig::read_naming_all(const std::function<void(const ModelConfig&)>& read) const {
@@ -392,7 +412,8 @@ const std::filesystem::path& ModelConfig::file() const noexcept {
 }
 
 bool has_tokenizer(const std::filesystem::path& folder) {
-    return std::ranges::any_of(std::array{"tokenizer.json", "tokenizer.model", "vocab.json"},
+    return std::ranges::any_of(std::array{"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt",
+                                          "spiece.model", "tekken.json"},
                                [&](const char* name) { return std::filesystem::exists(folder / name); });
 }
 

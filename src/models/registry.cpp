@@ -6,14 +6,17 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "memcap/base/errors.hpp"
 #include "memcap/hub/safetensors.hpp"
 #include "memcap/nn/random_weights.hpp"
+#include "memcap/nn/weight_names.hpp"
 #include "models/families/family.hpp"
 #include "models/published_names.hpp"
+#include "models/silent_tensors.hpp"
 
 namespace memcap::models {
 
@@ -96,6 +99,28 @@ std::unique_ptr<CausalLM> load(const hub::ModelConfig& config, std::shared_ptr<c
     auto model = family.build(config, weights);
     weights.share();
     return model;
+}
+
+std::vector<std::string> unread_weights(const hub::ModelConfig& config,
+                                        std::shared_ptr<const hub::WeightFiles> files) {
+    const auto& family = family_of(config);
+    const auto& tensors = files->tensors();
+    const nn::WeightNames names(std::move(files), base_prefix_of(family.architecture));
+    family.build(config, names);
+    std::vector<std::string> unread;
+    for (const auto& [name, tensor] : tensors) {
+        if (!names.asked().contains(name) && !is_silent(family.architecture, name)) unread.push_back(name);
+    }
+    return unread;
+}
+
+std::string unread_text(const std::vector<std::string>& names) {
+    constexpr std::size_t kNamed = 3;
+    if (names.empty()) return {};
+    const std::span first(names.data(), std::min(kNamed, names.size()));
+    std::string text = fmt::format("{}: {}", names.size(), fmt::join(first, ", "));
+    if (names.size() > kNamed) text += fmt::format(" and {} more", names.size() - kNamed);
+    return text;
 }
 
 std::unique_ptr<CausalLM> make_random(const hub::ModelConfig& config, Precision precision,

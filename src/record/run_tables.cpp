@@ -6,8 +6,8 @@ namespace memcap::record {
 namespace {
 
 // Since 2 a launch says what its weights cost; since 3 a model, which keys of its config.json were ignored, a
-// corpus, how its texts were made, and samples whence they came.
-constexpr std::uint8_t kLayout = 3;
+// corpus, how its texts were made, and samples whence they came; since 4 a model, which weights are unread.
+constexpr std::uint8_t kLayout = 4;
 constexpr std::uint8_t kOldestLayout = 1;
 
 [[noreturn]] void fail(const char* what) {
@@ -84,6 +84,7 @@ void write(ByteWriter& writer, const ModelRow& row) {
     writer.number(row.context_tokens);
     writer.number(row.layers);
     writer.text(row.ignored_config_keys);
+    writer.text(row.unread_weights);
 }
 
 void read(ByteReader& reader, ModelRow& row, std::uint8_t layout) {
@@ -96,6 +97,7 @@ void read(ByteReader& reader, ModelRow& row, std::uint8_t layout) {
     row.context_tokens = reader.number<std::int32_t>();
     row.layers = reader.number<std::int32_t>();
     if (layout >= 3) row.ignored_config_keys = reader.text();
+    if (layout >= 4) row.unread_weights = reader.text();
 }
 
 void write(ByteWriter& writer, const CorpusRow& row) {

@@ -188,7 +188,8 @@ TokenizerFacts TokenizerClient::open(const std::filesystem::path& tokenizer) {
     const Json answer = connection_->ask({{"request", "open"}, {"tokenizer", tokenizer.string()}}, tokenizer);
     return {.source = connection_->take<std::string>(answer, "source"),
             .opening = connection_->take<std::vector<std::int32_t>>(answer, "opening"),
-            .opening_text = connection_->take<std::string>(answer, "opening_text")};
+            .opening_text = connection_->take<std::string>(answer, "opening_text"),
+            .size = connection_->take<std::int64_t>(answer, "size")};
 }
 
 EncodedTexts TokenizerClient::encode(const std::filesystem::path& tokenizer,

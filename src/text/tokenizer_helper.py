@@ -4,7 +4,7 @@ One request object a line in, one answer object with the same "id" a line out, u
 
   {"id", "request": "version"}                      -> {"id", "python", "executable", "transformers", "tokenizers",
                                                         "sentencepiece", "nltk"}
-  {"id", "request": "open", "tokenizer": folder}    -> {"id", "source", "opening": [...], "opening_text"}
+  {"id", "request": "open", "tokenizer": folder}    -> {"id", "source", "opening": [...], "opening_text", "size"}
   {"id", "request": "encode", "tokenizer": folder, "texts": [...],
    "add_special_tokens": true, "max_length": null,
    "keep": "first"}                                 -> {"id", "ids": [[...], ...], "problems": {number: reason},
@@ -104,7 +104,8 @@ class Tokenizers:
 
 def answer_open(request, tokenizers):
     reader, _ = tokenizers.get(field(request, "tokenizer", (str,)))
-    return {"source": reader.source, "opening": reader.opening, "opening_text": reader.decode(reader.opening)}
+    opening_text = reader.decode(reader.opening)
+    return {"source": reader.source, "opening": reader.opening, "opening_text": opening_text, "size": reader.size}
 
 
 def answer_encode(request, tokenizers):

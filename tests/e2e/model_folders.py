@@ -38,6 +38,15 @@ def change_header(model, change):
     write_weights(model, header, data)
 
 
+def add_tensors(model, *names):
+    """Adds tensors of one bf16 zero behind the others."""
+    header, data = read_weights(model)
+    for name in names:
+        header[name] = {"dtype": "BF16", "shape": [1], "data_offsets": [len(data), len(data) + 2]}
+        data += bytes(2)
+    write_weights(model, header, data)
+
+
 def change_config(model, **changes):
     """Changes keys of config.json; a value of None takes the key away."""
     file = model / "config.json"

@@ -155,10 +155,12 @@ class Status(EndToEnd):
 
 
 class Describe(EndToEnd):
-    def described(self, model, **values):
+    def described(self, model, status=0, **values):
         """The lines of describe by their names; each value must be in the line of its name (_ for a blank)."""
-        said = self.memcap("describe", model).stdout
+        said = self.memcap("describe", model, status=status).stdout
         lines = {line[:18].strip(): line[18:] for line in said.splitlines()}
+        self.assertEqual(list(lines)[-1], "verdict", said)
+        self.assertEqual(lines["verdict"].startswith("can be loaded"), status == 0, said)
         for name, value in values.items():
             self.assertIn(value, lines[name.replace("_", " ")], said)
         return lines
@@ -173,7 +175,8 @@ class Describe(EndToEnd):
         lines = self.described(
             MODELS / "ink-64", family="llama (LlamaForCausalLM)", parameters="0.279 million (embedding 0.066, blocks 0.214, head tied",
             memory_width="64", context="512 tokens", vocabulary="1024", tokenizer="tokenizer.json, tokenizers ",
-            weights="38 tensors of bfloat16 in 1 file", checked="all tensors")
+            weights="38 tensors of bfloat16 in 1 file", checked="all tensors", verdict="can be loaded")
+        self.assertNotIn("unread weights", lines)
         self.assertAlmostEqual(self.amounts(lines["to load"], "B")[0] / file.stat().st_size, 1, delta=0.005)
 
     def test_says_what_a_trial_costs(self):
@@ -194,16 +197,30 @@ class Describe(EndToEnd):
         self.assertIn(f"in float32 (on this CPU also in {wide}), ", lines["in memory"])
 
     def test_makes_do_with_config_json_alone(self):
-        lines = self.described(ROOT / "experiments" / "paper" / "models" / "opt-350m", memory_width="512", context="2048 tokens",
+        lines = self.described(ROOT / "experiments" / "paper" / "models" / "opt-350m", USAGE, memory_width="512", context="2048 tokens",
                                tokenizer="missing", weights="missing: model.safetensors", to_load="about 662 MB of float16",
-                               example_trial="N = 128")
+                               example_trial="N = 128", verdict="cannot be loaded: the tokenizer is missing; the weights are missing")
         self.assertNotIn("checked", lines)
 
     def test_says_what_is_missing(self):
         model = damage.copy_model(self.folder)
         (model / "tokenizer.json").unlink()
         (model / "model.safetensors").rename(model / "pytorch_model.bin")
-        self.described(model, tokenizer="missing", weights="missing: no safetensors file in the model folder (it has only pytorch_model.bin")
+        self.described(model, USAGE, tokenizer="missing", weights="missing: no safetensors file in the model folder (it has only pytorch_model.bin")
+
+    def test_says_that_no_run_can_do_without_a_tokenizer(self):
+        model = damage.copy_model(self.folder)
+        file = model / "tokenizer.json"
+        content = file.read_text(encoding="utf-8")
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 562176\n"
+        for name, change, line, verdict in (
+                ("broken", lambda: file.write_text(content[:1000], encoding="utf-8"), "cannot be loaded: ", "the tokenizer cannot be read"),
+                ("a pointer", lambda: file.write_text(pointer, encoding="ascii"), "git lfs pull", "this is a Git LFS pointer"),
+                ("missing", file.unlink, "missing", "the tokenizer is missing")):
+            with self.subTest(name):
+                change()
+                self.described(model, USAGE, tokenizer=line, weights="38 tensors", example_trial="N = 128", checked="all tensors",
+                               verdict=f"cannot be loaded: {verdict}")
 
     @unittest.skipUnless(REFERENCE.exists(), "torch and transformers are not in .venv/reference")
     def test_converts_pickled_weights_by_the_command_that_it_prints(self):
@@ -212,7 +229,7 @@ class Describe(EndToEnd):
             with self.subTest(name):
                 shutil.copy(MODELS / "ink-64" / "model.safetensors", model)
                 subprocess.run([REFERENCE, "-c", PICKLE, str(model), str(pickles)], check=True, capture_output=True)
-                line = self.described(model, weights="pytorch_model.bin")["weights"]
+                line = self.described(model, USAGE, weights="pytorch_model.bin")["weights"]
                 command = line[line.index("python -c"):]
                 subprocess.run(["sh", "-c", command], check=True, capture_output=True, cwd=self.folder,
                                env={**os.environ, "PATH": f"{REFERENCE.parent}:{os.environ['PATH']}"})
@@ -223,6 +240,18 @@ class Describe(EndToEnd):
         model = damage.copy_model(self.folder)
         damage.change_header(model, lambda entries: entries.update(other=entries.pop("model.norm.weight")))
         self.assertIn("model.norm.weight", self.memcap("describe", model, status=USAGE).stderr)
+        self.described(model, USAGE, weights="38 tensors", example_trial="N = 128",
+                       verdict="cannot be loaded: tensor 'model.norm.weight' is missing")
+
+    def test_says_all_that_is_wrong_with_config_json(self):
+        model = damage.copy_model(self.folder)
+        damage.change_config(model, hidden_act="foo", rope_scaling={"rope_type": "banana"}, rms_norm_eps="small")
+        said = self.memcap("describe", model, status=USAGE)
+        self.assertEqual(said.stdout, "verdict           cannot be loaded: 3 keys are not usable\n")
+        for phrase in ("'foo' is not supported", "'banana' is not supported", '"small" is not a number',
+                       "For 'rms_norm_eps': use the config.json that belongs to the weights",
+                       "For 'hidden_act', 'rope_scaling.rope_type': if this is the config.json of the weights"):
+            self.assertIn(phrase, said.stderr)
 
 
 class AroundAFinishedRun(RichRun):

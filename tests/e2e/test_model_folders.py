@@ -3,7 +3,7 @@
 import unittest
 
 import model_folders as damage
-from support import USAGE, EndToEnd, mpirun, plain, table
+from support import USAGE, EndToEnd, essays, mpirun, plain, table
 
 Q_PROJ = "model.layers.1.self_attn.q_proj.weight"
 NORM = "model.norm.weight"
@@ -145,6 +145,35 @@ class DamagedModelFolders(EndToEnd):
         self.assertIn("model 'ink-64'", warnings[0])
         keys = table(self.folder / "run", "models")["ignored_config_keys"]
         self.assertEqual(list(keys), ["internal_version, unsloth_fixed"])
+
+    def test_with_tensors_that_no_layer_reads_pass_and_these_are_recorded(self):
+        model = damage.copy_model(self.folder)
+        names = ["model.layers.0.self_attn.q_proj.bias", "model.layers.0.self_attn.q_proj.lora_A.weight"]
+        damage.add_tensors(model, *names, "model.layers.0.self_attn.rotary_emb.inv_freq")
+        expected = f"2: {names[0]}, {names[1]}"
+        self.assertIn(f"unread weights    {expected}: no layer reads them", self.memcap("describe", model).stdout)
+        file = self.write(plain(models={"ink-64": {"path": str(model)}}, max_steps=12, samples=1))
+        said = self.memcap("run", file, "--out", self.folder / "run").stderr
+        warnings = [line for line in said.splitlines() if names[0] in line]
+        self.assertEqual(len(warnings), 1, warnings)
+        self.assertIn("warning: model 'ink-64'", warnings[0])
+        self.assertIn(expected, warnings[0])
+        self.assertEqual(list(table(self.folder / "run", "models")["unread_weights"]), [expected])
+        self.assertNotIn(names[0], self.memcap("plan", file).stderr, "a plan needs no weights")
+
+    def test_whose_tokenizer_has_more_tokens_than_the_model_pass_for_texts_that_do_without(self):
+        model = damage.copy_model(self.folder)
+        damage.shrink_vocabulary(model, 1020)
+        described = self.memcap("describe", model).stdout
+        self.assertRegex(described, r"tokenizer .*; its largest token is 1023 \('.+'\), which the vocabulary of 1020 lacks: texts")
+        self.assertTrue(described.endswith("verdict           can be loaded\n"), described)
+        self.assertNotIn("its largest token", self.memcap("describe", damage.copy_model(self.folder, "whole")).stdout)
+        file = self.write(plain(models={"ink-64": {"path": str(model)}}, max_steps=12, corpora={"essays": essays(4, part="all")}, lengths=[32],
+                                memory_vectors=[1]))
+        why = "03-the-stolen-bicycle.txt: the tokenizer gives token 1023, the model's vocabulary has 1020 entries"
+        for command in (["plan", file], ["run", file, "--out", self.folder / "run"]):
+            self.assertIn(f"1 of 4 texts cannot be encoded and are skipped: {why}", self.memcap(*command).stderr)
+        self.assertEqual(list(table(self.folder / "run", "skipped")["sample"]), [2])
 
 
 if __name__ == "__main__":

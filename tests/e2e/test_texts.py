@@ -180,7 +180,7 @@ class Describe(TextFolder):
         content = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
         content["model"]["dropout"] = 0.1
         (model / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-        self.assertIn("BPE dropout", self.memcap("describe", model).stdout)
+        self.assertIn("BPE dropout", self.memcap("describe", model, status=USAGE).stdout)
 
 
 if __name__ == "__main__":

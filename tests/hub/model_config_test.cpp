@@ -202,8 +202,42 @@ TEST(ModelConfig, NamesAllProblemsOfAFileAtOnce) {
               "'is_causal': transformers computes by it, and memcap lacks it; "
               "'pruned_heads': transformers computes by it, and memcap lacks it; "
               "'act': it is not silu; 'tied': 3 is neither true nor false; "
-              "'outer.share': it is more than all)" +
-                  std::string(kUnsupported) + std::string(kAdvice));
+              "'outer.share': it is more than all). "
+              "For 'is_causal', 'pruned_heads', 'act', 'outer.share': if this is the config.json of the "
+              "weights, memcap cannot compute the model. "
+              "For 'tied': use the config.json that belongs to the weights");
+}
+
+TEST(ModelConfig, AKeyMayHaveAdviceOfItsOwn) {
+    const Read config(R"({"act":"relu","tied":3})");
+    EXPECT_EQ(error_of(config, [](auto& c) { c.reject("act", "it is not silu", "Write silu"); }),
+              unusable("act", "it is not silu", ". Write silu"));
+    EXPECT_EQ(error_of(config,
+                       [](auto& c) {
+                           c.read_naming_all([](const ModelConfig& some) {
+                               if (some.has("act")) some.reject("act", "it is not silu", "Write silu");
+                               if (some.has("tied")) some.reject("tied", "3 is odd");
+                           });
+                       }),
+              "/config.json: 2 keys are not usable ('act': it is not silu; 'tied': 3 is odd). For 'act': "
+              "write silu. For 'tied': if this is the config.json of the weights, memcap cannot compute the "
+              "model");
+}
+
+TEST(ModelConfig, OfAnAdapterIsRefused) {
+    const ModelFolder folder;
+    folder.write("adapter_config.json", R"({"peft_type":"LORA"})");
+    const std::string alone = data_error(folder, [&] { ModelConfig::load(folder.path()); });
+    EXPECT_TRUE(alone.starts_with("/adapter_config.json: the folder holds an adapter, not a model ("))
+        << alone;
+    EXPECT_TRUE(alone.ends_with("copy the tokenizer's files to MERGED")) << alone;
+    folder.write("config.json", "{}");
+    const std::string beside = data_error(folder, [&] { ModelConfig::load(folder.path()); });
+    EXPECT_TRUE(beside.starts_with("/adapter_config.json: beside the model lies an adapter (")) << beside;
+    EXPECT_TRUE(beside.ends_with("; or take adapter_config.json away, to measure the model without it"))
+        << beside;
+    std::filesystem::remove(folder.file("adapter_config.json"));
+    EXPECT_NO_THROW(ModelConfig::load(folder.path()));
 }
 
 TEST(ModelConfig, WhatHangsOnAWrongValueIsNotNamedWithIt) {

@@ -73,5 +73,48 @@ TEST(PublishedConfigs, LoadOnceTheRefusedKeysAreGone) {
     }
 }
 
+/// Olmo-3 with this object as rope_parameters.
+json olmo3_with(const json& rope_parameters) {
+    json config = json::parse(
+        read_text_file(fs::path(MEMCAP_TEST_SOURCE_DIR) / "tests/golden/olmo3/model/config.json"));
+    config.erase("rope_scaling");
+    config.erase("rope_theta");
+    config["rope_parameters"] = rope_parameters;
+    return config;
+}
+
+// As transformers 5.0.0 saves Olmo-3. It rotates every layer by it, and 5.23 none.
+TEST(Olmo3Configs, WithOneRotationForAllLayersLoadIfEachVersionReadsThemAlike) {
+    EXPECT_EQ(refusal(olmo3_with({{"rope_type", "default"}, {"rope_theta", 500000}})), "no error");
+    EXPECT_EQ(refusal(olmo3_with({{"rope_theta", 5e5}})), "no error");
+    const json plain{{"rope_type", "default"}, {"rope_theta", 5e5}};
+    EXPECT_EQ(refusal(olmo3_with({{"rope_type", "default"},
+                                  {"rope_theta", 5e5},
+                                  {"full_attention", plain},
+                                  {"sliding_attention", plain}})),
+              "no error")
+        << "as 5.23 saves what it has read from such a file";
+}
+
+TEST(Olmo3Configs, WithOneScalingForAllLayersAreRefusedWithAWayOutThatWorks) {
+    const json yarn{{"rope_type", "yarn"},
+                    {"rope_theta", 500000},
+                    {"factor", 4.0},
+                    {"original_max_position_embeddings", 16}};
+    for (const json& flat :
+         {yarn, json{{"rope_type", "default"}, {"rope_theta", 10000}}, json{{"factor", 2.0}}}) {
+        const std::string message = refusal(olmo3_with(flat));
+        EXPECT_EQ(message.rfind("model/config.json: key 'rope_parameters' is not usable (it has one rotation "
+                                "for all layers",
+                                0),
+                  0U)
+            << message;
+        EXPECT_NE(message.find("write {\"full_attention\": X, \"sliding_attention\": X} in its place"),
+                  std::string::npos)
+            << message;
+    }
+    EXPECT_EQ(refusal(olmo3_with({{"full_attention", yarn}, {"sliding_attention", yarn}})), "no error");
+}
+
 }  // namespace
 }  // namespace memcap::models

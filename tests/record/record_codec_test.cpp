@@ -116,6 +116,7 @@ TEST(TablesCodec, GivesBackEveryTable) {
     EXPECT_EQ(copy.models.at(1).parameters, 123456);
     EXPECT_EQ(copy.models.at(1).vocabulary_size, 1024);
     EXPECT_EQ(copy.models.at(1).ignored_config_keys, "internal_version");
+    EXPECT_EQ(copy.models.at(1).unread_weights, "1: lm_head.bias");
     EXPECT_TRUE(copy.corpora.at(0).drawn_lengths);
     EXPECT_EQ(copy.corpora.at(0).sentences, "rule");
     EXPECT_EQ(copy.corpora.at(0).joined, "space");
@@ -144,13 +145,14 @@ TEST(LaunchCodec, ReadsTheLayoutBefore) {
     EXPECT_EQ(copy.weights, "");
     launch.weights = "[]";
     EXPECT_EQ(decode_launch(encode(launch)).weights, "[]");
-    bytes.front() = std::byte{4};
+    bytes.front() = std::byte{5};
     EXPECT_THROW(decode_launch(bytes), TransportError);
 }
 
 TEST(TablesCodec, ReadsTheLayoutBefore) {
     RunTables tables = sample_tables({"ink-64"});
     tables.models.front().ignored_config_keys.clear();
+    tables.models.front().unread_weights.clear();
     tables.corpora.front().joined.clear();
     tables.corpora.front().sha256 = "x";
     tables.samples.clear();
@@ -160,11 +162,17 @@ TEST(TablesCodec, ReadsTheLayoutBefore) {
         ASSERT_FALSE(found.empty());
         bytes.erase(found.end(), found.end() + static_cast<std::ptrdiff_t>(count));
     };
-    // Layout 2 ended a model with its layers, where an empty text of length 0 follows them now,
+    // Layout 3 ended a model with its ignored keys, where an empty text of length 0 follows them now,
     ByteWriter layers;
     layers.number(std::int32_t{512});
     layers.number(std::int32_t{3});
-    take_out(std::move(layers).bytes(), sizeof(std::uint64_t));
+    const Bytes before_texts = std::move(layers).bytes();
+    take_out(before_texts, sizeof(std::uint64_t));
+    bytes.front() = std::byte{3};
+    EXPECT_EQ(decode_tables(bytes).models.at(0).unread_weights, "");
+    EXPECT_EQ(decode_tables(bytes).corpora.at(0).sha256, "x");
+    // layout 2 with its layers,
+    take_out(before_texts, sizeof(std::uint64_t));
     // a corpus with its hash, where an empty `joined` and `opened` follow,
     ByteWriter hash;
     hash.text("x");

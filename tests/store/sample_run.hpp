@@ -77,7 +77,8 @@ inline record::RunTables sample_tables(const std::vector<std::string>& models = 
                                  .vocabulary_size = 1024,
                                  .context_tokens = 512,
                                  .layers = 3,
-                                 .ignored_config_keys = "internal_version"});
+                                 .ignored_config_keys = "internal_version",
+                                 .unread_weights = "1: lm_head.bias"});
         for (std::int32_t sample = 0; sample < 4; ++sample) {
             for (const std::int32_t vectors : {1, 2}) {
                 for (const std::int32_t length : {8, 16, 32}) {

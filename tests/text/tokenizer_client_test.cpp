@@ -73,6 +73,13 @@ TEST(RealHelper, OpensAFolderAndSaysHowItIsRead) {
     EXPECT_EQ(facts.source, "tokenizer.model, sentencepiece " + client.versions().sentencepiece);
     EXPECT_THAT(facts.opening, ElementsAre(1));
     EXPECT_EQ(facts.opening_text, "<s>");
+    EXPECT_THAT(client.decode(kTokenizer / "kinds/sentencepiece",
+                              std::vector{static_cast<std::int32_t>(facts.size - 1)}),
+                ::testing::Not(::testing::IsEmpty()));
+    EXPECT_THROW(
+        client.decode(kTokenizer / "kinds/sentencepiece", std::vector{static_cast<std::int32_t>(facts.size)}),
+        ToolError)
+        << "there is none beyond the largest";
     EXPECT_THAT(client.open(kTokenizer / "kinds/neox").opening, ElementsAre());
 }
 

@@ -63,8 +63,9 @@ class ModelConfig {
     /// Keys, with their paths in the file, that allow_only() found to be unknown to transformers, in this
     /// object and in those around and inside of it; in name order.
     std::vector<std::string> ignored_keys() const;
-    /// Throws DataError that this key's value is not supported; `why` says what memcap can do.
-    [[noreturn]] void reject(std::string_view key, std::string why) const;
+    /// Throws DataError that this key's value is not supported; `why` says what memcap can do, `advice` what
+    /// the reader can, unless there is nothing.
+    [[noreturn]] void reject(std::string_view key, std::string why, std::string advice = {}) const;
     const std::filesystem::path& file() const noexcept;
 
   private:

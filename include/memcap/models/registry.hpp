@@ -28,6 +28,15 @@ std::unique_ptr<CausalLM> load(const std::filesystem::path& folder, Precision pr
 std::unique_ptr<CausalLM> load(const hub::ModelConfig& config, std::shared_ptr<const hub::WeightFiles> files,
                                Precision precision, at::Device device);
 
+/// Tensors of the weight files that no layer of the model reads, in name order: of layers that config.json
+/// does not count, of biases that it does not switch on, of adapters and the like. transformers computes
+/// without them, too, and warns. Those that it passes over in silence are left out. Reads no values; throws
+/// DataError for tensors that are missing or misshapen.
+std::vector<std::string> unread_weights(const hub::ModelConfig& config,
+                                        std::shared_ptr<const hub::WeightFiles> files);
+/// How many there are, and the first of them: "30: a, b, c and 27 more"; empty for none.
+std::string unread_text(const std::vector<std::string>& names);
+
 /// The model of a config.json with random weights, made in memory: the same each time, and good for measuring
 /// time and memory alone.
 std::unique_ptr<CausalLM> make_random(const hub::ModelConfig& config, Precision precision, at::Device device);

@@ -52,13 +52,16 @@ class WeightReader {
     /// Without files: for weights that come from elsewhere.
     WeightReader(ProductMode mode, at::Device device) : mode_(mode), device_(device) {}
 
+    /// What the files call this tensor.
+    std::string name_in_file(const std::string& name) const;
+    /// The tensor of this name and shape; throws DataError.
+    const hub::TensorView& find(const std::string& name, const std::vector<std::int64_t>& shape) const;
+
   private:
     at::Tensor on_device(const std::string& name, const hub::TensorView& view) const;
     at::Tensor mapped(const std::string& name, const hub::TensorView& view) const;
     at::Tensor made(const std::vector<std::string>& names, const std::vector<hub::TensorView>& views,
                     const std::vector<std::int64_t>& shape) const;
-    std::string name_in_file(const std::string& name) const;
-    const hub::TensorView& find(const std::string& name, const std::vector<std::int64_t>& shape) const;
     bool lies_ready(const hub::TensorView& view) const;
 
     std::shared_ptr<const hub::WeightFiles> files_;

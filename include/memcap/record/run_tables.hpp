@@ -39,6 +39,7 @@ struct ModelRow {
     std::int32_t context_tokens = 0;
     std::int32_t layers = 0;
     std::string ignored_config_keys;  ///< comma-separated
+    std::string unread_weights;       ///< how many tensors no layer reads, and the first names
 };
 
 struct CorpusRow {

@@ -30,6 +30,7 @@ struct TokenizerFacts {
     std::string source;                 ///< its file and what reads it: "tokenizer.json, tokenizers 0.23.3"
     std::vector<std::int32_t> opening;  ///< the ids that stand before each text
     std::string opening_text;           ///< what they spell
+    std::int64_t size = 0;              ///< one more than its largest id
 };
 
 /// Texts in token ids, and what is to be said of some of them, by their number.

@@ -59,4 +59,20 @@ void refuse_dangling_link(const fs::path& file) {
                                "the links work"});
 }
 
+void refuse_adapter(const fs::path& folder) {
+    const auto file = folder / "adapter_config.json";
+    if (!fs::exists(file)) return;
+    const bool beside_model = fs::exists(folder / "config.json");
+    throw DataError(
+        file,
+        {.what =
+             beside_model ? "beside the model lies an adapter" : "the folder holds an adapter, not a model",
+         .where = {},
+         .why = "transformers with peft adds such weights to those of a model; memcap does not",
+         .advice = fmt::format(
+             "Merge them in Python: peft.AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload()."
+             "save_pretrained(MERGED), and copy the tokenizer's files to MERGED{}",
+             beside_model ? "; or take adapter_config.json away, to measure the model without it" : "")});
+}
+
 }  // namespace memcap::hub::detail

@@ -1,5 +1,7 @@
 // OLMo-3: OLMo-2 with windows in three layers of four; the fourth alone has a scaling of its rotation.
 
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include "models/families/family.hpp"
@@ -20,6 +22,24 @@ struct Olmo3Config {
 
 constexpr double kDefaultTheta = 5e5;
 
+/// One rotation beside or in place of those by type of layer. transformers 5.0.0 wrote and read it so, for
+/// every layer; since then the class has no eyes for it.
+void check_flat_rotation(const hub::ModelConfig& config, const hub::ModelConfig& rope) {
+    std::vector<std::string> flat = rope.keys();
+    std::erase_if(flat, [](const std::string& key) { return key.ends_with("_attention"); });
+    const bool is_default = std::ranges::all_of(flat, [&rope](const std::string& key) {
+        return (key == "rope_type" && rope.text(key) == "default") ||
+               (key == "rope_theta" && rope.number(key) == kDefaultTheta);
+    });
+    if (is_default) return;
+    config.reject("rope_parameters",
+                  "it has one rotation for all layers, by which transformers 5.0 computes and later versions "
+                  "do not",
+                  "Use the config.json that the model was published with; or, to compute as transformers 5.0 "
+                  "does, write {\"full_attention\": X, \"sliding_attention\": X} in its place, X being the "
+                  "object as it is");
+}
+
 /// Until transformers 4 by rope_theta and rope_scaling, since then by one object a type of layer.
 void read_rotaries(const hub::ModelConfig& config, Olmo3Config& c) {
     const Sizes& sizes = c.common.sizes;
@@ -28,7 +48,8 @@ void read_rotaries(const hub::ModelConfig& config, Olmo3Config& c) {
     // transformers 5 has used up rope_theta by then; every published file says the default.
     c.local_rotary = plain_rotary(sizes, kDefaultTheta);
     if (const auto both = config.object("rope_parameters")) {
-        both->allow_only({"full_attention", "sliding_attention"});
+        check_flat_rotation(config, *both);
+        both->allow_only({"full_attention", "sliding_attention", "rope_type", "rope_theta"});
         read_layer_scaling(*both, "full_attention", c.global_rotary);
         read_layer_scaling(*both, "sliding_attention", c.local_rotary);
         reject_rotation_by_length(*both, "sliding_attention", c.local_rotary);

@@ -102,6 +102,9 @@ void model_columns(Table& table) {
     table.newer_text(
         {"ignored_config_keys", "keys of config.json that mean nothing to transformers or memcap", ""},
         field(&Row::ignored_config_keys));
+    table.newer_text(
+        {"unread_weights", "weight tensors that no layer reads: how many, and the first of their names", ""},
+        field(&Row::unread_weights));
 }
 
 template <class Table>
