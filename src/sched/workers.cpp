@@ -18,7 +18,7 @@ Filing Scheduler::State::filing_of(const WorkerEntry& worker) const {
     filing.recalled = worker.recalled;
     filing.speed = worker.facts.speed;
     filing.affinity = worker.affinity;
-    if (filing.usable && worker.open_wants > 0) filing.hungry = worker.held_cost;
+    if (filing.usable && worker.open_wants > 0) filing.hungry = worker.held_cost / worker.facts.speed;
     filing.idle = filing.hungry && worker.held.empty() && worker.open_slots > 0;
     if (filing.busy && !worker.recalled && !holds_alone(worker))
         filing.spare = static_cast<std::uint32_t>(worker.held.size()) - worker.started;

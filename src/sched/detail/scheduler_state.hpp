@@ -123,6 +123,7 @@ struct Scheduler::State {
     void serve(Rank rank);
     void serve_hungry();
     void recall_for(Rank idle);
+    double fair_seconds() const;
     double fair_cost(const WorkerEntry& worker) const;
     bool holds_alone(const WorkerEntry& worker) const;
     std::optional<std::uint64_t> best_affinity(const WorkerEntry& worker) const;
