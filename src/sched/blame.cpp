@@ -28,7 +28,8 @@ void Scheduler::State::on_failure(Rank from, TaskEntry& entry, TaskResult result
         }
     }
     if (failure.category == FailureCategory::permanent) workers.at(from).deaths = 0;
-    if (failure.category == FailureCategory::device_lost) count_death(from, failure.message);
+    if (failure.category == FailureCategory::device_lost && !has_killed_elsewhere(entry, from))
+        count_death(from, failure.message);
     if (hosts_fault) bar_from(from, entry.task.affinity, failure.message);
     serve_hungry();
 }
@@ -53,6 +54,14 @@ bool Scheduler::State::avoids(const TaskEntry& entry, Rank rank) const {
         const auto& [other, worker] = pair;
         return worker.usable() && !worker.barred_from.contains(entry.task.affinity) && badness(other) < here;
     });
+}
+
+/// Whether a task has a strike that this worker has no part in: then it is the likelier culprit.
+bool Scheduler::State::has_killed_elsewhere(const TaskEntry& entry, Rank rank) const {
+    const auto past = pasts.find(entry.task.id);
+    return entry.task.strikes > 0 ||
+           (past != pasts.end() && std::any_of(past->second.ranks.begin(), past->second.ranks.end(),
+                                               [&](Rank other) { return other != rank; }));
 }
 
 /// A worker that does nothing but die gets no more tasks.

@@ -10,13 +10,17 @@ bool Scheduler::State::holds_alone(const WorkerEntry& worker) const {
     return worker.held.size() == 1 && key(entry(worker.held.front())).alone;
 }
 
-/// The part of all open cost that is this worker's, by speed. Workers that have not joined yet count as
-/// average ones, so that the first to come does not take everything.
-double Scheduler::State::fair_cost(const WorkerEntry& worker) const {
+/// All open cost over the speed of all workers. Those that have not joined yet count as average ones, so that
+/// the first to come does not take everything.
+double Scheduler::State::fair_seconds() const {
     const double absent = roster.absent();
     const double speed = roster.speed() * (1.0 + absent / std::max(1U, roster.usable()));
-    const double open_cost = waiting.cost() + leased_cost;
-    return speed > 0.0 ? open_cost * worker.facts.speed / speed : open_cost;
+    return (waiting.cost() + leased_cost) / speed;
+}
+
+/// The part of all open cost that is this worker's, by speed.
+double Scheduler::State::fair_cost(const WorkerEntry& worker) const {
+    return fair_seconds() * worker.facts.speed;
 }
 
 /// The affinity it has loaded while there is work for that, then the one with most cost for each worker on
@@ -114,15 +118,20 @@ void Scheduler::State::lease(Rank rank, const std::vector<TaskIndex>& chosen) {
     send(rank, std::move(message));
 }
 
-/// Those with least first: they may be idle.
+/// Those with least first, for their speed: they may be idle. Stops where nobody behind can get anything.
 void Scheduler::State::serve_hungry() {
-    if (stopping) return;
-    // Serving changes the index. Once nothing waits only idle ones can be helped, by a recall.
-    const std::vector<std::pair<double, Rank>> hungry(roster.hungry().begin(), roster.hungry().end());
-    for (const auto& [cost, rank] : hungry) {
-        if (waiting.empty() && (cost > 0.0 || roster.recalled() >= roster.idle() || roster.spare().empty()))
+    std::optional<std::pair<double, Rank>> last;
+    while (!stopping) {
+        const auto& hungry = roster.hungry();
+        const auto next = last ? hungry.upper_bound(*last) : hungry.begin();
+        if (next == hungry.end()) return;
+        last = *next;
+        const bool has_nothing = last->first == 0.0;
+        // Serving may move a worker back in this order, and so be tried again: each time less waits.
+        if (waiting.empty() && (!has_nothing || roster.recalled() >= roster.idle() || roster.spare().empty()))
             return;
-        serve(rank);
+        if (!has_nothing && (waiting.sharing().empty() || last->first >= fair_seconds())) return;
+        serve(last->second);
     }
 }
 

@@ -23,7 +23,6 @@ void Scheduler::State::on_message(Rank from, message::Join& message) {
     worker.rejoining = false;
     change_phase(from, Phase::active);
     send(from, message::Welcome{});
-    serve_hungry();
 }
 
 void Scheduler::State::on_message(Rank from, message::Status& message) {

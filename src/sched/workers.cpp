@@ -18,7 +18,7 @@ Filing Scheduler::State::filing_of(const WorkerEntry& worker) const {
     filing.recalled = worker.recalled;
     filing.speed = worker.facts.speed;
     filing.affinity = worker.affinity;
-    if (filing.usable && worker.open_wants > 0) filing.hungry = worker.held_cost;
+    if (filing.usable && worker.open_wants > 0) filing.hungry = worker.held_cost / worker.facts.speed;
     filing.idle = filing.hungry && worker.held.empty() && worker.open_slots > 0;
     if (filing.busy && !worker.recalled && !holds_alone(worker))
         filing.spare = static_cast<std::uint32_t>(worker.held.size()) - worker.started;
@@ -109,10 +109,13 @@ void Scheduler::State::crash(Rank rank, const std::string& reason) {
     tell_trouble(message);
     worker.trouble = reason;
     worker.blamed.clear();
+    const bool tasks_fault = std::any_of(worker.held.begin(), worker.held.end(), [&](TaskIndex index) {
+        return entry(index).started && has_killed_elsewhere(entry(index), rank);
+    });
     release_all(rank, Blame::crash, message);
     worker.affinity = worker.loaded = std::nullopt;
     change_phase(rank, stopping ? Phase::left : Phase::absent);
-    count_death(rank, reason);
+    if (!tasks_fault) count_death(rank, reason);
 }
 
 void Scheduler::State::watch_deadlines() {

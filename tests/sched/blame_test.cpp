@@ -95,6 +95,23 @@ TEST(Bars, AProcessThatCrashesThreeTimesInARowEndsTheRunIfItIsAlone) {
     EXPECT_THAT(script.to_store, IsEmpty());
 }
 
+TEST(Bars, DoNotCountTasksThatHaveKilledOtherWorkers) {
+    std::vector<Task> tasks = equal_tasks(3);
+    for (Task& task : tasks) task.strikes = 1;
+    Script script(std::move(tasks), {0});
+    for (int crash = 1; crash <= 6; ++crash) {
+        script.last_lease[0] = {};
+        script.join(0);
+        ASSERT_EQ(script.take(0, 4).size(), 1u);
+        script.receive(0, message::Crashed{"killed by SIGSEGV"});
+    }
+    EXPECT_EQ(script.to_store.size(), 3u);
+    EXPECT_THAT(script.scheduler.barred_workers(), IsEmpty());
+    script.store_all();
+    EXPECT_TRUE(script.scheduler.over());
+    EXPECT_FALSE(script.scheduler.stopping());
+}
+
 TEST(Bars, OutlastARestartOfTheProcess) {
     Script script(equal_tasks(9), {0, 1});
     for (int crash = 1; crash <= 3; ++crash) {

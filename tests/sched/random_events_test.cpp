@@ -57,7 +57,8 @@ TEST(RandomEvents, ProcessesCrashAndAreStartedAgain) {
     weather.late_join = 0.3;
     weather.max_delay_s = 0.5;
     run_many(weather, {"a crash that takes tasks with it", "a lease to a dead process",
-                       "a lease for the process before", "a crash at the end", "a task given up"});
+                       "a lease for the process before", "a crash at the end", "a task given up",
+                       "a worker that gets no more tasks"});
 }
 
 TEST(RandomEvents, NodesDie) {
@@ -106,7 +107,7 @@ TEST(RandomEvents, SomeWorkersCannotRunEverything) {
     weather.late_join = 0.2;
     weather.max_delay_s = 0.5;
     weather.flaky = 0.1;
-    run_many(weather, {"a task that nobody can run"});
+    run_many(weather, {"a task that nobody can run", "a run that ends since all fails alike"});
 }
 
 TEST(RandomEvents, StopAndFullDisk) {

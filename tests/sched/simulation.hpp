@@ -373,6 +373,8 @@ class Simulation {
             EXPECT_EQ(stored_.size(), counts.total) << explain();
         }
         EXPECT_EQ(counts.leased, 0u);
+        mark(!scheduler_->barred_workers().empty(), "a worker that gets no more tasks");
+        mark(!scheduler_->alike_failure().empty(), "a run that ends since all fails alike");
         for (const Rank rank : scheduler_->missing_goodbyes()) {
             EXPECT_TRUE(workers_.at(rank).gone || workers_.at(rank).stalled_until_s > over_s_)
                 << "rank " << rank << " said no goodbye";

@@ -123,6 +123,7 @@ struct Scheduler::State {
     void serve(Rank rank);
     void serve_hungry();
     void recall_for(Rank idle);
+    double fair_seconds() const;
     double fair_cost(const WorkerEntry& worker) const;
     bool holds_alone(const WorkerEntry& worker) const;
     std::optional<std::uint64_t> best_affinity(const WorkerEntry& worker) const;
@@ -158,6 +159,7 @@ struct Scheduler::State {
     // Whose fault it was (blame.cpp).
     void on_failure(Rank from, TaskEntry& entry, TaskResult result, LeaseId lease);
     bool avoids(const TaskEntry& entry, Rank rank) const;
+    bool has_killed_elsewhere(const TaskEntry& entry, Rank rank) const;
     void count_death(Rank rank, const std::string& reason);
     void bar_from(Rank rank, std::uint64_t affinity, const std::string& reason);
     void give_up_all(std::uint64_t affinity, const std::string& reason);

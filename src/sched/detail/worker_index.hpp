@@ -21,7 +21,7 @@ struct Filing {
     bool recalled = false;  ///< has been asked for tasks and has not answered
     double speed = 0.0;
     std::optional<std::uint64_t> affinity;  ///< where usable
-    std::optional<double> hungry;           ///< what it holds, by cost, where it wants more
+    std::optional<double> hungry;           ///< the cost of what it holds over its speed, where it wants more
     bool idle = false;                      ///< hungry, with free slots and nothing to do
     std::uint32_t spare = 0;                ///< tasks that could be recalled
     bool operator==(const Filing&) const = default;
@@ -43,7 +43,7 @@ class WorkerIndex {
     double speed() const { return usable_.speed; }
     /// Of the usable workers with this affinity.
     double speed(std::uint64_t affinity) const;
-    /// Those that want tasks, by the cost of what they hold: the first may be idle.
+    /// Those that want tasks, by the cost of what they hold over their speed: the first may be idle.
     const std::set<std::pair<double, Rank>>& hungry() const { return hungry_; }
     /// By affinity: those with spare tasks, and how many.
     using Spare = std::set<std::pair<std::uint32_t, Rank>>;
