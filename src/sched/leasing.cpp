@@ -60,7 +60,7 @@ std::vector<TaskIndex> Scheduler::State::choose(Rank rank) const {
         const double limit = chosen.size() < worker.open_slots ? fair : fair / 2;
         const bool has_nothing = worker.held.empty() && chosen.empty();
         if (chosen.size() == worker.open_wants || (cost >= limit && !has_nothing)) break;
-        chosen.emplace_back(std::get<2>(place));
+        chosen.push_back(TaskIndex{std::get<2>(place)});
         cost += entry(chosen.back()).task.cost;
     }
     return chosen;
