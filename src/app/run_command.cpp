@@ -285,6 +285,9 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
     };
     setup.sink = &sink;
     setup.options.limit = request.limit;
+    // A small run may show all its failures; a large one need not repeat the first ones thousands of times.
+    constexpr std::size_t kLargeRun = 100;
+    if (trials.size() < kLargeRun) setup.options.alike_failures = 0;
     setup.worker_setup = encode(worker_setup(preparation, sink.folder()));
     StopFile stop_file(sink.folder());
     setup.on_progress = [&](const sched::Progress& progress) {

@@ -128,8 +128,8 @@ void Scheduler::State::judge_alike(Rank from, const TaskResult& result) {
     const bool everywhere = alike.ranks.size() >= std::min(options.alike_failures, roster.usable());
     if (alike.tasks.size() < options.alike_failures || !everywhere) return;
     alike.possible = false;
-    alike_failure = fmt::format("the first {} tasks all failed alike, on {} workers: {}", alike.tasks.size(),
-                                alike.ranks.size(), alike.message);
+    alike_failure = fmt::format("the first {} tasks all failed alike, on {} worker{}: {}", alike.tasks.size(),
+                                alike.ranks.size(), alike.ranks.size() == 1 ? "" : "s", alike.message);
     begin_stop(alike_failure);
 }
 

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <set>
 
 #include "app/lease_payload.hpp"
 #include "memcap/hub/hash_cache.hpp"
@@ -51,6 +52,7 @@ class Port final : public sched::WorkPort {
     void finish(sched::TaskResult result) override {
         const auto record = record::decode_record(result.payload);
         EXPECT_TRUE(records.emplace(record.trial_id, record).second) << "a second result";
+        if (result.failure) faults.insert(result.failure->category);
         after_finish(records.size());
     }
     void checkpoint(sched::TaskIndex task, Bytes state) override {
@@ -69,6 +71,7 @@ class Port final : public sched::WorkPort {
     }
 
     std::map<Id128, record::TrialRecord> records;
+    std::set<sched::FailureCategory> faults;  ///< whose fault failures were
     std::map<std::uint32_t, Bytes> checkpoints;
     bool stopped = false;
     std::function<void(int)> before_take = [](int) {};
@@ -292,6 +295,8 @@ TEST_F(ReplacedModel, ByOtherBytesBetweenPlanAndLoadFailsEachTrialRetryably) {
         run_trials(port);
         EXPECT_EQ(done(port), 0);
         EXPECT_EQ(port.records.size(), 3U);
+        EXPECT_EQ(port.faults, std::set{sched::FailureCategory::host})
+            << "other ranks may have the right ones";
         EXPECT_NE(messages(port).find(file.string() + ": on "), std::string::npos) << messages(port);
     }
 }

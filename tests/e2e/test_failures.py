@@ -4,7 +4,7 @@ import unittest
 
 import numpy as np
 
-from support import TRIALS_FAILED, EndToEnd, hot, table
+from support import DEFECT, TRIALS_FAILED, EndToEnd, hot, table
 
 MEASURED = ("loss_nomem_nats", "accuracy_nomem", "loss_nats", "accuracy", "loss_min_nats", "ce_nomem_nats", "ce_nats",
             "information_gain_nats", "token_gain")
@@ -63,6 +63,17 @@ class FailedTrials(EndToEnd):
         again = table(self.run_folder)
         np.testing.assert_array_equal(again["attempt"], np.where(self.wild, 2, 1))
         np.testing.assert_array_equal(again["finished_utc"][~self.wild], self.trials["finished_utc"][~self.wild])
+
+
+class AlikeFailures(EndToEnd):
+    def test_of_the_first_trials_end_a_large_run(self):
+        file = self.write(protocols={"wild": {"base": "paper", "learning_rate": 1e38, "max_steps": 20}}, samples=6,
+                          seeds=list(range(5)), memory_vectors=[1, 2])
+        said = self.memcap("run", file, "--out", self.folder / "run", status=DEFECT).stderr
+        self.assertIn("the run has stopped: the first 8 tasks all failed alike, on 1 worker: the loss is not finite", said)
+        status = self.status(self.folder / "run")
+        self.assertLess(status["failed"], status["planned"] / 2)
+        self.assertGreater(status["planned"], 100)
 
 
 if __name__ == "__main__":
