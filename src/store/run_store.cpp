@@ -226,6 +226,8 @@ SnapshotReport RunStore::snapshot() {
     // Nothing may be shown in results.h5 that a crash could still take back.
     journal_.sync();
     journal_.end_bulk_file();
+    // Exports of this run have made segments since the folder was opened.
+    *library_ = detail::ArrayLibrary::open(folder_);
     detail::publish_bulk_files(folder_, state_, *library_, journal_.first_open_bulk(),
                                [this] { keep_folder(); });
     lock_->expect_held();

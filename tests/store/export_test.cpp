@@ -43,7 +43,9 @@ TEST_F(Export, AnExportShowsARunThatIsBeingWritten) {
     EXPECT_EQ(segments_of(root).size(), 1U);
     for (std::size_t number = 40; number < tables.rows.size(); ++number)
         store.append(sample_record(row(number)));
-    EXPECT_EQ(store.snapshot().rows_without_arrays, 0U);
+    const SnapshotReport last = store.snapshot();
+    EXPECT_EQ(last.rows_without_arrays, 0U);
+    EXPECT_EQ(last.rows_with_young_arrays, 0U);
     const auto file = ResultFile::open(root);
     ASSERT_EQ(file.rows(), tables.rows.size());
     for (std::size_t number = 0; number < file.rows(); ++number)
