@@ -68,7 +68,7 @@ class FailedTrials(EndToEnd):
 class AlikeFailures(EndToEnd):
     def test_of_the_first_trials_end_a_large_run(self):
         file = self.write(protocols={"wild": {"base": "paper", "learning_rate": 1e38, "max_steps": 20}}, samples=6,
-                          seeds=list(range(5)), memory_vectors=[1, 2])
+                          seeds=list(range(5)), memory_vectors=[1, 2], run={"threads": 1, "slots": 2})
         said = self.memcap("run", file, "--out", self.folder / "run", status=DEFECT).stderr
         self.assertIn("the run has stopped: the first 8 tasks all failed alike, on 1 worker: the loss is not finite", said)
         status = self.status(self.folder / "run")
