@@ -76,11 +76,17 @@ void Life::sign(double within_s) noexcept {
 void Life::rest() noexcept {
     due_s_.store(std::numeric_limits<double>::infinity());
 }
+void Life::postpone(double seconds) noexcept {
+    double due_s = due_s_.load();
+    while (!due_s_.compare_exchange_weak(due_s, due_s + seconds)) {
+    }
+}
 double Life::overdue_s() const noexcept {
     return monotonic_s() - due_s_.load();
 }
 
-ComputeLink::ComputeLink(int descriptor) : wire_(std::make_unique<Wire>(descriptor)) {
+ComputeLink::ComputeLink(int descriptor)
+    : wire_(std::make_unique<Wire>(descriptor)), polled_s_(monotonic_s()) {
     const double until_s = monotonic_s() + kFirstWord_s;
     while (!wire_->closed() && monotonic_s() < until_s) {
         wire_->step();
@@ -106,8 +112,11 @@ std::unique_ptr<sched::Transport> ComputeLink::exchange_transport(sched::Rank ra
     return std::make_unique<ChannelTransport>(*wire_, Channel::exchange, rank, ranks);
 }
 
-void ComputeLink::require_alive(const Life& life) {
+void ComputeLink::require_alive(Life& life) {
     const double now_s = monotonic_s();
+    // A process that was stopped, with all its threads, does not hang.
+    const double away_s = now_s - std::exchange(polled_s_, now_s);
+    if (away_s > kTellEvery_s) life.postpone(away_s);
     if (now_s - told_s_ > kTellEvery_s) {
         told_s_ = now_s;
         wire_->send(Channel::alive, 0, {});

@@ -19,7 +19,8 @@ namespace {
 constexpr double kEvery_s = 180.0;
 // An export reads the whole journal: at most a twentieth of the time.
 constexpr double kTimesItsLength = 20.0;
-constexpr double kPatience_s = 120.0;
+// At the end results.h5 is made anew anyway.
+constexpr double kPatience_s = 5.0;
 constexpr std::chrono::milliseconds kGlance{10};
 
 }  // namespace

@@ -205,7 +205,8 @@ void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {
 int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
     if (!outcome.alike_failure.empty()) return kDefect;
     if (outcome.remaining > 0) {
-        const bool unusable = !outcome.worker_errors.empty() && outcome.done == 0;
+        const bool troubled = !outcome.worker_errors.empty() || !outcome.barred_workers.empty();
+        const bool unusable = troubled && outcome.done == 0;
         return unusable ? kDefect : kWorkRemains;
     }
     return outcome.failed + failed_before > 0 ? kTrialsFailed : kDone;
@@ -274,7 +275,7 @@ void take_note(Told& told, std::int32_t from, std::span<const std::byte> bytes) 
 /// Runs the trials to the end of this launch; a sink that outlives the call takes their results.
 sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSink& sink,
                              const RunRequest& request, Launch& self, const Preparation& preparation,
-                             const std::atomic<bool>& stop, Told& told) {
+                             const std::atomic<bool>& stop, StopFile& stop_file, Told& told) {
     LiveLine line;
     sched::ManagerSetup setup;
     setup.tasks = tasks_of(preparation, trials, sink, request.retry_failed);
@@ -289,7 +290,6 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
     constexpr std::size_t kLargeRun = 100;
     if (trials.size() < kLargeRun) setup.options.alike_failures = 0;
     setup.worker_setup = encode(worker_setup(preparation, sink.folder()));
-    StopFile stop_file(sink.folder());
     setup.on_progress = [&](const sched::Progress& progress) {
         line.show(progress, sink.steps());
         stop_file.look();
@@ -338,6 +338,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     auto store = store::RunStore::open(folder.root(), {.job_id = environment("SLURM_JOB_ID"),
                                                        .restart_count = restart_count(),
                                                        .while_waiting = [&watch] { watch.check(); }});
+    StopFile stop_file(folder);
     record::LaunchRow launch = launch_row(request, self, preparation);
     record::RunTables tables = run_tables(preparation, launch);
     std::vector<plan::Row>().swap(preparation.plan.rows);  // the tables have them
@@ -360,7 +361,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     JournalSink sink(store, std::move(remaining.former_attempts));
     Told told;
     const sched::RunOutcome outcome =
-        run_trials(remaining.trials, sink, request, self, preparation, stop, told);
+        run_trials(remaining.trials, sink, request, self, preparation, stop, stop_file, told);
 
     sink.finish();
     launch.ended_utc = utc_now();

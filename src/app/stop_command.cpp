@@ -45,11 +45,11 @@ int stop_run(const Arguments& arguments) {
         arguments);
     if (!parsed) return kDone;
     const store::RunFolder folder(parsed->files.front());
-    // Throws where there is no run.
-    store::read_status(folder);
-    const auto owner = store::read_lock(folder.lock_file());
-    if (!owner) {
-        fmt::print("nothing runs in {}\n", folder.root().string());
+    require_run(folder.root());
+    const store::RunStatus before = store::read_status(folder);
+    const auto owner = before.owner;
+    if (const std::string death = death_text(before); !owner || !death.empty()) {
+        fmt::print("nothing runs in {}{}{}\n", folder.root().string(), death.empty() ? "" : ": ", death);
         return kDone;
     }
     write_file_atomically(folder.stop_file(), "stop\n");

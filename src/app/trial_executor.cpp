@@ -64,11 +64,21 @@ std::int64_t rows_that_fit(const models::CausalLM& model, std::int32_t positions
     return std::max<std::int64_t>(slots, 1) * positions;
 }
 
+/// A trial's state, behind how often its curve has a point: a curve of both kinds would be none.
+Bytes checkpoint_of(const memory::SlotState& state, std::int32_t curve_every) {
+    ByteWriter out;
+    out.number(curve_every);
+    out.raw(memory::encode(state));
+    return std::move(out).bytes();
+}
+
 /// Where a trial goes on; none if it starts anew.
-std::optional<memory::SlotState> state_of(const LeasePayload& payload) {
+std::optional<memory::SlotState> state_of(const LeasePayload& payload, std::int32_t curve_every) {
     if (!payload.checkpoint) return std::nullopt;
     try {
-        return memory::decode_slot_state(*payload.checkpoint);
+        const std::span<const std::byte> bytes(*payload.checkpoint);
+        if (ByteReader(bytes).number<std::int32_t>() != curve_every) return std::nullopt;
+        return memory::decode_slot_state(bytes.subspan(sizeof(curve_every)));
     } catch (const TransportError& problem) {
         log::warning(fmt::format("trial {} starts anew: {}", payload.trial.id.hex(), problem.what()));
         return std::nullopt;
@@ -140,9 +150,10 @@ void TrialExecutor::work(sched::WorkPort& port) {
 /// Tells how far all trials are that have been in slots.
 void TrialExecutor::checkpoint_all(sched::WorkPort& port) {
     for (const auto& [id, running] : running_)
-        port.checkpoint(running.leased.task.id, memory::encode(engine_->export_state(id)));
+        port.checkpoint(running.leased.task.id, checkpoint_of(engine_->export_state(id), setup_.curve_every));
     for (const Pending& pending : pending_) {
-        if (pending.state) port.checkpoint(pending.leased.task.id, memory::encode(*pending.state));
+        if (pending.state)
+            port.checkpoint(pending.leased.task.id, checkpoint_of(*pending.state, setup_.curve_every));
     }
     checkpointed_s_ = monotonic_s();
 }
@@ -195,7 +206,7 @@ void TrialExecutor::fetch(sched::WorkPort& port) {
     for (auto& leased : port.take(most, idle ? kIdleWait_s : 0.0)) {
         try {
             LeasePayload payload = decode_lease_payload(leased.task.payload);
-            auto state = state_of(payload);
+            auto state = state_of(payload, setup_.curve_every);
             pending_.push_back({std::move(leased), std::move(payload.trial), std::move(state)});
         } catch (const Error& problem) {
             fail(port, leased, leased.task.key, record::FailureCategory::permanent, problem.what());

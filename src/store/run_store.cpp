@@ -226,8 +226,9 @@ SnapshotReport RunStore::snapshot() {
     // Nothing may be shown in results.h5 that a crash could still take back.
     journal_.sync();
     journal_.end_bulk_file();
-    // Exports of this run have made segments since the folder was opened.
+    // Exports of this run have made segments since the folder was opened, and one may have been ended.
     *library_ = detail::ArrayLibrary::open(folder_);
+    detail::finish_interrupted_work(folder_, *library_);
     detail::publish_bulk_files(folder_, state_, *library_, journal_.first_open_bulk(),
                                [this] { keep_folder(); });
     lock_->expect_held();

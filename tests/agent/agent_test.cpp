@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "memcap/agent/compute_link.hpp"
 #include "memcap/base/clock.hpp"
 #include "memcap/sched/local_transport.hpp"
 #include "sched/run_list.hpp"
@@ -118,6 +119,18 @@ TEST(Agent, SaysWhatCannotBeStarted) {
     const auto failed = std::get<sched::message::Failed>(sched::decode_message(said->bytes));
     EXPECT_NE(failed.reason.find("/there/is/no/such/program"), std::string::npos) << failed.reason;
     EXPECT_NE(failed.reason.find("No such file"), std::string::npos) << failed.reason;
+}
+
+TEST(Life, OfAProcessThatWasStoppedIsOverdueLater) {
+    Life life;
+    EXPECT_LT(life.overdue_s(), 0.0) << "nothing is due before the first sign";
+    life.sign(-1.0);
+    EXPECT_GT(life.overdue_s(), 0.0);
+    life.postpone(60.0);
+    EXPECT_LT(life.overdue_s(), -50.0);
+    life.rest();
+    life.postpone(60.0);
+    EXPECT_LT(life.overdue_s(), -1e9);
 }
 
 /// Its agent is killed, not asked: nobody must compute on for nobody.

@@ -153,7 +153,8 @@ TEST(TrialExecutor, GoesOnFromWhereAStopCheckpointedToTheSameBits) {
         EXPECT_EQ(record.curve.loss_nats, expected.curve.loss_nats);
     }
     // What was computed before the stop is not computed again.
-    EXPECT_EQ(memory::decode_slot_state(first.checkpoints.at(1)).evaluations, 3);
+    const auto state = std::span<const std::byte>(first.checkpoints.at(1)).subspan(sizeof(std::int32_t));
+    EXPECT_EQ(memory::decode_slot_state(state).evaluations, 3);
 }
 
 TEST(TrialExecutor, StartsATrialAnewWhoseCheckpointCannotBeRead) {

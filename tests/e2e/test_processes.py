@@ -94,6 +94,14 @@ class Processes(EndToEnd):
         self.assertEqual(list((self.folder / "run" / "checkpoints").iterdir()), [], "a checkpoint is left of a trial that has ended")
         self.assertLess(rest_s, whole_s)
 
+    def test_memcap_stop_of_a_dead_run_says_so_at_once(self):
+        process = self.start(self.write(**LONG))
+        self.wait_for_results(self.folder / "run", ENOUGH, process)
+        self.kill_all(process, [])
+        start_s = time.monotonic()
+        self.assertIn("dead", self.memcap("stop", self.folder / "run").stdout)
+        self.assertLess(time.monotonic() - start_s, 30)
+
     def test_memcap_stop_ends_a_run_and_keeps_what_it_has(self):
         file = self.write(**LONG)
         run = self.folder / "run"

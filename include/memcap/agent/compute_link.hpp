@@ -20,6 +20,8 @@ class Life {
     void sign(double within_s) noexcept;
     /// Waiting for work: no sign is due.
     void rest() noexcept;
+    /// The process was stopped for so long: the next sign is due later.
+    void postpone(double seconds) noexcept;
     /// For how long a sign is overdue; negative: it is not.
     double overdue_s() const noexcept;
 
@@ -47,12 +49,13 @@ class ComputeLink {
     std::unique_ptr<sched::Transport> exchange_transport(sched::Rank rank, sched::Rank ranks);
     /// Tells the agent now and then that this process polls. Ends it at once, without destructors, where a
     /// sign of life is overdue: the computing thread cannot be asked any more. The agent is told why.
-    void require_alive(const Life& life);
+    void require_alive(Life& life);
 
   private:
     std::unique_ptr<Wire> wire_;
     Bytes place_;
     double told_s_ = 0.0;
+    double polled_s_;  ///< when require_alive() was called last
 };
 
 }  // namespace memcap::agent

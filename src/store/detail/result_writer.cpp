@@ -120,7 +120,7 @@ SnapshotReport write_results(const std::filesystem::path& path, const ResultCont
     const auto real = std::filesystem::weakly_canonical(path);
     const TemporaryFile temporary(temporary_name(real));
     try {
-        const SnapshotReport report = write_file(temporary.path(), content, real.parent_path());
+        SnapshotReport report = write_file(temporary.path(), content, real.parent_path());
         publish_file(temporary.path(), real);
         return report;
     } catch (const Hdf5Failure& failure) {

@@ -85,7 +85,7 @@ SnapshotReport write_snapshot(const RunFolder& folder, const RunState& state, Ar
         content.rows.push_back(
             {.planned = row.planned, .stored = row.stored, .folder = 0, .token_folder = 0});
     }
-    const SnapshotReport report = write_results(folder.results_file(), content);
+    SnapshotReport report = write_results(folder.results_file(), content);
     if (report.rows_without_tokens > 0) {
         log::warning(fmt::format(
             "{0}: rows without tokens, because their files are missing or damaged in {2}: {1}",

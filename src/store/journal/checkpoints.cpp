@@ -42,7 +42,7 @@ Checkpoints Checkpoints::open(const std::filesystem::path& folder,
                               const std::function<bool(const Id128&)>& wanted) {
     Checkpoints checkpoints(folder);
     for (const std::uint32_t number : numbered_files(folder, ".log")) {
-        checkpoints.read(number, wanted);
+        if (std::filesystem::is_regular_file(checkpoints.path_of(number))) checkpoints.read(number, wanted);
         checkpoints.number_ = number;
     }
     return checkpoints;
