@@ -18,6 +18,7 @@ namespace memcap::agent {
 namespace {
 
 constexpr int kParcelsPerStep = 256;
+constexpr double kEnding_s = 2.0;      // from the end of a process's socket to that of the process
 constexpr double kFirstPause_s = 0.1;  // before the second start after a crash; doubled from one to the next
 // Parcels of the exchange wait in MPI, which holds their senders back, rather than here.
 constexpr std::size_t kMostWaitingBytes = std::size_t{32} << 20U;
@@ -59,6 +60,7 @@ void Agent::start(double now_s) {
     }
     heard_s_ = now_s;
     trouble_.clear();
+    closed_s_.reset();
     child_->wire().send(Channel::place, 0, setup_.place);
 }
 
@@ -163,10 +165,12 @@ void Agent::watch(double now_s) {
     if (!child_ || ended_) return;
     const bool overdue = leave_s_ && now_s - *leave_s_ > setup_.options.goodbye_s;
     if (child_->wire().closed()) {
-        // All that it had to say was read; how it ended may come a little later.
-        child_->kill();
+        // All that it had to say was read; how it ended comes a little later. To kill it at once would hide
+        // that.
+        if (!closed_s_) closed_s_ = now_s;
         const auto ending = child_->ending();
-        if (!ending && !overdue) return;
+        if (now_s - *closed_s_ > kEnding_s) child_->kill();
+        if (!ending && now_s - *closed_s_ < 2 * kEnding_s) return;
         if (said_goodbye_ || run_is_over_) return end();
         return crash(trouble_.empty() ? ending.value_or("it cannot be ended") : trouble_, now_s);
     }

@@ -7,14 +7,19 @@
 #include "app/subcommands.hpp"
 #include "memcap/agent/child_process.hpp"
 #include "memcap/app/command_line.hpp"
-#include "memcap/base/contracts.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/store/run_store.hpp"
 
 namespace memcap::app {
 
 int export_for_run(const Arguments& arguments) {
     agent::become_child_process("memcap-export");
-    MEMCAP_EXPECT(arguments.size() == 2);
+    if (arguments.size() != 2) {
+        throw UsageError({.what = "export is not for people",
+                          .where = {},
+                          .why = "`memcap run` calls it",
+                          .advice = "`memcap rebuild DIR` makes results.h5 of a run that does not go on"});
+    }
     // What computes comes first.
     constexpr int kNice = 10;
     ::setpriority(PRIO_PROCESS, 0, kNice);

@@ -218,7 +218,8 @@ void print_results(const store::RunStore& store) {
     std::string text = capacity_table(store.statistics());
     if (const auto progress = store.progress(); progress.open() > 0) {
         text += fmt::format(
-            "not finished: {} of {} trials are open; the capacity of a row is known when none of its are\n",
+            "not finished: {} of {} trials are open; the capacity of a row is known once none of its trials "
+            "is\n",
             progress.open(), progress.planned);
     }
     text += fmt::format("results: {}\n", store.folder().results_file().string());

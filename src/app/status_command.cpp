@@ -112,7 +112,7 @@ void print_status(const store::RunStatus& status, const std::string& state) {
     } else if (const std::string death = death_text(status); !death.empty()) {
         fmt::print("{}\n", death);
     } else if (status.launches > 0) {
-        fmt::print("not running; launch {} began {}, last result {}\n", status.launches, status.started_utc,
+        fmt::print("{}; launch {} began {}, last result {}\n", state, status.launches, status.started_utc,
                    last);
     }
     print_failures(status);

@@ -72,6 +72,7 @@ class Agent {
     std::optional<double> start_s_ = 0.0;  ///< when the next process starts; none while one runs or none will
     std::uint32_t crashes_ = 0;            ///< without a result between
     std::string trouble_;                  ///< what the process said about its end
+    std::optional<double> closed_s_;       ///< since when nothing comes from the process any more
     std::optional<double> leave_s_;        ///< since when it ought to end
     bool stopping_ = false;
     bool run_is_over_ = false;

@@ -28,8 +28,8 @@ using detail::LockWatch;
 using detail::read_lock_file;
 
 std::string stop_command(const LockOwner& owner) {
-    if (!owner.job_id.empty()) return fmt::format("scancel {}", owner.job_id);
-    return fmt::format("kill {}, on {}", owner.pid, owner.host);
+    if (!owner.job_id.empty()) return fmt::format("`memcap stop`, or scancel {}", owner.job_id);
+    return fmt::format("`memcap stop`, or kill {} on {}", owner.pid, owner.host);
 }
 
 [[noreturn]] void fail_held(const std::filesystem::path& file, const std::optional<LockOwner>& owner,
