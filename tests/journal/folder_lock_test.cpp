@@ -51,7 +51,7 @@ TEST_F(Lock, ExcludesASecondHolderUntilItIsReleased) {
     EXPECT_THAT(refusal(), HasSubstr("written by somebody else"));
     EXPECT_THAT(refusal(),
                 HasSubstr("process " + std::to_string(::getpid()) + " on host " + host_name() + " (job 12)"));
-    EXPECT_THAT(refusal(), HasSubstr("to end it: scancel 12"));
+    EXPECT_THAT(refusal(), HasSubstr("to end it: `memcap stop`, or scancel 12"));
     const auto owner = read_lock(file);
     ASSERT_TRUE(owner);
     EXPECT_EQ(owner->pid, ::getpid());
