@@ -174,7 +174,8 @@ void Agent::watch(double now_s) {
         if (said_goodbye_ || run_is_over_) return end();
         return crash(trouble_.empty() ? ending.value_or("it cannot be ended") : trouble_, now_s);
     }
-    if (said_goodbye_ && overdue) return end();
+    // Its trials are kept or given back by now: nothing of it is needed any more.
+    if (overdue) return end();
     if (now_s - heard_s_ <= setup_.options.silence_s) return;
     if (run_is_over_) return end();
     crash(fmt::format("it said nothing for {:.0f} s and was killed", now_s - heard_s_), now_s);

@@ -1,7 +1,6 @@
 // Frames as transports, and a thread's signs of life.
 #include "memcap/agent/compute_link.hpp"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <limits>

@@ -84,6 +84,29 @@ TEST(Agent, KillsAProcessThatSaysNothing) {
     expect_all_done(run_with({"stop", (folder / "stopped").string()}, options));
 }
 
+TEST(Agent, EndsAProcessThatComputesOnAfterTheEndOfTheRun) {
+    const auto [manager_end, agent_end] = sched::make_local_transport();
+    AgentOptions options;
+    options.goodbye_s = 0.2;
+    Agent agent({.command = {MEMCAP_AGENT_CHILD, {"child", "deaf"}},
+                 .place = {},
+                 .manager = agent_end.get(),
+                 .exchange = nullptr,
+                 .options = options});
+    MemorySink sink;
+    sched::ManagerSetup setup = setup_of(make_tasks(kTasks), sink);
+    setup.options.drain_s = 0.2;
+    setup.local = manager_end.get();
+    setup.poll_hook = [&agent] { return agent.step(monotonic_s()); };
+    std::atomic<bool> stop = false;
+    setup.on_progress = [&](const sched::Progress&) { stop = sink.appended > 0; };
+    sched::run_manager(std::move(setup), stop);
+    for (const double until_s = monotonic_s() + 10.0; !agent.ended() && monotonic_s() < until_s;)
+        agent.step(monotonic_s());
+    EXPECT_TRUE(agent.ended());
+    EXPECT_EQ(agent.pid(), -1);
+}
+
 TEST(Agent, ATaskThatAlwaysCrashesFailsAndTheOthersAreDone) {
     const Finished run = run_with({"crash", "7"});
     EXPECT_EQ(run.outcome.done, kTasks - 1);

@@ -1,6 +1,6 @@
 // A compute process for tests of the agent: computes honestly, but for what its argument says.
 //
-//   memcap_agent_child honest | crash TASK | crash-once FILE | hang FILE | stop FILE | leave-at-once
+//   memcap_agent_child honest | crash TASK | crash-once FILE | hang FILE | stop FILE | deaf | leave-at-once
 //
 // With FILE the fault happens once: whoever finds the file computes honestly.
 #include <fcntl.h>
@@ -36,6 +36,8 @@ struct Fault {
         if (index != 5) return;
         if (kind == "crash-once" && is_first(argument)) std::raise(SIGSEGV);
         if (kind == "stop" && is_first(argument)) std::raise(SIGSTOP);
+        // Alive for the agent, and deaf to the end of the run.
+        if (kind == "deaf") sleep_s(3600.0);
         if (kind == "hang" && is_first(argument)) {
             life.sign(0.2);
             sleep_s(3600.0);

@@ -22,10 +22,7 @@ class ResultSink {
     virtual void checkpoint(const Task& task, std::span<const std::byte> state) = 0;
     /// Takes note that a worker died with this task, which counts as a strike in later launches too. Throws
     /// StoreError as append() does.
-    virtual void crashed(const Task& task, const std::string& reason) {
-        static_cast<void>(task);
-        static_cast<void>(reason);
-    }
+    virtual void crashed(const Task& task, const std::string& reason) = 0;
     /// Returns when everything appended so far survives a crash; throws StoreError otherwise.
     virtual void sync() = 0;
 };
