@@ -132,7 +132,6 @@ int show_status(const Arguments& arguments) {
     syntax.options.add_options()("json", "print JSON");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
-    require_run(parsed->files.front());
     const store::RunFolder folder(parsed->files.front());
     const store::RunStatus status = store::read_status(folder);
     const std::string state(to_string(activity(status)));

@@ -45,7 +45,6 @@ int stop_run(const Arguments& arguments) {
         arguments);
     if (!parsed) return kDone;
     const store::RunFolder folder(parsed->files.front());
-    require_run(folder.root());
     const store::RunStatus before = store::read_status(folder);
     const auto owner = before.owner;
     if (const std::string death = death_text(before); !owner || !death.empty()) {

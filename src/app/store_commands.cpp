@@ -53,7 +53,6 @@ int rebuild_results(const Arguments& arguments) {
         .most_files = 1};
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
-    require_run(parsed->files.front());
     const auto report = store::rebuild(parsed->files.front(), {});
     const auto& journal = report.journal;
     const auto counted = [](auto count, const char* noun) {
@@ -87,16 +86,20 @@ int merge_results(const Arguments& arguments) {
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
     const std::vector<std::filesystem::path> folders(parsed->files.begin() + 1, parsed->files.end());
-    for (const auto& folder : folders) require_run(folder.string());
+    for (const auto& folder : folders) store::RunFolder(folder).expect_run();
+    const bool is_there = std::filesystem::exists(parsed->files.front());
     const auto report =
         store::merge(parsed->files.front(), folders,
                      parsed->has("self-contained") ? store::MergeArrays::copy : store::MergeArrays::refer);
     for (const auto& conflict : report.conflicts) fmt::print("conflict: {}\n", conflict);
     for (const auto& note : report.notes) fmt::print("note: {}\n", note);
-    fmt::print("{} {} in more than one folder\n", counted(report.duplicates, "trial"),
-               report.duplicates == 1 ? "was" : "were");
+    if (folders.size() > 1) {
+        fmt::print("{} {} in more than one folder\n", counted(report.duplicates, "trial"),
+                   report.duplicates == 1 ? "was" : "were");
+    }
     print_near(report.near, report.largest_near);
     print_written(report.written);
+    fmt::print("{}: {}\n", is_there ? "replaced" : "results", parsed->files.front());
     return kDone;
 }
 
