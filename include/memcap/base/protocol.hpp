@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,13 @@ enum class Schedule : std::uint8_t { constant, cosine, linear };
 enum class Target : std::uint8_t { after_first, all };
 enum class OptimiserKind : std::uint8_t { adamw };
 enum class InitKind : std::uint8_t { normal };
+
+/// The names of an enumeration's values, in their order.
+std::span<const std::string_view> names_of(Precision);
+std::span<const std::string_view> names_of(Schedule);
+std::span<const std::string_view> names_of(Target);
+std::span<const std::string_view> names_of(OptimiserKind);
+std::span<const std::string_view> names_of(InitKind);
 
 std::string_view to_string(Precision value);
 std::string_view to_string(Schedule value);
