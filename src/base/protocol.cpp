@@ -17,6 +17,7 @@ constexpr std::array<std::string_view, 3> kSchedules{"constant", "cosine", "line
 constexpr std::array<std::string_view, 2> kTargets{"after_first", "all"};
 constexpr std::array<std::string_view, 1> kOptimisers{"adamw"};
 constexpr std::array<std::string_view, 1> kInits{"normal"};
+constexpr std::array<std::string_view, 2> kRateUnits{"absolute", "embedding_std"};
 
 template <class Enum>
 std::string_view name_of(Enum value) {
@@ -50,6 +51,9 @@ std::span<const std::string_view> names_of(OptimiserKind) {
 std::span<const std::string_view> names_of(InitKind) {
     return kInits;
 }
+std::span<const std::string_view> names_of(RateUnit) {
+    return kRateUnits;
+}
 std::string_view to_string(Precision value) {
     return name_of(value);
 }
@@ -60,6 +64,9 @@ std::string_view to_string(Target value) {
     return name_of(value);
 }
 std::string_view to_string(OptimiserKind value) {
+    return name_of(value);
+}
+std::string_view to_string(RateUnit value) {
     return name_of(value);
 }
 std::string_view to_string(InitKind value) {

@@ -10,6 +10,7 @@ namespace memcap {
 namespace {
 
 constexpr std::int32_t kFirstRule = 1;
+constexpr std::int32_t kSecondRule = 2;
 
 constexpr NumberRange kPositive{[](double x) { return x > 0.0; }, "a number above 0"};
 constexpr NumberRange kNotNegative{[](double x) { return x >= 0.0; }, "a number of at least 0"};
@@ -76,6 +77,17 @@ std::vector<ProtocolKey> make_keys() {
          .fields = {{"init", "distribution of the initial memory", choice<&P::init>()},
                     {"init_scale", "its scale in standard deviations of the input embeddings",
                      NumberField{&P::init_scale, kScale}}}},
+        key("rate_unit",
+            "what `learning_rate` is counted in: `absolute`, or `embedding_std`, the standard deviation of "
+            "the input "
+            "embeddings, so that one rate serves models of different scale",
+            "what the learning rate is counted in", choice<&P::rate_unit>(), kSecondRule),
+        key("loss_temperature",
+            "T: the memory follows the cross-entropy of logits / T; below 1 it minds the tokens that are "
+            "still wrong, "
+            "and holds more of them for fewer nats. Recorded are losses at T = 1",
+            "temperature of the loss that is optimised", NumberField{&P::loss_temperature, kPositive},
+            kSecondRule),
     };
 }
 

@@ -29,7 +29,9 @@ Protocol unusual() {
             .schedule = Schedule::linear,
             .warmup_steps = 11,
             .target = Target::all,
-            .init_scale = 0.375};
+            .init_scale = 0.375,
+            .rate_unit = RateUnit::embedding_std,
+            .loss_temperature = 0.625};
 }
 
 Protocol sent(const Protocol& protocol) {

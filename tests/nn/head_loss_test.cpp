@@ -25,7 +25,7 @@ Head head_of(const at::Tensor& logits) {
 }
 
 HeadLoss loss_of(const at::Tensor& logits, const at::Tensor& target, const at::Tensor& weight) {
-    return head_loss(head_of(logits), at::eye(logits.size(0)), target, weight, Gradient::compute);
+    return head_loss(head_of(logits), at::eye(logits.size(0)), target, RowLoss{weight});
 }
 
 /// Largest difference.
@@ -40,7 +40,7 @@ void expect_cross_entropy(std::int64_t vocabulary, std::int64_t rows, double spr
     const at::Tensor hidden = at::randn({rows, 8}) * spread;
     const at::Tensor target = at::randint(vocabulary, {rows}, at::kLong);
     const at::Tensor weight = at::rand({rows}) + 0.1;
-    const auto loss = head_loss(head, hidden, target, weight, Gradient::compute);
+    const auto loss = head_loss(head, hidden, target, RowLoss{weight});
     const at::Tensor wide = hidden.to(at::kDouble).requires_grad_(true);
     at::Tensor logits = at::matmul(wide, head.linear.weight().to(at::kDouble).t());
     if (soft_cap > 0) logits = at::tanh(logits / soft_cap) * soft_cap;
@@ -115,7 +115,7 @@ TEST_F(HeadLossTest, ARowWithoutANumberHasNoLossAndItsNeighboursKeepTheirs) {
         const Head head{Linear(at::randn({1000, 8}), {}, {}), 0.0};
         const at::Tensor hidden = at::randn({3, 8});
         const at::Tensor target = at::tensor(std::vector<std::int64_t>{3, 500, 999}, at::kLong);
-        const auto loss = [&] { return head_loss(head, hidden, target, at::ones({3}), Gradient::compute); };
+        const auto loss = [&] { return head_loss(head, hidden, target, RowLoss{at::ones({3})}); };
         const auto before = loss();
         hidden[1][4].fill_(wrong);
         const auto after = loss();
@@ -133,7 +133,7 @@ TEST_F(HeadLossTest, LogitsOfMinusInfinityAreTokensThatCannotBe) {
     logits.narrow(1, 50, 50).fill_(-kInfinity);
     const at::Tensor target = at::tensor(std::vector<std::int64_t>{4}, at::kLong);
     const Head head{Linear(logits.t().contiguous(), {}, {}), 0.0};
-    const auto loss = head_loss(head, at::ones({1, 1}), target, at::ones({1}), Gradient::omit);
+    const auto loss = head_loss(head, at::ones({1, 1}), target);
     const at::Tensor wanted = -logits.to(at::kDouble).log_softmax(-1).select(1, 4);
     EXPECT_LT(error(loss.nll_nats, wanted), 1e-5);
 }

@@ -95,6 +95,8 @@ TEST(TrialId, ChangesWithEachFieldThatDecidesTheResult) {
         [](Trial& t, ModelFacts&) { t.protocol.warmup_steps = 1; },
         [](Trial& t, ModelFacts&) { t.protocol.target = Target::all; },
         [](Trial& t, ModelFacts&) { t.protocol.init_scale = 0.5; },
+        [](Trial& t, ModelFacts&) { t.protocol.rate_unit = RateUnit::embedding_std; },
+        [](Trial& t, ModelFacts&) { t.protocol.loss_temperature = 0.5; },
     };
     std::set<Id128> ids;
     for (const auto& change : changes) {
