@@ -48,8 +48,22 @@ void expect_cross_entropy(std::int64_t vocabulary, std::int64_t rows, double spr
     const double largest_nll = nll.detach().abs().max().item<double>();
     EXPECT_LT(error(loss.nll_nats, nll.detach()), 1e-5 * std::max(1.0, largest_nll));
     EXPECT_TRUE(at::equal(loss.correct, head.logits(hidden).argmax(-1).eq(target)));
-    const auto wanted = torch::autograd::grad({(nll * weight.to(at::kDouble)).sum()}, {wide})[0];
+    const auto gradient_of = [&](const at::Tensor& losses) {
+        return torch::autograd::grad({(losses * weight.to(at::kDouble)).sum()}, {wide}, {}, true)[0];
+    };
+    const at::Tensor wanted = gradient_of(nll);
     EXPECT_LE(error(loss.gradient, wanted), 1e-4 * wanted.abs().max().item<double>());
+    // A temperature changes the gradient and nothing that is told.
+    const at::Tensor sharpness = at::rand({rows}) * 2 + 0.5;
+    const auto sharp = head_loss(head, hidden, target, RowLoss{weight, sharpness});
+    const at::Tensor logits_by_T = logits * sharpness.to(at::kDouble).unsqueeze(1);
+    const at::Tensor wanted_sharp =
+        gradient_of(-logits_by_T.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1));
+    EXPECT_LE(error(sharp.gradient, wanted_sharp), 1e-4 * wanted_sharp.abs().max().item<double>());
+    EXPECT_TRUE(at::equal(sharp.nll_nats, loss.nll_nats) && at::equal(sharp.correct, loss.correct));
+    // A row at T = 1 has its bits, whatever its neighbours are at.
+    const auto plain = head_loss(head, hidden, target, RowLoss{weight, at::ones({rows})});
+    EXPECT_TRUE(at::equal(plain.gradient, loss.gradient));
 }
 
 TEST_F(HeadLossTest, IsCrossEntropyAtAnyVocabularyAndChunking) {
