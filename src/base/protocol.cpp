@@ -15,7 +15,7 @@ namespace {
 constexpr std::array<std::string_view, 4> kPrecisions{"float32", "bfloat16", "float16", "tf32"};
 constexpr std::array<std::string_view, 3> kSchedules{"constant", "cosine", "linear"};
 constexpr std::array<std::string_view, 2> kTargets{"after_first", "all"};
-constexpr std::array<std::string_view, 1> kOptimisers{"adamw"};
+constexpr std::array<std::string_view, 2> kOptimisers{"adamw", "soap"};
 constexpr std::array<std::string_view, 1> kInits{"normal"};
 constexpr std::array<std::string_view, 2> kRateUnits{"absolute", "embedding_std"};
 

@@ -41,8 +41,10 @@ ProtocolKey key(std::string_view name, std::string_view meaning, std::string_vie
 std::vector<ProtocolKey> make_keys() {
     using P = Protocol;
     return {
-        key("optimiser", "on the memory alone, in float32", "optimiser of the memory",
-            choice<&P::optimiser>()),
+        key("optimiser",
+            "of the memory, in float32: `adamw`, or `soap`, AdamW in the eigenbasis of the gradients (memory "
+            "widths up to 512)",
+            "optimiser of the memory", choice<&P::optimiser>()),
         key("learning_rate", "the highest rate", "highest learning rate",
             NumberField{&P::learning_rate, kPositive}),
         key("betas", "decay of the moments", "decay rates of the optimiser's moments",

@@ -8,11 +8,13 @@ namespace memcap::memory {
 
 namespace {
 
-constexpr std::uint16_t kVersion = 1;
+// Since 2 with the basis of a trial that SOAP optimises.
+constexpr std::uint16_t kVersion = 2;
+constexpr std::uint16_t kOldestVersion = 1;
 
 /// One list of fields for both directions.
 template <class State, class Field>
-void each_field(State& state, const Field& field) {
+void each_field(State& state, std::uint16_t version, const Field& field) {
     field(state.memory);
     field(state.first_moment);
     field(state.second_moment);
@@ -28,6 +30,10 @@ void each_field(State& state, const Field& field) {
     field(state.curve.loss_nats);
     field(state.curve.accuracy);
     field(state.elapsed_s);
+    if (version < 2) return;
+    field(state.basis);
+    field(state.scatter);
+    field(state.renewed);
 }
 
 }  // namespace
@@ -35,7 +41,7 @@ void each_field(State& state, const Field& field) {
 Bytes encode(const SlotState& state) {
     ByteWriter out;
     out.number(kVersion);
-    each_field(state, [&out]<class T>(const T& value) {
+    each_field(state, kVersion, [&out]<class T>(const T& value) {
         if constexpr (std::is_arithmetic_v<T>) {
             out.number(value);
         } else {
@@ -47,14 +53,15 @@ Bytes encode(const SlotState& state) {
 
 SlotState decode_slot_state(std::span<const std::byte> bytes) {
     ByteReader in(bytes);
-    if (const auto version = in.number<std::uint16_t>(); version != kVersion) {
+    const auto version = in.number<std::uint16_t>();
+    if (version < kOldestVersion || version > kVersion) {
         throw TransportError({.what = "a checkpoint cannot be read",
                               .where = {},
                               .why = "another version of memcap wrote it",
                               .advice = {}});
     }
     SlotState state;
-    each_field(state, [&in]<class T>(T& value) {
+    each_field(state, version, [&in]<class T>(T& value) {
         if constexpr (std::is_arithmetic_v<T>) {
             value = in.number<T>();
         } else {

@@ -109,6 +109,7 @@ class SlotsEngine::Engine {
     struct Shape {
         std::int64_t positions = 0;
         std::int32_t memory_vectors = 0;
+        bool is_rotated = false;
         auto operator<=>(const Shape&) const = default;
     };
     /// The bucket of all trials of one shape.
@@ -148,7 +149,8 @@ class SlotsEngine::Engine {
 SlotsEngine::Engine::Shape SlotsEngine::Engine::shape_of(const plan::Trial& trial) const {
     if (!fixed_) return {};
     return {.positions = bucket_positions(trial.positions(), model_.description()),
-            .memory_vectors = trial.memory_vectors};
+            .memory_vectors = trial.memory_vectors,
+            .is_rotated = trial.protocol.optimiser == OptimiserKind::soap};
 }
 
 const SlotsEngine::Engine::Place* SlotsEngine::Engine::place_of(const Shape& shape) const {
@@ -187,7 +189,8 @@ std::unique_ptr<Bucket> SlotsEngine::Engine::make_bucket(const Shape& shape, std
     return std::make_unique<Bucket>(model_,
                                     detail::BucketShape{.positions = shape.positions,
                                                         .slots = fixed_ ? slots : 0,
-                                                        .memory_vectors = shape.memory_vectors},
+                                                        .memory_vectors = shape.memory_vectors,
+                                                        .is_rotated = shape.is_rotated},
                                     look_every_);
 }
 
@@ -260,8 +263,11 @@ void SlotsEngine::Engine::enter(plan::Trial trial, std::optional<SlotState> resu
     occupant.scored = static_cast<std::int32_t>(objective.scored.size());
     occupant.state = resumed ? std::move(*resumed) : begin(trial);
     const SlotState& state = occupant.state;
-    const detail::SlotVectors vectors{state.memory, state.first_moment, state.second_moment,
-                                      state.best_memory};
+    const detail::SlotVectors vectors{state.memory,
+                                      state.first_moment,
+                                      state.second_moment,
+                                      state.best_memory,
+                                      {state.basis, state.scatter, state.renewed}};
     occupant.bucket = &bucket_for(trial);
     occupant.slot = occupant.bucket->enter({.objective = &objective,
                                             .protocol = &trial.protocol,

@@ -12,7 +12,8 @@ TrialShape shape_of(const Trial& trial) {
             .prefix_tokens = static_cast<std::int32_t>(trial.prefix.size()),
             .text_tokens = static_cast<std::int32_t>(trial.text.size()),
             .target = trial.protocol.target,
-            .max_steps = trial.protocol.max_steps};
+            .max_steps = trial.protocol.max_steps,
+            .optimiser = trial.protocol.optimiser};
 }
 
 double flops_per_step(const ModelFacts& model, const TrialShape& trial) {
@@ -57,7 +58,10 @@ std::int64_t slot_bytes(const ModelFacts& model, const TrialShape& trial) {
     const std::int64_t row =
         model.kept_floats + kLayersInHand * (model.kept_floats / layers) + 4 * std::int64_t{model.width};
     const std::int64_t memory = kMemoryCopies * std::int64_t{model.memory_width} * trial.memory_vectors;
-    return kFloatBytes * (row * trial.positions() + memory);
+    // Basis and scatter of SOAP, and a product of both.
+    const std::int64_t matrices = trial.optimiser == OptimiserKind::soap ? 3 : 0;
+    const std::int64_t basis = matrices * model.memory_width * std::int64_t{model.memory_width};
+    return kFloatBytes * (row * trial.positions() + memory + basis);
 }
 
 std::int64_t head_bytes(std::int64_t logits, std::int64_t value_bytes) {

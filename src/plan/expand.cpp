@@ -215,6 +215,8 @@ class Expander {
             return true;
         };
         if (!sample.problem.empty()) return listed(SkipReason::unusable_text, 0);
+        if (plan_.protocol_of(trial).optimiser == OptimiserKind::soap && model.memory_width > kWidestSoap)
+            return listed(SkipReason::too_wide, static_cast<std::size_t>(model.memory_width));
         if (trial.memory_vectors > trial.length) return listed(SkipReason::more_vectors_than_tokens, 0);
         const std::size_t tokens = text_of(sample, trial.prefix).size();
         if (tokens < static_cast<std::size_t>(trial.length))
@@ -270,6 +272,8 @@ std::string_view to_string(SkipReason value) {
             return "beyond the model's context";
         case SkipReason::unusable_text:
             return "text that cannot be encoded";
+        case SkipReason::too_wide:
+            return "memory vectors too wide for soap";
     }
     return "unknown";
 }
@@ -284,6 +288,8 @@ std::string Plan::detail_of(const Skipped& tuple) const {
             return fmt::format("has {} of {} tokens", tuple.available, tuple.prefix);
         case SkipReason::unusable_text:
             return tables[tuple.table].problems.at(tuple.sample);
+        case SkipReason::too_wide:
+            return fmt::format("{} numbers a vector, soap takes {}", tuple.available, kWidestSoap);
         case SkipReason::beyond_context:
             break;
     }
@@ -301,7 +307,8 @@ TrialShape Plan::shape_of(const PlannedTrial& trial) const {
             .prefix_tokens = trial.prefix,
             .text_tokens = trial.length,
             .target = protocol.target,
-            .max_steps = protocol.max_steps};
+            .max_steps = protocol.max_steps,
+            .optimiser = protocol.optimiser};
 }
 
 Axes Plan::axes_of(const Row& row) const {

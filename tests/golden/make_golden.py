@@ -71,6 +71,20 @@ OPTIMISER_RUNS = (
             loss_temperature=0.25,
         ),
     ),
+    Run("soap", 3, 24, protocol=Protocol(learning_rate=0.05, optimiser="soap")),
+    Run(
+        "soap_one",
+        1,
+        16,
+        protocol=Protocol(
+            learning_rate=0.2,
+            schedule="cosine",
+            warmup_steps=5,
+            max_steps=120,
+            optimiser="soap",
+            rate_unit="embedding_std",
+        ),
+    ),
 )
 
 

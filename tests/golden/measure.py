@@ -38,6 +38,7 @@ class Protocol:
     schedule: str = "constant"
     warmup_steps: int = 0
     target: str = "after_first"
+    optimiser: str = "adamw"
     rate_unit: str = "absolute"
     loss_temperature: float = 1.0
 
@@ -159,6 +160,43 @@ def smallest_margin(logits: torch.Tensor, targets: torch.Tensor) -> float:
     return (at_target - rivals).abs().min().item()
 
 
+class Soap:
+    """SOAP (arXiv 2409.11321) with the preconditioner of the columns alone, in the space of the memory itself.
+
+    Every 16 updates the basis takes one step of subspace iteration; what the second moment says of directions goes along.
+    """
+
+    KEEPS, EVERY, FLOOR = 0.95, 16, 1e-3
+
+    def __init__(self, memory: torch.nn.Parameter, protocol: Protocol):
+        self.memory, self.protocol, self.updates = memory, protocol, 0
+        width = memory.shape[1]
+        self.basis, self.scatter = torch.eye(width), torch.zeros(width, width)
+        self.mean, self.square = torch.zeros_like(memory), torch.zeros_like(memory)  # the latter in the basis
+
+    @torch.no_grad()
+    def step(self, rate: float, unit: float) -> None:
+        protocol, gradient = self.protocol, self.memory.grad
+        self.updates += 1
+        self.scatter = self.KEEPS * self.scatter + (1.0 - self.KEEPS) * gradient.T @ gradient
+        beta, gamma = protocol.betas
+        self.mean = beta * self.mean + (1.0 - beta) * gradient
+        self.square = gamma * self.square + (1.0 - gamma) * (gradient @ self.basis) ** 2
+        corrected = (self.mean @ self.basis) / (1.0 - beta**self.updates)
+        size = (self.square / (1.0 - gamma**self.updates)).sqrt() + protocol.epsilon
+        self.memory *= 1.0 - rate * protocol.weight_decay
+        self.memory -= rate * unit * (corrected / size) @ self.basis.T
+        if self.updates % self.EVERY == 0:
+            self.renew()
+
+    def renew(self) -> None:
+        width = len(self.scatter)
+        power = self.scatter / (self.scatter.trace() / width) + self.FLOOR * torch.eye(width)
+        basis = torch.linalg.qr(power @ self.basis)[0]
+        self.square = self.square @ (self.basis.T @ basis) ** 2
+        self.basis = basis
+
+
 def optimise(model: PreTrainedModel, inputs: Inputs, protocol: Protocol) -> dict[str, torch.Tensor]:
     """Loss and accuracy at evaluations 1..50; the memory that evaluation 50 saw and the one after its update."""
     memory = torch.nn.Parameter(inputs.memory.clone())
@@ -172,6 +210,7 @@ def optimise(model: PreTrainedModel, inputs: Inputs, protocol: Protocol) -> dict
         eps=protocol.epsilon,
         foreach=False,
     )
+    soap = Soap(memory, protocol) if protocol.optimiser == "soap" else None
     losses, accuracies, margins, before = [], [], [], memory.detach().clone()
     for update in range(1, EVALUATIONS + 1):
         before = memory.detach().clone()
@@ -182,6 +221,9 @@ def optimise(model: PreTrainedModel, inputs: Inputs, protocol: Protocol) -> dict
         margins.append(smallest_margin(logits.detach(), targets))
         optimiser.zero_grad()
         F.cross_entropy(logits / protocol.loss_temperature, targets).backward()
+        if soap:
+            soap.step(protocol.rate(update), unit)
+            continue
         optimiser.param_groups[0]["lr"] = protocol.rate(update) * unit
         optimiser.step()
     return {

@@ -112,7 +112,7 @@ TEST_F(DeviceBuckets, NothingInAnEvaluationWaitsForTheDevice) {
         const Objective objective = objective_of(trial);
         const auto memory = initial_memory(trial, model->description().memory_width, model->embedding_std());
         const std::vector<float> zeros(memory.size(), 0.0F);
-        const detail::SlotVectors vectors{memory, zeros, zeros, {}};
+        const detail::SlotVectors vectors{memory, zeros, zeros, {}, {}};
         detail::Bucket bucket(*model, {.positions = 24, .slots = 3, .memory_vectors = 2}, 16);
         bucket.enter({.objective = &objective,
                       .protocol = &trial.protocol,

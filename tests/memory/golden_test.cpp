@@ -181,13 +181,18 @@ TEST_P(Golden, FiftyStepsAgree) {
         }
         EXPECT_EQ(best, run["best_evaluation"].get<std::int32_t>()) << name;
         if (!ended.empty()) continue;
-        const at::Tensor memory = at::tensor(engine.export_state(id).memory).reshape({vectors, -1});
+        const SlotState state = engine.export_state(id);
+        at::Tensor memory = at::tensor(state.memory).reshape({vectors, -1});
+        if (!state.basis.empty()) {
+            const at::Tensor basis = at::tensor(state.basis).reshape({memory.size(1), memory.size(1)});
+            memory = at::mm(memory, basis.t());
+        }
         EXPECT_LT(relative_error(memory, golden_.expected(name + "/memory_after_50")), 1e-3) << name;
     }
 }
 
 TEST_P(Golden, RunsSideBySideInOneBatchAgree) {
-    SlotsEngine engine(*model_, {.slots = 8, .position_budget = 0, .keep_vectors = false, .curve_every = 1});
+    SlotsEngine engine(*model_, {.slots = 16, .position_budget = 0, .keep_vectors = false, .curve_every = 1});
     std::vector<std::pair<const json*, Id128>> entered;
     for (const json& run : golden_.facts()["runs"]) {
         auto trial = golden_.trial(run);

@@ -60,9 +60,12 @@ std::vector<double> plain_losses(const models::CausalLM& model, const plan::Tria
             model.hidden(at::cat({input, text}), nn::Segments({objective.positions()}, at::kCPU));
         at::Tensor logits = at::matmul(hidden.index_select(0, at::tensor(rows, at::kLong)), head.t());
         if (cap > 0) logits = at::tanh(logits / cap) * cap;
-        const at::Tensor loss = at::cross_entropy_loss(logits, at::tensor(targets, at::kLong));
-        losses.push_back(loss.item<double>());
-        const at::Tensor gradient = torch::autograd::grad({loss}, {input})[0].to(at::kDouble);
+        const auto loss_of = [&](const at::Tensor& of) {
+            return at::cross_entropy_loss(of, at::tensor(targets, at::kLong));
+        };
+        losses.push_back(loss_of(logits).item<double>());
+        const at::Tensor followed = loss_of(logits / protocol.loss_temperature);
+        const at::Tensor gradient = torch::autograd::grad({followed}, {input})[0].to(at::kDouble);
         const double rate = rate_at(protocol, step);
         first = protocol.beta1 * first + (1 - protocol.beta1) * gradient;
         second = protocol.beta2 * second + (1 - protocol.beta2) * gradient * gradient;

@@ -15,7 +15,8 @@
 
 namespace memcap::test {
 
-/// Trial number `index`: N, K, prefix, seed, target, rate, schedule, patience and length all depend on it.
+/// Trial number `index`: N, K, prefix, seed, target, rate, schedule, patience, optimiser, temperature and
+/// length all depend on it.
 inline plan::Trial mixed_trial(std::int64_t vocabulary, std::uint64_t index) {
     RandomStream stream({7, index});
     plan::Trial trial;
@@ -34,6 +35,8 @@ inline plan::Trial mixed_trial(std::int64_t vocabulary, std::uint64_t index) {
     trial.protocol.max_steps = 60 + static_cast<std::int32_t>(index);
     trial.protocol.patience = index % 4 == 0 ? 25 : 1000;
     trial.protocol.schedule = index % 5 == 0 ? Schedule::cosine : Schedule::constant;
+    trial.protocol.optimiser = index % 6 == 5 ? OptimiserKind::soap : OptimiserKind::adamw;
+    trial.protocol.loss_temperature = index % 6 == 3 ? 0.5 : 1.0;
     trial.protocol.target = index % 7 == 0 ? Target::all : Target::after_first;
     return trial;
 }

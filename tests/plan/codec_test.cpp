@@ -64,7 +64,7 @@ TEST(TrialCodec, RefusesValuesThatNoTrialHas) {
     refused([](Trial& t) { t.precision = static_cast<Precision>(4); });
     refused([](Trial& t) { t.protocol.schedule = static_cast<Schedule>(3); });
     refused([](Trial& t) { t.protocol.target = static_cast<Target>(2); });
-    refused([](Trial& t) { t.protocol.optimiser = static_cast<OptimiserKind>(1); });
+    refused([](Trial& t) { t.protocol.optimiser = static_cast<OptimiserKind>(2); });
     refused([](Trial& t) { t.protocol.init = static_cast<InitKind>(1); });
     refused([](Trial& t) { t.protocol.max_steps = 0; });
     refused([](Trial& t) { t.protocol.warmup_steps = 100; });

@@ -101,6 +101,9 @@ TEST(Cost, ASlotTakesWhatItsRowsLeaveAndAsMuchAsTwoLayersMore) {
     model.kept_floats = 5000;
     // (5000 + 2 * 1000 + 4 * 64) floats a row at T = 16 positions; six copies of one vector of 64.
     EXPECT_EQ(slot_bytes(model, shape_of(trial_of(0, 16))), 4 * (7256 * 16 + 6 * 64));
+    TrialShape soap = shape_of(trial_of(0, 16));
+    soap.optimiser = OptimiserKind::soap;
+    EXPECT_EQ(slot_bytes(model, soap), 4 * (7256 * 16 + 6 * 64 + 3 * 64 * 64));
 }
 
 TEST(Cost, SlotsFillNineTenthsOfADevice) {

@@ -287,6 +287,20 @@ TEST(Expand, TellsHowFarItIsAndCanBeEnded) {
     EXPECT_THROW(expand(experiment, tables, kModels, end), std::runtime_error);
 }
 
+TEST(Expand, SkipsSoapWhereMemoryVectorsAreTooWideForIt) {
+    auto experiment = experiment_with("  - {models: a, corpora: c, memory_vectors: [1], lengths: [4]}\n");
+    experiment.protocols.front().values.optimiser = OptimiserKind::soap;
+    const auto tables = answer(experiment);
+    std::vector<ModelFacts> models{testing_support::facts("a")};
+    models.front().memory_width = 512;
+    EXPECT_TRUE(expand(experiment, tables, models).skipped.empty());
+    models.front().memory_width = 513;
+    const Plan plan = expand(experiment, tables, models);
+    EXPECT_TRUE(plan.trials.empty());
+    EXPECT_EQ(plan.reason_of(plan.skipped.at(0)),
+              "memory vectors too wide for soap: 513 numbers a vector, soap takes 512");
+}
+
 TEST(Expand, NamesWhatItSkipsAndWhy) {
     // Samples have 40, 39 and 38 text tokens and 10 prefix tokens; the context is 64.
     const Plan plan = plan_of(

@@ -95,6 +95,7 @@ TEST(TrialId, ChangesWithEachFieldThatDecidesTheResult) {
         [](Trial& t, ModelFacts&) { t.protocol.warmup_steps = 1; },
         [](Trial& t, ModelFacts&) { t.protocol.target = Target::all; },
         [](Trial& t, ModelFacts&) { t.protocol.init_scale = 0.5; },
+        [](Trial& t, ModelFacts&) { t.protocol.optimiser = OptimiserKind::soap; },
         [](Trial& t, ModelFacts&) { t.protocol.rate_unit = RateUnit::embedding_std; },
         [](Trial& t, ModelFacts&) { t.protocol.loss_temperature = 0.5; },
     };

@@ -88,6 +88,8 @@ class GoldenCase {
         trial.protocol.target = parse_target(keys["target"].get<std::string>()).value();
         if (keys.contains("rate_unit") && keys["rate_unit"] == "embedding_std")
             trial.protocol.rate_unit = RateUnit::embedding_std;
+        if (keys.contains("optimiser") && keys["optimiser"] == "soap")
+            trial.protocol.optimiser = OptimiserKind::soap;
         trial.protocol.loss_temperature = keys.value("loss_temperature", 1.0);
         trial.protocol.patience = 1'000'000;
         trial.protocol.stop_accuracy = 2.0;

@@ -14,7 +14,10 @@ enum class Precision : std::uint8_t { float32, bfloat16, float16, tf32 };
 enum class Schedule : std::uint8_t { constant, cosine, linear };
 /// Which tokens are scored: from tok_2 on (the paper), or all of them.
 enum class Target : std::uint8_t { after_first, all };
-enum class OptimiserKind : std::uint8_t { adamw };
+/// AdamW, or AdamW in the eigenbasis of the gradients (SOAP, arXiv 2409.11321).
+enum class OptimiserKind : std::uint8_t { adamw, soap };
+/// The widest memory vectors that SOAP takes: a slot has two matrices of this width.
+inline constexpr std::int32_t kWidestSoap = 512;
 enum class InitKind : std::uint8_t { normal };
 /// What a learning rate is counted in: as it is, or in standard deviations of the input embeddings, so that
 /// one rate serves models of different scale.

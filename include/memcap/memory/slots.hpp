@@ -31,6 +31,10 @@ struct SlotState {
     double accuracy_nomem = 0.0;
     record::Curve curve;
     double elapsed_s = 0.0;  ///< in slots so far
+    // Of a trial that SOAP optimises, whose memory and moments are in the basis; empty for others.
+    std::vector<float> basis;    ///< [E, E]
+    std::vector<float> scatter;  ///< [E, E]
+    std::int32_t renewed = 0;    ///< evaluations when the basis was renewed last
 };
 
 Bytes encode(const SlotState& state);

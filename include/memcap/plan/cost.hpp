@@ -14,6 +14,7 @@ struct TrialShape {
     std::int32_t text_tokens = 0;  ///< N
     Target target = Target::after_first;
     std::int32_t max_steps = 1;
+    OptimiserKind optimiser = OptimiserKind::adamw;
 
     /// T = K + prefix + N - 1: the last token need not be fed.
     std::int32_t positions() const { return memory_vectors + prefix_tokens + text_tokens - 1; }

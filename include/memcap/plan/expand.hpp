@@ -47,6 +47,7 @@ enum class SkipReason : std::uint8_t {
     prefix_too_short,
     beyond_context,  ///< K + prefix + N - 1 > the model's context
     unusable_text,   ///< the tokenizer has no tokens for it
+    too_wide,        ///< memory vectors that the optimiser is not made for
 };
 
 /// The reason in words, the same for all trials that it applies to.

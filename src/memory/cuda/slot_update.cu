@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(kThreads) update_kernel(SlotUpdate update) {
     const std::int64_t count = rules.memory_vectors * update.width;
     if (is_best) {
         for (std::int64_t i = threadIdx.x; i < count; i += kThreads)
-            update.best_memory[offset + i] = update.memory[offset + i];
+            update.best_memory[offset + i] = update.evaluated[offset + i];
     }
     // The same thread copies an element and moves it, so nothing has to wait in between.
     if (!goes_on) return;

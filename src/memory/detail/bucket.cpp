@@ -127,7 +127,11 @@ void put(at::Tensor& buffer, const at::Tensor& values) {
 }  // namespace
 
 Bucket::Bucket(const models::CausalLM& model, BucketShape shape, std::int32_t curve_points)
-    : model_(model), shape_(shape), curve_points_(curve_points), graph_(model.device()) {
+    : model_(model),
+      shape_(shape),
+      curve_points_(curve_points),
+      rotations_(model.device(), model.description().memory_width),
+      graph_(model.device()) {
     MEMCAP_EXPECT(curve_points >= 1 && (shape.positions == 0 || shape.slots >= 1));
     if (shape.positions > 0) reserve(static_cast<std::size_t>(shape.slots), shape.memory_vectors);
 }
@@ -159,6 +163,7 @@ void Bucket::reserve(std::size_t slots, std::int64_t memory_vectors) {
     at::Tensor device_rules = to_device(rules, model_.device());
     at::Tensor device_progress = to_device(progress, model_.device());
     at::Tensor device_curve = to_device(curve, model_.device());
+    rotations_.reserve(all_slots);
     contents_.resize(count);
     for (std::size_t i = 0; i < tensors.size(); ++i) *tensors[i] = std::move(larger[i]);
     rules_ = std::move(rules);
@@ -211,6 +216,9 @@ std::int32_t Bucket::enter(const SlotContent& content) {
     write(first_moment_BKE_[slot], vectors.first_moment, objective.memory_vectors);
     write(second_moment_BKE_[slot], vectors.second_moment, objective.memory_vectors);
     write(best_memory_BKE_[slot], vectors.best_memory, objective.memory_vectors);
+    const bool is_rotated = content.protocol->optimiser == OptimiserKind::soap;
+    MEMCAP_EXPECT(shape_.positions == 0 || is_rotated == shape_.is_rotated);
+    if (is_rotated) rotations_.enter(slot, vectors.rotation);
     SlotProgress progress = content.progress;
     progress.phase = SlotPhase::running;
     set_progress(slot, progress);
@@ -223,6 +231,7 @@ std::int32_t Bucket::enter(const SlotContent& content) {
 
 void Bucket::leave(std::int32_t slot) {
     contents_[index(slot)].reset();
+    rotations_.leave(slot);
     rules_[index(slot)] = {};
     set_progress(slot, {});
     laid_out_ = false;
@@ -243,7 +252,7 @@ std::vector<float> Bucket::read(const at::Tensor& all_BKE, std::int32_t slot) co
 
 SlotVectors Bucket::vectors(std::int32_t slot) const {
     return {read(memory_BKE_, slot), read(first_moment_BKE_, slot), read(second_moment_BKE_, slot),
-            read(best_memory_BKE_, slot)};
+            read(best_memory_BKE_, slot), rotations_.state(slot)};
 }
 
 std::vector<float> Bucket::best_memory(std::int32_t slot) const {
@@ -258,6 +267,15 @@ const CurvePoint& Bucket::point(std::int32_t slot, std::int32_t number) const {
 void Bucket::look() {
     to_host(device_progress_, progress_);
     to_host(device_curve_, curve_);
+    const at::NoGradGuard no_gradients;
+    for (std::int32_t slot = 0; slot < slots(); ++slot) {
+        if (!rotations_.has(slot) || progress(slot).phase != SlotPhase::running) continue;
+        const auto own = [&](const at::Tensor& all_BKE) {
+            return all_BKE[slot].narrow(0, 0, contents_[index(slot)]->memory_vectors);
+        };
+        rotations_.renew(slot, progress(slot).evaluations, own(memory_BKE_), own(first_moment_BKE_),
+                         own(second_moment_BKE_));
+    }
 }
 
 /// What lay_out() finds out about the rows of all slots, on the host.
@@ -380,20 +398,62 @@ void Bucket::evaluate() {
 void Bucket::record() {
     static_assert(static_cast<std::int32_t>(SlotPhase::empty) == 0);
     const at::Tensor progress = device_progress_.clone();
+    const at::Tensor scatters = rotates_at_once() ? rotations_.scatters().clone() : at::Tensor();
+    const auto restore = [&] {
+        device_progress_.copy_(progress);
+        if (rotates_at_once()) rotations_.scatters().copy_(scatters);
+    };
     device_progress_.zero_();
     try {
         graph_.capture([this] { step(); });
     } catch (...) {
-        device_progress_.copy_(progress);
+        restore();
         throw;
     }
-    device_progress_.copy_(progress);
+    restore();
+}
+
+/// A graph of the device wants one operation for all; on a CPU each slot has its own, whose bits know no
+/// neighbours.
+bool Bucket::rotates_at_once() const {
+    return shape_.is_rotated && !model_.device().is_cpu();
+}
+
+/// The memory vectors of all slots [B, K, E] as the model takes them in.
+at::Tensor Bucket::evaluated() const {
+    if (rotates_at_once()) return rotations_.memories(memory_BKE_);
+    if (!rotations_.any()) return memory_BKE_;
+    at::Tensor all_BKE = memory_BKE_.clone();
+    for (std::int32_t slot = 0; slot < slots(); ++slot) {
+        if (!rotations_.has(slot)) continue;
+        const std::int64_t count = contents_[index(slot)]->memory_vectors;
+        all_BKE[slot]
+            .narrow(0, 0, count)
+            .copy_(rotations_.memory(slot, memory_BKE_[slot].narrow(0, 0, count)));
+    }
+    return all_BKE;
+}
+
+/// The gradients of memories that have a basis, into that basis.
+void Bucket::turn(at::Tensor& gradient_RE) {
+    if (rotates_at_once()) {
+        const at::Tensor all = gradient_RE.index_select(0, input_row_).reshape(memory_BKE_.sizes());
+        gradient_RE.index_copy_(0, input_row_, rotations_.take_all(all).flatten(0, 1));
+        return;
+    }
+    for (std::int32_t slot = 0; slot < slots(); ++slot) {
+        if (!rotations_.has(slot)) continue;
+        const SlotRules& rules = rules_[index(slot)];
+        const at::Tensor own = gradient_RE.narrow(0, rules.first_input, rules.memory_vectors);
+        own.copy_(rotations_.take(slot, own));
+    }
 }
 
 /// Reads and writes the buffers where they lie, and nothing of the host that changes.
 void Bucket::step() {
     const at::NoGradGuard no_gradients;
-    const at::Tensor memory_ME = memory_BKE_.flatten(0, 1).index_select(0, memory_row_);
+    const at::Tensor evaluated_BKE = evaluated();
+    const at::Tensor memory_ME = evaluated_BKE.flatten(0, 1).index_select(0, memory_row_);
     const std::vector<at::Tensor> memory_parts = with_gradient(
         {memory_ME}, [&](const auto& leaves) { return model_.row_parts(leaves[0], memory_position_); });
     input_RE_.index_copy_(0, input_row_, memory_ME.detach());
@@ -418,6 +478,7 @@ void Bucket::step() {
     const auto through_parts = torch::autograd::grad(memory_parts, {memory_ME}, gradient_parts);
     at::Tensor gradient_RE = gradients[0].defined() ? gradients[0].contiguous() : at::zeros_like(input_RE_);
     gradient_RE.index_add_(0, input_row_, through_parts[0]);
+    turn(gradient_RE);
     update_slots_on(model_.device(), {.slots = slots(),
                                       .memory_stride = memory_BKE_.stride(0),
                                       .width = memory_BKE_.size(2),
@@ -428,6 +489,7 @@ void Bucket::step() {
                                       .nll_nats = loss.nll_nats.const_data_ptr<float>(),
                                       .correct = loss.correct.const_data_ptr<bool>(),
                                       .gradient = gradient_RE.const_data_ptr<float>(),
+                                      .evaluated = evaluated_BKE.const_data_ptr<float>(),
                                       .memory = memory_BKE_.mutable_data_ptr<float>(),
                                       .first_moment = first_moment_BKE_.mutable_data_ptr<float>(),
                                       .second_moment = second_moment_BKE_.mutable_data_ptr<float>(),

@@ -12,6 +12,7 @@
 #include "memcap/memory/objective.hpp"
 #include "memcap/models/causal_lm.hpp"
 #include "memcap/nn/step_graph.hpp"
+#include "memory/detail/rotation.hpp"
 #include "memory/detail/slot_update.hpp"
 
 // Shapes: B slots, K memory vectors of the slot with most, E input width, R rows of the input, S scored rows.
@@ -24,6 +25,7 @@ struct BucketShape {
     std::int64_t positions = 0;
     std::int32_t slots = 0;           ///< B, for a fixed shape
     std::int32_t memory_vectors = 0;  ///< K of every slot, for a fixed shape
+    bool is_rotated = false;          ///< whether every slot has a basis of its own, for a fixed shape
 };
 
 /// The numbers of one trial that are optimised; [K, E] each.
@@ -32,6 +34,7 @@ struct SlotVectors {
     std::vector<float> first_moment;
     std::vector<float> second_moment;
     std::vector<float> best_memory;
+    SlotRotation rotation;  ///< of a trial that SOAP optimises: the first three are in its basis
 };
 
 /// What enters a slot.
@@ -86,6 +89,9 @@ class Bucket {
 
     static std::size_t index(std::int32_t slot) { return static_cast<std::size_t>(slot); }
     void reserve(std::size_t slots, std::int64_t memory_vectors);
+    bool rotates_at_once() const;
+    at::Tensor evaluated() const;
+    void turn(at::Tensor& gradient_RE);
     void set_progress(std::int32_t slot, const SlotProgress& progress);
     std::vector<float> read(const at::Tensor& all_BKE, std::int32_t slot) const;
     struct Rows;
@@ -114,6 +120,7 @@ class Bucket {
     at::Tensor first_moment_BKE_;
     at::Tensor second_moment_BKE_;
     at::Tensor best_memory_BKE_;
+    Rotations rotations_;
     nn::Segments segments_;
     at::Tensor input_RE_;  ///< token embeddings; the memory's rows are written before each evaluation
     std::vector<at::Tensor> row_parts_;  ///< of input_RE_, the memory's rows written likewise

@@ -82,6 +82,9 @@ SlotState Occupant::exported() const {
     all.memory = std::move(vectors.memory);
     all.first_moment = std::move(vectors.first_moment);
     all.second_moment = std::move(vectors.second_moment);
+    all.basis = std::move(vectors.rotation.basis);
+    all.scatter = std::move(vectors.rotation.scatter);
+    all.renewed = vectors.rotation.renewed;
     const SlotProgress& now = progress();
     if (now.best_correct >= 0) all.best_memory = std::move(vectors.best_memory);
     all.evaluations = now.evaluations;

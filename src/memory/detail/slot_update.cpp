@@ -31,7 +31,7 @@ void update_slots(const SlotUpdate& update) {
         const std::int64_t offset = slot * update.memory_stride;
         const std::int64_t count = rules.memory_vectors * update.width;
         if (judge(rules, now, progress)) {
-            std::memcpy(update.best_memory + offset, update.memory + offset,
+            std::memcpy(update.best_memory + offset, update.evaluated + offset,
                         static_cast<std::size_t>(count) * sizeof(float));
         }
         if (progress.phase != SlotPhase::running) continue;

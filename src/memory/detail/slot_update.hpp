@@ -60,7 +60,8 @@ struct SlotUpdate {
     const float* nll_nats = nullptr;   ///< [R]
     const bool* correct = nullptr;     ///< [R]
     const float* gradient = nullptr;   ///< of the input, rows of E
-    float* memory = nullptr;           ///< [B, K, E]
+    const float* evaluated = nullptr;  ///< [B, K, E]; the vectors that the model saw
+    float* memory = nullptr;           ///< [B, K, E]; what is moved: the same, or these in bases of their own
     float* first_moment = nullptr;
     float* second_moment = nullptr;
     float* best_memory = nullptr;
