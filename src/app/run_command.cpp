@@ -326,6 +326,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     require_device(device_kind(experiment.run.device));
     const store::RunFolder folder(request.folder.value_or(default_folder(experiment)));
     folder.expect_run_or_free();
+    self.expect_shared(folder.root());
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
     hub::HashCache hashes(folder.hashes());
@@ -377,6 +378,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
 }
 
 int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
+    if (const auto& conflict = self.conflict()) throw UsageError(*conflict);
     try {
         return manage(request, self, stop);
     } catch (const PreparationStopped& stopped) {
@@ -399,7 +401,11 @@ int run_experiment(const Arguments& arguments) {
     Launch self;
     int status = kDefect;
     try {
-        status = self.place().rank == 0 ? run_rank_0(*request, self, stop) : self.compute(stop);
+        if (self.place().rank == 0) {
+            status = run_rank_0(*request, self, stop);
+        } else {
+            status = self.conflict() ? kDone : self.compute(stop);
+        }
     } catch (const Error& problem) {
         if (!self.uses_mpi()) throw;
         log::error(problem.what());
