@@ -42,10 +42,6 @@ std::int32_t share_of_host(mpi::Session& session, const std::vector<std::string>
     return fair_threads(own, of_host, cpu_quota());
 }
 
-double wall_clock_s() {
-    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 void rest() {
     std::this_thread::sleep_for(std::chrono::duration<double>(kPoll_s));
 }
@@ -74,14 +70,13 @@ Launch::Launch() {
 /// Learns of the other ranks.
 void Launch::meet() {
     // All have left the same call, so this is one moment.
-    const auto clocks = session_->gather(fmt::format("{:.3f}", wall_clock_s()));
+    const auto clocks = session_->gather(fmt::format("{:.3f}", utc_s()));
     std::vector<double> clocks_s;
     for (const auto& clock : clocks) clocks_s.push_back(std::stod(clock));
     if (const auto warning = different_clocks(nodes_, clocks_s); place_.rank == 0 && !warning.empty())
         log::warning(warning);
     place_.local_rank = session_->local_rank();
     hosts_ = session_->gather(place_.host);
-    place_.ranks_of_host = static_cast<std::int32_t>(std::ranges::count(hosts_, place_.host));
     place_.threads = share_of_host(*session_, hosts_);
     place_.nodes = static_cast<std::int32_t>(std::set(nodes_.begin(), nodes_.end()).size());
     if (place_.ranks > 1) {
@@ -90,21 +85,28 @@ void Launch::meet() {
     }
 }
 
-/// Nodes from which the file of rank 0 cannot be seen; the first rank of each looks. No path: nobody looks.
-/// Collective.
-std::vector<std::string> Launch::blind_nodes(const fs::path& token_of_rank_0) {
-    const fs::path token = session_->gather(token_of_rank_0.string()).front();
+/// Takes over the device of rank 0's words; returns the nodes from which its file cannot be seen, where the
+/// first rank of each looks. Without a path nobody looks. Collective.
+std::vector<std::string> Launch::exchange_first_words(const fs::path& token, DeviceKind device) {
+    const auto words = session_->gather(fmt::format("{} {}", static_cast<int>(device), token.string()));
+    const std::string& first = words.front();
+    const std::size_t space = first.find(' ');
+    place_.device = static_cast<DeviceKind>(std::stoi(first.substr(0, space)));
+    const fs::path looked_for = first.substr(space + 1);
     const bool is_first = std::ranges::find(nodes_, place_.node) - nodes_.begin() == place_.rank;
-    const bool is_blind = is_first && !token.empty() && !comes_into_sight(token, kFolderPatience_s);
+    const bool is_blind = is_first && !looked_for.empty() && !comes_into_sight(looked_for, kFolderPatience_s);
     std::vector<std::string> blind = session_->gather(is_blind ? place_.node : "");
     std::erase(blind, "");
     return blind;
 }
 
-void Launch::expect_shared(const fs::path& folder) {
-    if (place_.nodes == 1 || std::exchange(is_folder_shown_, true)) return;
-    const FolderToken token(folder);
-    if (const auto blind = blind_nodes(token.path()); !blind.empty())
+void Launch::begin(const fs::path& folder, DeviceKind device) {
+    place_.device = device;
+    has_begun_ = true;
+    if (place_.ranks == 1) return;
+    std::optional<FolderToken> token;
+    if (place_.nodes > 1) token.emplace(folder);
+    if (const auto blind = exchange_first_words(token ? token->path() : fs::path(), device); !blind.empty())
         throw UsageError(folder_not_shared(folder, blind));
 }
 
@@ -138,7 +140,7 @@ sched::RunOutcome Launch::manage(sched::ManagerSetup setup, const std::atomic<bo
 }
 
 int Launch::compute(const std::atomic<bool>& stop) {
-    if (place_.nodes > 1) blind_nodes({});
+    exchange_first_words({}, {});
     const auto agent = make_agent(*transport_);
     while (!agent->ended()) {
         if (stop.load()) agent->stop();
@@ -156,8 +158,8 @@ int Launch::compute(const std::atomic<bool>& stop) {
 }
 
 void Launch::dismiss() {
-    // The others still wait to be shown the folder, if there was none to show.
-    if (place_.nodes > 1 && !std::exchange(is_folder_shown_, true)) blind_nodes({});
+    // The others still wait for the first words.
+    if (transport_ && !std::exchange(has_begun_, true)) exchange_first_words({}, {});
     if (transport_ && !sched::dismiss_workers(*transport_, {})) session_->rank_was_lost();
 }
 

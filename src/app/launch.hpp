@@ -29,9 +29,9 @@ class Launch {
     /// Why these ranks cannot run together; if so, the only call left on any of them is leave().
     const std::optional<ErrorText>& conflict() const noexcept { return conflict_; }
 
-    /// On rank 0 before manage(): throws UsageError unless all nodes see this run folder, or its place where
-    /// it is not there yet.
-    void expect_shared(const std::filesystem::path& folder);
+    /// On rank 0 before manage(): tells the others what to compute on. Throws UsageError unless all nodes see
+    /// this run folder, or its place where it is not there yet.
+    void begin(const std::filesystem::path& folder, DeviceKind device);
     /// Runs trials on rank 0: the manager, and this rank's agent beside it.
     sched::RunOutcome manage(sched::ManagerSetup setup, const std::atomic<bool>& stop);
     /// What the other ranks do until the run is over; the exit status.
@@ -43,7 +43,7 @@ class Launch {
 
   private:
     void meet();
-    std::vector<std::string> blind_nodes(const std::filesystem::path& token_of_rank_0);
+    std::vector<std::string> exchange_first_words(const std::filesystem::path& token, DeviceKind device);
     std::unique_ptr<agent::Agent> make_agent(sched::Transport& manager);
     void finish(agent::Agent& agent);
 
@@ -52,7 +52,7 @@ class Launch {
     std::vector<std::string> hosts_;
     std::vector<std::string> nodes_;  ///< of all ranks; empty without MPI
     std::optional<ErrorText> conflict_;
-    bool is_folder_shown_ = false;
+    bool has_begun_ = false;
     std::unique_ptr<sched::Transport> transport_;  ///< of the scheduler; null for a run of one
     std::unique_ptr<sched::Transport> exchange_;   ///< of the weight exchange; null for a run of one
 };

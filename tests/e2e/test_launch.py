@@ -2,10 +2,11 @@
 
 import re
 import shutil
+import time
 import unittest
 from pathlib import Path
 
-from support import MEMCAP, USAGE, EndToEnd, mpirun
+from support import MEMCAP, USAGE, WORK_REMAINS, EndToEnd, mpirun
 
 # Rank 1 is another node, with another folder under /proc/self/cwd.
 OTHER_FOLDER = ["sh", "-c", "export MEMCAP_NODE=node$OMPI_COMM_WORLD_RANK; mkdir -p $MEMCAP_NODE; cd $MEMCAP_NODE; exec \"$@\"", "sh"]
@@ -60,6 +61,20 @@ class Launch(EndToEnd):
                 said = self.memcap("run", self.write(), status=USAGE, environment=environment).stderr
                 self.assertIn("srun --mpi=pmix", said)
                 self.assertFalse((self.folder / "runs").exists())
+
+    def test_a_job_that_ends_too_soon_for_a_trial_is_left_at_once_and_goes_on_later(self):
+        file = self.write()
+        for extra, environment in ((("--time-limit", "50s"), {}), ((), {"SLURM_JOB_END_TIME": str(int(time.time()) + 60)})):
+            with self.subTest(extra or environment):
+                said = self.memcap("run", file, "--out", self.folder / "run", *extra, status=WORK_REMAINS, environment=environment).stderr
+                self.assertIn("the job's time is over", said)
+                self.assertNotIn("error", said)
+        self.assertEqual(self.status(self.folder / "run")["done"], 0)
+        self.memcap("run", file, "--out", self.folder / "run", "--time-limit", "2h")
+        self.assertEqual(self.status(self.folder / "run")["done"], 12)
+
+    def test_a_time_limit_without_a_unit_is_refused(self):
+        self.assertIn("90m", self.memcap("run", self.write(), "--time-limit", "90", status=USAGE).stderr)
 
 
 if __name__ == "__main__":
