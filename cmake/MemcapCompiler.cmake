@@ -14,6 +14,9 @@ if(MEMCAP_SANITIZE)
   target_link_options(memcap_flags INTERFACE -fsanitize=${MEMCAP_SANITIZE})
 endif()
 
+# By it the ranks of a launch tell whether they run one program.
+target_link_options(memcap_flags INTERFACE LINKER:--build-id)
+
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   # Precompiled headers embed time stamps; the sloppiness lets ccache see through them.

@@ -86,6 +86,10 @@ bool Agent::pass_down(double now_s) {
             lose_manager(parcel->failure);
             break;
         }
+        if (sched::is_renew(parcel->bytes)) {
+            renew(now_s);
+            continue;
+        }
         if (sched::is_finish(parcel->bytes)) {
             run_is_over_ = true;
             leave_s_ = now_s;
@@ -195,6 +199,15 @@ void Agent::crash(const std::string& reason, double now_s) {
     if (stopping_) return;
     const double pause_s = crashes_ == 1 ? 0.0 : std::ldexp(kFirstPause_s, static_cast<int>(crashes_) - 2);
     start_s_ = now_s + std::min(pause_s, setup_.options.most_pause_s);
+}
+
+/// The manager wants another process; it knows what this one held.
+void Agent::renew(double now_s) {
+    if (!child_ || stopping_ || run_is_over_) return;
+    child_->kill();
+    child_.reset();
+    passed_.clear();
+    start_s_ = now_s;
 }
 
 /// This rank computes nothing any more; its agent waits for the end of the run.

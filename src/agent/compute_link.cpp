@@ -19,7 +19,7 @@ namespace {
 constexpr double kFirstWord_s = 30.0;
 constexpr double kLastWord_s = 1.0;
 constexpr double kTellEvery_s = 2.0;
-constexpr int kHung = 1;
+constexpr int kEnded = 1;
 
 /// A channel of the wire. Parcels have left this rank only when the agent says so.
 class ChannelTransport final : public sched::Transport {
@@ -84,6 +84,19 @@ double Life::overdue_s() const noexcept {
     return monotonic_s() - due_s_.load();
 }
 
+void Life::end_process(std::string reason) {
+    {
+        const std::lock_guard lock(mutex_);
+        ending_ = std::move(reason);
+    }
+    // The thread that polls tells the agent, and ends this one as well.
+    while (true) ::pause();
+}
+std::string Life::ending() const {
+    const std::lock_guard lock(mutex_);
+    return ending_;
+}
+
 ComputeLink::ComputeLink(int descriptor)
     : wire_(std::make_unique<Wire>(descriptor)), polled_s_(monotonic_s()) {
     const double until_s = monotonic_s() + kFirstWord_s;
@@ -120,8 +133,9 @@ void ComputeLink::require_alive(Life& life) {
         told_s_ = now_s;
         wire_->send(Channel::alive, 0, {});
     }
-    if (life.overdue_s() < 0.0) return;
-    const std::string reason = "its computing thread gave no sign of life in time and hangs";
+    std::string reason = life.ending();
+    if (life.overdue_s() < 0.0 && reason.empty()) return;
+    if (reason.empty()) reason = "its computing thread gave no sign of life in time and hangs";
     const auto* text = reinterpret_cast<const std::byte*>(reason.data());
     wire_->send(Channel::trouble, 0, Bytes(text, text + reason.size()));
     const double until_s = monotonic_s() + kLastWord_s;
@@ -129,7 +143,7 @@ void ComputeLink::require_alive(Life& life) {
         wire_->wait(kLastWord_s);
         wire_->step();
     }
-    _exit(kHung);
+    _exit(kEnded);
 }
 
 }  // namespace memcap::agent

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "app/handshake.hpp"
 #include "app/options.hpp"
 #include "app/output.hpp"
 #include "app/self_check.hpp"
@@ -61,8 +62,7 @@ void print_help() {
 }
 
 void print_version() {
-    fmt::print("memcap {} ({})\nbuilt by {} as {}, libtorch {}\n", kVersion, kGitRevision, kCompiler,
-               kBuildType, TORCH_VERSION);
+    fmt::print("{}\nbuilt by {} as {}, libtorch {}\n", own_build(), kCompiler, kBuildType, TORCH_VERSION);
 }
 
 int dispatch(std::string_view name, const Arguments& arguments) {

@@ -61,9 +61,9 @@ sched::ExecutorFactory executor_factory(const ComputePlace& place, weights::Weig
         WorkerSetup setup = decode_setup(bytes);
         open_log(setup, place.rank);
         const std::int32_t threads = setup.threads.value_or(place.threads);
-        const at::Device device = device_of_rank(setup.device, place.local_rank);
+        const at::Device device = device_of_rank(place.device, place.local_rank);
         notes.add(DeviceNote{device_name(device, threads)});
-        const std::int32_t sharers = sharers_of_device(device, place.ranks_of_host);
+        const std::int32_t sharers = setup.sharers;
         return std::make_unique<TrialExecutor>(std::move(setup), ExecutorPlace{.rank = place.rank,
                                                                                .host = place.host,
                                                                                .device = device,
@@ -73,6 +73,22 @@ sched::ExecutorFactory executor_factory(const ComputePlace& place, weights::Weig
                                                                                .exchange = &exchange,
                                                                                .life = &life});
     };
+}
+
+/// What the manager hears first. A device that cannot be used is an error once it is to compute.
+sched::WorkerFacts facts_of(const ComputePlace& place) {
+    sched::WorkerFacts facts{.host = place.host,
+                             .device = cpu_device(place.threads),
+                             .speed = static_cast<double>(place.threads),
+                             .device_id = {}};
+    try {
+        const at::Device device = device_of_rank(place.device, place.local_rank);
+        facts.device = device_name(device, place.threads);
+        facts.device_id = device_id(device);
+    } catch (const std::exception& problem) {
+        log::warning(problem.what());
+    }
+    return facts;
 }
 
 }  // namespace
@@ -98,10 +114,8 @@ int compute_for_agent(const Arguments&) {
         return busy;
     };
     const std::atomic<bool> never = false;
-    const sched::WorkerFacts facts{
-        .host = place.host, .device = cpu_device(place.threads), .speed = static_cast<double>(place.threads)};
-    const auto outcome =
-        sched::run_worker(*transport, facts, executor_factory(place, *exchange, notes, life), never, hook);
+    const auto outcome = sched::run_worker(*transport, facts_of(place),
+                                           executor_factory(place, *exchange, notes, life), never, hook);
     if (outcome.manager_lost) return kDefect;
     exchange->close(kCloseExchange_s);
     return kDone;

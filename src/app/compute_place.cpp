@@ -7,9 +7,9 @@ namespace memcap::app {
 
 Bytes encode(const ComputePlace& place) {
     ByteWriter out;
-    for (const std::int32_t number :
-         {place.rank, place.ranks, place.local_rank, place.ranks_of_host, place.nodes, place.threads})
+    for (const std::int32_t number : {place.rank, place.ranks, place.local_rank, place.nodes, place.threads})
         out.number(number);
+    out.number(place.device);
     out.text(place.host);
     out.text(place.node);
     return std::move(out).bytes();
@@ -18,9 +18,9 @@ Bytes encode(const ComputePlace& place) {
 ComputePlace decode_place(std::span<const std::byte> bytes) {
     ByteReader in(bytes);
     ComputePlace place;
-    for (std::int32_t* number :
-         {&place.rank, &place.ranks, &place.local_rank, &place.ranks_of_host, &place.nodes, &place.threads})
+    for (std::int32_t* number : {&place.rank, &place.ranks, &place.local_rank, &place.nodes, &place.threads})
         *number = in.number<std::int32_t>();
+    place.device = in.number<DeviceKind>();
     place.host = in.text();
     place.node = in.text();
     in.expect_end();

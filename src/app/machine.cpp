@@ -157,9 +157,8 @@ at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank) {
     return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % gpus)};
 }
 
-std::int32_t sharers_of_device(at::Device device, std::int32_t ranks_of_host) {
-    const std::int32_t devices = device.is_cpu() ? 1 : std::max(1, gpus_of_host());
-    return std::max(1, (ranks_of_host + devices - 1) / devices);
+std::string device_id(at::Device device) {
+    return device.is_cpu() ? "" : nn::cuda_device_uuid(device);
 }
 
 std::string device_name(at::Device device, std::int32_t threads) {

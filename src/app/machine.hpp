@@ -54,8 +54,8 @@ void require_device(DeviceKind kind);
 /// asked for and there is none.
 at::Device device_of_rank(DeviceKind kind, std::int32_t local_rank);
 
-/// How many of the ranks of a host compute on a device that is one of theirs.
-std::int32_t sharers_of_device(at::Device device, std::int32_t ranks_of_host);
+/// The GPU's UUID, by which ranks tell whether they share one; empty for CPUs.
+std::string device_id(at::Device device);
 
 /// The device as the records name it.
 std::string device_name(at::Device device, std::int32_t threads);

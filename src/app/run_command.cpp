@@ -10,7 +10,9 @@
 
 #include "app/amounts.hpp"
 #include "app/capacity_table.hpp"
+#include "app/device_shares.hpp"
 #include "app/disk_space.hpp"
+#include "app/job_end.hpp"
 #include "app/journal_sink.hpp"
 #include "app/launch.hpp"
 #include "app/lease_payload.hpp"
@@ -49,12 +51,16 @@ struct RunRequest {
     std::vector<std::string> overrides;
     std::optional<std::uint64_t> limit;
     bool retry_failed = false;
+    std::optional<double> time_limit_s;
+    double started_utc_s = 0.0;
     std::string argv;
 };
 
 std::optional<RunRequest> read_request(const Arguments& arguments) {
     CommandSyntax syntax{
-        .usage = "memcap run FILE.yaml [--out DIR] [--set key.path=value]... [--limit N] [--retry-failed]",
+        .usage =
+            "memcap run FILE.yaml [--out DIR] [--set key.path=value]... [--limit N] [--time-limit DURATION] "
+            "[--retry-failed]",
         .purpose =
             "Runs what is not done yet of an experiment. The same folder goes on where it was, with "
             "any number of ranks.",
@@ -65,7 +71,10 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
         "set", po::value<std::vector<std::string>>()->composing(),
         "change a value of the file, e.g. store.curve_every=0")(
         "limit", po::value<std::int64_t>(), "run so many trials and exit with 75 if more remain")(
-        "retry-failed", "also run trials again that failed for good");
+        "time-limit", po::value<std::string>(),
+        "save the work and exit with 75 before so much time is over, e.g. 90m or 1d12h; a Slurm job's end "
+        "counts "
+        "by itself")("retry-failed", "also run trials again that failed for good");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return std::nullopt;
     RunRequest request;
@@ -73,6 +82,8 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
     if (parsed->has("out")) request.folder = parsed->text("out");
     if (parsed->has("set")) request.overrides = parsed->values["set"].as<std::vector<std::string>>();
     request.limit = parsed->count("limit");
+    request.started_utc_s = utc_s();
+    if (parsed->has("time-limit")) request.time_limit_s = duration_s(parsed->text("time-limit"));
     request.retry_failed = parsed->has("retry-failed");
     request.argv = "memcap run";
     for (const auto& argument : arguments) request.argv += " " + argument;
@@ -172,7 +183,6 @@ WorkerSetup worker_setup(const Preparation& preparation, const store::RunFolder&
         setup.models.push_back({preparation.models[i].path, preparation.identities[i]});
     setup.keep_vectors = preparation.experiment.store.vectors;
     setup.curve_every = preparation.experiment.store.curve_every;
-    setup.device = device_kind(preparation.experiment.run.device);
     setup.slots = preparation.experiment.run.slots;
     setup.threads = preparation.experiment.run.threads;
     setup.weights = preparation.experiment.run.weights;
@@ -187,6 +197,9 @@ void tell_outcome(const sched::RunOutcome& outcome, const Remaining& before) {
     if (!outcome.alike_failure.empty()) {
         log::error(fmt::format("the run has stopped: {}. Mend that and give the same command again",
                                outcome.alike_failure));
+    } else if (outcome.out_of_time) {
+        log::info(
+            fmt::format("{}: what ran is saved, and the same command goes on there", outcome.stop_reason));
     } else if (!outcome.stop_reason.empty() && outcome.store_error.empty()) {
         log::error(fmt::format("the run has stopped: {}", outcome.stop_reason));
     }
@@ -290,7 +303,17 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
     // A small run may show all its failures; a large one need not repeat the first ones thousands of times.
     constexpr std::size_t kLargeRun = 100;
     if (trials.size() < kLargeRun) setup.options.alike_failures = 0;
-    setup.worker_setup = encode(worker_setup(preparation, sink.folder()));
+    if (const auto end_s = job_end_utc_s(request.started_utc_s, request.time_limit_s))
+        setup.options.end_s = monotonic_s() + *end_s - utc_s() - wind_up_s(preparation.plan.trials.size());
+    DeviceShares shares(self.hosts());
+    setup.setup_of = [&shares, common = worker_setup(preparation, sink.folder())](
+                         sched::Rank rank, const sched::WorkerFacts& facts) mutable -> std::optional<Bytes> {
+        const auto sharers = shares.sharers(rank, facts, monotonic_s());
+        for (const auto& warning : shares.take_warnings()) log::warning(warning);
+        if (!sharers) return std::nullopt;
+        common.sharers = *sharers;
+        return encode(common);
+    };
     setup.on_progress = [&](const sched::Progress& progress) {
         line.show(progress, sink.steps());
         stop_file.look();
@@ -326,6 +349,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     require_device(device_kind(experiment.run.device));
     const store::RunFolder folder(request.folder.value_or(default_folder(experiment)));
     folder.expect_run_or_free();
+    self.begin(folder.root(), device_kind(experiment.run.device));
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
     hub::HashCache hashes(folder.hashes());
@@ -377,6 +401,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
 }
 
 int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
+    if (const auto& conflict = self.conflict()) throw UsageError(*conflict);
     try {
         return manage(request, self, stop);
     } catch (const PreparationStopped& stopped) {
@@ -399,7 +424,11 @@ int run_experiment(const Arguments& arguments) {
     Launch self;
     int status = kDefect;
     try {
-        status = self.place().rank == 0 ? run_rank_0(*request, self, stop) : self.compute(stop);
+        if (self.place().rank == 0) {
+            status = run_rank_0(*request, self, stop);
+        } else {
+            status = self.conflict() ? kDone : self.compute(stop);
+        }
     } catch (const Error& problem) {
         if (!self.uses_mpi()) throw;
         log::error(problem.what());

@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/amounts.hpp"
 #include "app/device_speed.hpp"
 #include "app/lease_payload.hpp"
+#include "app/machine.hpp"
 #include "app/preparation.hpp"
 #include "app/self_check.hpp"
 #include "memcap/base/clock.hpp"
@@ -124,13 +126,26 @@ void TrialExecutor::run(sched::WorkPort& port) {
     place_.threads = set_threads(place_.threads);
     try {
         check_this_process(place_.device);
+        log::info(fmt::format("the self-test has passed on {}; {} of its memory are free",
+                              device_name(place_.device, place_.threads),
+                              bytes_text(free_memory_bytes(place_.device))));
         work(port);
+    } catch (const WrongNumbers&) {
+        throw;
+    } catch (const DeviceError& problem) {
+        lose_device(problem);
     } catch (const c10::Error& problem) {
-        throw DeviceError({.what = problem.what_without_backtrace(),
-                           .where = place_.device.str(),
-                           .why = {},
-                           .advice = {}});
+        lose_device(DeviceError({.what = problem.what_without_backtrace(),
+                                 .where = place_.device.str(),
+                                 .why = {},
+                                 .advice = {}}));
     }
+}
+
+/// After an error of CUDA nothing works any more in a process, and everything may in the next one.
+void TrialExecutor::lose_device(const DeviceError& problem) const {
+    if (place_.device.is_cuda() && place_.life != nullptr) place_.life->end_process(problem.what());
+    throw DeviceError(problem);
 }
 
 void TrialExecutor::work(sched::WorkPort& port) {
@@ -163,11 +178,14 @@ void TrialExecutor::sign_of_life(double within_s) const {
     if (place_.life != nullptr) place_.life->sign(kPatience_s + within_s);
 }
 
+double TrialExecutor::flops_per_step(const plan::Trial& trial) const {
+    return plan::flops_per_step(facts_of(loaded_.model->description()), plan::shape_of(trial));
+}
+
 /// Seconds that a step of so many rows takes on the slowest machine.
 double TrialExecutor::slowest_s(const plan::Trial& trial, std::int64_t rows) const {
     const double trials = static_cast<double>(rows) / static_cast<double>(trial.positions());
-    const double flops = plan::flops_per_step(facts_of(loaded_.model->description()), plan::shape_of(trial));
-    return flops * trials / kSlowestArithmetic;
+    return flops_per_step(trial) * trials / kSlowestArithmetic;
 }
 
 /// How many more trials fit beside those that run and wait here.
@@ -295,7 +313,7 @@ bool TrialExecutor::enter(sched::WorkPort& port, Pending& pending) {
              fmt::format("out of memory before the first evaluation of {} positions", positions));
         return true;
     }
-    running_.emplace(id, Running{std::move(pending.leased), positions});
+    running_.emplace(id, Running{std::move(pending.leased), positions, flops_per_step(pending.trial)});
     return true;
 }
 
@@ -319,9 +337,14 @@ bool TrialExecutor::model_is_unchanged(sched::WorkPort& port) {
 
 void TrialExecutor::advance(sched::WorkPort& port) {
     sign_of_life(step_bound_s_);
+    double flops = 0.0;
+    for (const auto& [id, running] : running_) flops += running.flops;
+    const std::uint64_t affinity = running_.begin()->second.leased.task.affinity;
     const double start_s = monotonic_s();
     auto records = engine_->step();
-    const double bound_s = kStepsOfPatience * (monotonic_s() - start_s);
+    const double elapsed_s = monotonic_s() - start_s;
+    port.computed(affinity, flops, elapsed_s);
+    const double bound_s = kStepsOfPatience * elapsed_s;
     step_bound_s_ = std::exchange(has_stepped_, true) ? std::max(step_bound_s_, bound_s) : bound_s;
     if (!records.empty() && !model_is_unchanged(port)) return;
     for (auto& record : records) {

@@ -12,6 +12,7 @@
 #include "app/weight_loading.hpp"
 #include "app/worker_setup.hpp"
 #include "memcap/agent/compute_link.hpp"
+#include "memcap/base/errors.hpp"
 #include "memcap/memory/slots.hpp"
 #include "memcap/models/causal_lm.hpp"
 #include "memcap/plan/trial.hpp"
@@ -58,11 +59,14 @@ class TrialExecutor : public sched::Executor {
     struct Running {
         sched::LeasedTask leased;
         std::int32_t positions = 0;
+        double flops = 0.0;  ///< of a step
     };
 
     void work(sched::WorkPort& port);
+    [[noreturn]] void lose_device(const DeviceError& problem) const;
     void checkpoint_all(sched::WorkPort& port);
     void sign_of_life(double within_s) const;
+    double flops_per_step(const plan::Trial& trial) const;
     double slowest_s(const plan::Trial& trial, std::int64_t rows) const;
     void fetch(sched::WorkPort& port);
     void fill_slots(sched::WorkPort& port);

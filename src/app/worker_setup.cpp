@@ -59,7 +59,7 @@ Bytes encode(const WorkerSetup& setup) {
     writer.text(setup.run_folder);
     writer.number(setup.keep_vectors);
     writer.number(setup.curve_every);
-    writer.number(setup.device);
+    writer.number(setup.sharers);
     writer.number(setup.slots.value_or(kAutomatic));
     writer.number(setup.threads.value_or(kAutomatic));
     writer.number(setup.weights);
@@ -77,7 +77,7 @@ WorkerSetup decode_setup(std::span<const std::byte> bytes) {
     setup.run_folder = reader.text();
     setup.keep_vectors = reader.number<bool>();
     setup.curve_every = reader.number<std::int32_t>();
-    setup.device = reader.number<DeviceKind>();
+    setup.sharers = reader.number<std::int32_t>();
     setup.slots = chosen(reader.number<std::int32_t>());
     setup.threads = chosen(reader.number<std::int32_t>());
     setup.weights = reader.number<config::WeightsChoice>();

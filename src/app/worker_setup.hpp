@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "app/machine.hpp"
 #include "memcap/base/bytes.hpp"
 #include "memcap/config/experiment.hpp"
 #include "memcap/hub/model_identity.hpp"
@@ -25,7 +24,7 @@ struct WorkerSetup {
     std::string run_folder;           ///< absolute; where the ranks' logs go
     bool keep_vectors = true;
     std::int32_t curve_every = 10;
-    DeviceKind device = DeviceKind::automatic;
+    std::int32_t sharers = 1;  ///< ranks that compute on this one's device
     std::optional<std::int32_t> slots;
     std::optional<std::int32_t> threads;
     config::WeightsChoice weights = config::WeightsChoice::automatic;

@@ -19,7 +19,10 @@ namespace memcap::mpi {
 namespace {
 
 constexpr int kTag = 1;
-constexpr std::size_t kMaxReceiving = 64;
+constexpr std::size_t kMostUnderway = 16;  ///< parcels to one rank
+// What does not arrive for so long comes from a rank that stalls, and must not keep others waiting.
+constexpr std::size_t kMostReceiving = 64;
+constexpr double kStall_s = 1.0;
 
 std::string error_text(int code) {
     char text[MPI_MAX_ERROR_STRING] = {};
@@ -53,16 +56,31 @@ void MpiTransport::send(sched::Rank to, Bytes bytes) {
         failures_.push_back({to, {}, fmt::format("a message of {} bytes is too long for MPI", bytes.size())});
         return;
     }
-    MPI_Request request = MPI_REQUEST_NULL;
-    const int code =
-        MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, kTag, comm_, &request);
-    if (code != MPI_SUCCESS) {
-        fail(to, "sending to it", code);
-        return;
+    outgoing_[to].waiting.push_back(std::move(bytes));
+    start_sends(to);
+}
+
+/// Gives MPI as many of the waiting parcels as it may have, in their order.
+void MpiTransport::start_sends(sched::Rank to) {
+    const auto found = outgoing_.find(to);
+    if (found == outgoing_.end()) return;
+    Outgoing& outgoing = found->second;
+    while (!outgoing.waiting.empty() && outgoing.underway < kMostUnderway) {
+        Bytes bytes = std::move(outgoing.waiting.front());
+        outgoing.waiting.pop_front();
+        MPI_Request request = MPI_REQUEST_NULL;
+        const int code =
+            MPI_Isend(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, to, kTag, comm_, &request);
+        if (code != MPI_SUCCESS) {
+            fail(to, "sending to it", code);
+            continue;
+        }
+        send_requests_.push_back(request);
+        send_buffers_.push_back(std::move(bytes));
+        send_ranks_.push_back(to);
+        ++outgoing.underway;
     }
-    send_requests_.push_back(request);
-    send_buffers_.push_back(std::move(bytes));
-    send_ranks_.push_back(to);
+    if (outgoing.underway == 0) outgoing_.erase(found);
 }
 
 std::optional<sched::Parcel> MpiTransport::poll() {
@@ -78,7 +96,8 @@ std::optional<sched::Parcel> MpiTransport::poll() {
 
 std::size_t MpiTransport::unsent(sched::Rank to) {
     complete_sends();
-    return static_cast<std::size_t>(std::count(send_ranks_.begin(), send_ranks_.end(), to));
+    const auto found = outgoing_.find(to);
+    return found == outgoing_.end() ? 0 : found->second.underway + found->second.waiting.size();
 }
 
 bool MpiTransport::flush(double timeout_s) {
@@ -105,18 +124,31 @@ void MpiTransport::complete_sends() {
             fail(send_ranks_[static_cast<std::size_t>(indices[i])], "sending to it", statuses[i].MPI_ERROR);
         }
     }
+    std::vector<sched::Rank> freed;
     // From the back, so that the places of those still to be removed stay.
     std::sort(indices.rbegin(), indices.rend());
     for (const int index : indices) {
         const auto at = static_cast<std::ptrdiff_t>(index);
         send_requests_.erase(send_requests_.begin() + at);
         send_buffers_.erase(send_buffers_.begin() + at);
+        freed.push_back(send_ranks_[static_cast<std::size_t>(index)]);
         send_ranks_.erase(send_ranks_.begin() + at);
     }
+    for (const sched::Rank rank : freed) --outgoing_.at(rank).underway;
+    for (const sched::Rank rank : freed) start_sends(rank);
+}
+
+/// Receives that were begun lately; they are in the order in which they were begun.
+std::size_t MpiTransport::young_receives() const {
+    const double since_s = monotonic_s() - kStall_s;
+    return static_cast<std::size_t>(
+        std::find_if(receiving_.rbegin(), receiving_.rend(),
+                     [since_s](const Receiving& old) { return old.since_s < since_s; }) -
+        receiving_.rbegin());
 }
 
 void MpiTransport::start_receives() {
-    while (receiving_.size() < kMaxReceiving) {
+    for (std::size_t young = young_receives(); young < kMostReceiving; ++young) {
         int found = 0;
         MPI_Message message = MPI_MESSAGE_NULL;
         MPI_Status status;
@@ -126,6 +158,7 @@ void MpiTransport::start_receives() {
         MPI_Get_count(&status, MPI_BYTE, &size_bytes);
         Receiving& next = receiving_.emplace_back();
         next.from = status.MPI_SOURCE;
+        next.since_s = monotonic_s();
         next.buffer.resize(static_cast<std::size_t>(size_bytes));
         const int code = MPI_Imrecv(next.buffer.data(), size_bytes, MPI_BYTE, &message, &next.request);
         if (code != MPI_SUCCESS) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,7 +13,8 @@
 namespace memcap::mpi {
 
 /// Never waits in MPI: sends are MPI_Isend, receives MPI_Improbe and MPI_Imrecv, so a rank that dies in the
-/// middle of a parcel stops nobody. Parcels up to 2 GiB.
+/// middle of a parcel stops nobody. Only so many parcels to one rank are in MPI's hands at a time, the rest
+/// wait here: what is on its way from a rank that stalls fills no list of the receiver. Parcels up to 2 GiB.
 class MpiTransport final : public sched::Transport {
   public:
     /// Collective over `parent`.
@@ -31,11 +33,20 @@ class MpiTransport final : public sched::Transport {
   private:
     struct Receiving {
         sched::Rank from = 0;
+        double since_s = 0.0;
         Bytes buffer;
         MPI_Request request = MPI_REQUEST_NULL;
     };
 
+    /// What is to go to a rank.
+    struct Outgoing {
+        std::size_t underway = 0;  ///< parcels in MPI's hands
+        std::deque<Bytes> waiting;
+    };
+
+    void start_sends(sched::Rank to);
     void complete_sends();
+    std::size_t young_receives() const;
     void start_receives();
     std::optional<sched::Parcel> finish_receive();
     void fail(sched::Rank rank, const std::string& doing, int code);
@@ -47,6 +58,7 @@ class MpiTransport final : public sched::Transport {
     std::vector<MPI_Request> send_requests_;
     std::vector<Bytes> send_buffers_;
     std::vector<sched::Rank> send_ranks_;
+    std::map<sched::Rank, Outgoing> outgoing_;  ///< of the ranks to which something is to go
     std::deque<Receiving> receiving_;
     std::deque<sched::Parcel> failures_;
 };

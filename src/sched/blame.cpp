@@ -68,14 +68,7 @@ bool Scheduler::State::has_killed_elsewhere(const TaskEntry& entry, Rank rank) c
 void Scheduler::State::count_death(Rank rank, const std::string& reason) {
     WorkerEntry& worker = workers.at(rank);
     if (++worker.deaths < options.bar_after || worker.barred || stopping) return;
-    worker.barred = true;
-    worker.trouble = fmt::format("{} crashes and lost devices in a row, the last: {}", worker.deaths, reason);
-    tell_trouble(fmt::format("{} gets no more work: {}", name(rank), worker.trouble));
-    if (worker.phase == Phase::active) {
-        worker.recalled = true;
-        send(rank, message::Recall{std::numeric_limits<std::uint32_t>::max()});
-    }
-    file(rank);
+    bar(rank, fmt::format("{} crashes and lost devices in a row, the last: {}", worker.deaths, reason));
 }
 
 /// This worker cannot run tasks of this affinity.
@@ -87,7 +80,8 @@ void Scheduler::State::bar_from(Rank rank, std::uint64_t affinity, const std::st
     file(rank);
     send(rank, message::Recall{std::numeric_limits<std::uint32_t>::max()});
     const bool somebody = std::any_of(workers.begin(), workers.end(), [&](const auto& pair) {
-        return !pair.second.barred && !pair.second.barred_from.contains(affinity);
+        const WorkerEntry& other = pair.second;
+        return (!other.barred || other.may_return) && !other.barred_from.contains(affinity);
     });
     if (!somebody && !stopping) give_up_all(affinity, fmt::format("no worker can run it: {}", reason));
 }
@@ -137,9 +131,9 @@ void Scheduler::State::judge_alike(Rank from, const TaskResult& result) {
 bool Scheduler::State::anybody_can_go_on() const {
     return std::any_of(workers.begin(), workers.end(), [&](const auto& pair) {
         const WorkerEntry& worker = pair.second;
-        const auto can_run = [&](const auto& queue) { return !worker.barred_from.contains(queue.first); };
-        return worker.usable() && (std::any_of(waiting.sharing().begin(), waiting.sharing().end(), can_run) ||
-                                   std::any_of(waiting.alone().begin(), waiting.alone().end(), can_run));
+        const auto can = [&](const auto& queue) { return can_run(worker, queue.first); };
+        return worker.usable() && (std::any_of(waiting.sharing().begin(), waiting.sharing().end(), can) ||
+                                   std::any_of(waiting.alone().begin(), waiting.alone().end(), can));
     });
 }
 

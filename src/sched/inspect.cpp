@@ -125,6 +125,7 @@ std::string Scheduler::explain_worker(Rank rank, double now_s) const {
     const double silent_s = now_s - worker.heard_s;
     switch (worker.phase) {
         case Phase::absent:
+            if (worker.barred) break;
             return fmt::format("{} has not joined yet ({:.0f} s since the start)", name, silent_s);
         case Phase::left:
             return fmt::format("{} has left and takes no more tasks", name);
@@ -135,7 +136,11 @@ std::string Scheduler::explain_worker(Rank rank, double now_s) const {
         case Phase::active:
             break;
     }
-    if (worker.barred) return fmt::format("{} gets no more work: {}", name, worker.trouble);
+    if (worker.barred) {
+        return fmt::format("{} gets no more work{}: {}", name,
+                           worker.may_return ? " until a fresh process passes its self-test" : "",
+                           worker.trouble);
+    }
     return fmt::format(
         "{} holds {} tasks, {} of them started, and asks for {} more; it gets none now because {}; last "
         "heard {:.1f} s ago",

@@ -27,14 +27,13 @@ double Scheduler::State::fair_cost(const WorkerEntry& worker) const {
 /// it; none if no task that it can run may share a worker.
 std::optional<std::uint64_t> Scheduler::State::best_affinity(const WorkerEntry& worker) const {
     const auto& queues = waiting.sharing();
-    const auto can_run = [&](std::uint64_t affinity) { return !worker.barred_from.contains(affinity); };
-    if (worker.affinity && can_run(*worker.affinity) && queues.contains(*worker.affinity))
+    if (worker.affinity && can_run(worker, *worker.affinity) && queues.contains(*worker.affinity))
         return worker.affinity;
     std::optional<std::uint64_t> best;
     double best_cost = -1.0;
     for (const auto& [affinity, queue] : queues) {
         const double cost = queue.cost / (roster.speed(affinity) + worker.facts.speed);
-        if (cost > best_cost && can_run(affinity)) {
+        if (cost > best_cost && can_run(worker, affinity)) {
             best = affinity;
             best_cost = cost;
         }
@@ -52,6 +51,9 @@ std::vector<TaskIndex> Scheduler::State::choose(Rank rank) const {
     }
     const auto& queue = waiting.sharing().at(*affinity);
     std::vector<TaskIndex> chosen;
+    // In the last minute nothing is handed out that would not start at once.
+    const std::uint32_t most =
+        last_minute ? std::min(worker.open_slots, worker.open_wants) : worker.open_wants;
     const double fair = fair_cost(worker);
     double cost = worker.held_cost;
     for (const auto& place : queue.tasks) {
@@ -59,7 +61,7 @@ std::vector<TaskIndex> Scheduler::State::choose(Rank rank) const {
         // faster.
         const double limit = chosen.size() < worker.open_slots ? fair : fair / 2;
         const bool has_nothing = worker.held.empty() && chosen.empty();
-        if (chosen.size() == worker.open_wants || (cost >= limit && !has_nothing)) break;
+        if (chosen.size() == most || (cost >= limit && !has_nothing)) break;
         chosen.push_back(TaskIndex{std::get<2>(place)});
         cost += entry(chosen.back()).task.cost;
     }
@@ -71,7 +73,7 @@ std::optional<TaskIndex> Scheduler::State::choose_alone(Rank rank) const {
     std::optional<TaskIndex> best;
     for (const auto& [affinity, queue] : waiting.alone()) {
         const bool loaded = affinity == worker.affinity;
-        if (worker.barred_from.contains(affinity) || (best && !loaded)) continue;
+        if (!can_run(worker, affinity) || (best && !loaded)) continue;
         for (const auto& place : queue.tasks) {
             const TaskIndex index{std::get<2>(place)};
             if (avoids(entry(index), rank)) continue;
@@ -144,7 +146,7 @@ void Scheduler::State::recall_for(Rank idle) {
     auto best = spare.end();
     for (auto next = spare.begin(); next != spare.end(); ++next) {
         // What it cannot run would only go back.
-        if (next->first && asking.barred_from.contains(*next->first)) continue;
+        if (next->first && !can_run(asking, *next->first)) continue;
         const bool loaded = next->first == asking.affinity;
         if (loaded || best == spare.end() || *next->second.rbegin() > *best->second.rbegin()) best = next;
         if (loaded) break;

@@ -8,6 +8,7 @@
 #include <exception>
 #include <limits>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -84,6 +85,7 @@ class Manager {
             apply(scheduler_.handle(event::StopRequested{}, now_s));
         }
         const bool busy = receive(now_s);
+        welcome_those_who_wait();
         store(now_s);
         if (now_s - ticked_s_ >= kTick_s) {
             ticked_s_ = now_s;
@@ -114,6 +116,7 @@ class Manager {
         outcome.remaining = counts.total + counts.beyond_limit - counts.done - counts.failed;
         outcome.stopped = scheduler_.stopping();
         outcome.stop_reason = scheduler_.stop_reason();
+        outcome.out_of_time = scheduler_.out_of_time();
         outcome.alike_failure = scheduler_.alike_failure();
         outcome.barred_workers = scheduler_.barred_workers();
         outcome.lost_workers = static_cast<std::uint32_t>(scheduler_.lost_workers().size() +
@@ -170,10 +173,11 @@ class Manager {
     }
 
     void note_failure(Rank from, const Message& message) {
-        if (const auto* join = std::get_if<message::Join>(&message)) hosts_[from] = join->facts.host;
+        if (const auto* join = std::get_if<message::Join>(&message)) facts_[from] = join->facts;
+        if (std::holds_alternative<message::Crashed>(message)) to_welcome_.erase(from);
         if (const auto* failed = std::get_if<message::Failed>(&message)) {
-            worker_errors_.try_emplace(from,
-                                       fmt::format("rank {} ({}): {}", from, hosts_[from], failed->reason));
+            worker_errors_.try_emplace(
+                from, fmt::format("rank {} ({}): {}", from, facts_[from].host, failed->reason));
         }
     }
 
@@ -192,15 +196,28 @@ class Manager {
     }
 
     void deliver(action::Send send) {
-        if (auto* welcome = std::get_if<message::Welcome>(&send.message)) {
-            welcome->options = setup_.options;
-            welcome->setup = setup_.worker_setup;
+        if (std::holds_alternative<message::Welcome>(send.message)) {
+            to_welcome_.insert(send.to);
+            return;
         }
         if (auto* lease = std::get_if<message::Lease>(&send.message); lease && setup_.payload_of) {
             for (LeasedTask& leased : lease->tasks) leased.task.payload = setup_.payload_of(leased.task);
         }
-        Transport* transport = send.to == 0 ? setup_.local : setup_.transport;
-        if (transport != nullptr) transport->send(send.to, encode(send.message));
+        pass(send.to, send.message);
+    }
+
+    void pass(Rank to, const Message& message) {
+        Transport* transport = to == 0 ? setup_.local : setup_.transport;
+        if (transport != nullptr) transport->send(to, encode(message));
+    }
+
+    /// A worker gets nothing else before its welcome, since it asks for tasks only then.
+    void welcome_those_who_wait() {
+        std::erase_if(to_welcome_, [this](Rank rank) {
+            const auto setup = setup_.setup_of ? setup_.setup_of(rank, facts_[rank]) : Bytes();
+            if (setup) pass(rank, message::Welcome{setup_.options, *setup});
+            return setup.has_value();
+        });
     }
 
     /// Everything of this round is appended, then synced once; only then do the workers hear of it.
@@ -258,7 +275,8 @@ class Manager {
     ProgressMeter meter_;
     std::vector<TaskResult> to_store_;
     std::vector<action::NoteCrash> crashes_;
-    std::map<Rank, std::string> hosts_;
+    std::map<Rank, WorkerFacts> facts_;
+    std::set<Rank> to_welcome_;
     std::map<Rank, std::string> worker_errors_;
     std::string store_error_;
     bool unsynced_checkpoints_ = false;

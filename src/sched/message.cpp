@@ -95,8 +95,9 @@ void all(Archive& archive, T&... values) {
 
 template <class A>
 void fields(A& a, Options& o) {
-    all(a, o.heartbeat_s, o.worker_deadline_s, o.manager_deadline_s, o.drain_s, o.finish_s, o.prefetch_s,
-        o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.bar_after, o.alike_failures, o.limit);
+    all(a, o.heartbeat_s, o.worker_deadline_s, o.manager_deadline_s, o.drain_s, o.end_s, o.checkpoint_s,
+        o.finish_s, o.prefetch_s, o.poll_min_s, o.poll_max_s, o.progress_s, o.max_strikes, o.bar_after,
+        o.alike_failures, o.limit);
 }
 template <class A>
 void fields(A& a, Task& t) {
@@ -119,8 +120,12 @@ void fields(A& a, TaskResult& r) {
     all(a, r.task, r.attempt, r.failure, r.payload);
 }
 template <class A>
+void fields(A& a, Pace& p) {
+    all(a, p.affinity, p.work, p.busy_s);
+}
+template <class A>
 void fields(A& a, WorkerFacts& f) {
-    all(a, f.host, f.device, f.speed);
+    all(a, f.host, f.device, f.speed, f.device_id);
 }
 template <class A>
 void fields(A& a, message::Join& m) {
@@ -129,6 +134,10 @@ void fields(A& a, message::Join& m) {
 template <class A>
 void fields(A& a, message::Status& m) {
     all(a, m.lease_seen, m.free_slots, m.wanted, m.started);
+}
+template <class A>
+void fields(A& a, message::Heartbeat& m) {
+    all(a, m.pace);
 }
 template <class A>
 void fields(A& a, message::Result& m) {
@@ -202,6 +211,9 @@ bool is_goodbye(std::span<const std::byte> bytes) {
 }
 bool is_finish(std::span<const std::byte> bytes) {
     return is_of_kind<message::Finish>(bytes);
+}
+bool is_renew(std::span<const std::byte> bytes) {
+    return is_of_kind<message::Renew>(bytes);
 }
 
 Bytes encode(const Message& message) {

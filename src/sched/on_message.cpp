@@ -13,6 +13,14 @@ void Scheduler::State::on_message(Rank from, message::Join& message) {
     worker.facts = std::move(message.facts);
     if (!(worker.facts.speed > 0.0)) worker.facts.speed = 1.0;
     worker.goodbye = false;
+    worker.pace = worker.judged_pace = {};
+    const auto barred_there = std::find_if(workers.begin(), workers.end(), [&](const auto& other) {
+        return other.second.barred && !worker.facts.device_id.empty() &&
+               other.second.facts.device_id == worker.facts.device_id;
+    });
+    if (!worker.barred && barred_there != workers.end())
+        bar_one(from, barred_there->second.trouble, barred_there->second.may_return);
+    worker.proving = worker.barred && worker.may_return;
     file(from);
     if (over) send(from, message::Finish{});
     if (worker.phase == Phase::lost) {
@@ -34,10 +42,13 @@ void Scheduler::State::on_message(Rank from, message::Status& message) {
         worker.loaded = task.task.affinity;
         if (!is_current(from, told) || task.started) continue;
         task.started = true;
+        started_s[told.task] = now_s;
         ++worker.started;
         ++counts.started;
     }
     worker.has_asked = true;
+    // An executor asks for tasks once its self-test has passed.
+    if (worker.proving && message.free_slots > 0) prove(from);
     worker.lease_seen = message.lease_seen;
     const auto seen = std::find_if(worker.held.rbegin(), worker.held.rend(),
                                    [&](TaskIndex index) { return entry(index).lease <= message.lease_seen; });
@@ -49,7 +60,8 @@ void Scheduler::State::on_message(Rank from, message::Status& message) {
     serve(from);
 }
 
-void Scheduler::State::on_message(Rank from, message::Heartbeat&) {
+void Scheduler::State::on_message(Rank from, message::Heartbeat& message) {
+    workers.at(from).pace = message.pace;
     send(from, message::Pulse{});
 }
 
@@ -72,6 +84,7 @@ void Scheduler::State::on_message(Rank from, message::Result& message) {
         return;
     }
     const Rank holder = task.holder;
+    if (current && !result.failure) note_duration(task);
     detach(task);
     judge_alike(from, result);
     if (result.failure) {
@@ -83,6 +96,8 @@ void Scheduler::State::on_message(Rank from, message::Result& message) {
     }
     serve(from);
     if (holder >= 0 && holder != from) serve(holder);
+    // What its like takes may only be known now.
+    if (left_s() < options.checkpoint_s) serve_hungry();
 }
 
 void Scheduler::State::on_message(Rank from, message::Returned& message) {

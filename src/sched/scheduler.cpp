@@ -85,6 +85,9 @@ bool Scheduler::stopping() const {
 const std::string& Scheduler::stop_reason() const {
     return state_->stop_reason;
 }
+bool Scheduler::out_of_time() const {
+    return state_->out_of_time;
+}
 const std::string& Scheduler::alike_failure() const {
     return state_->alike_failure;
 }
@@ -148,6 +151,8 @@ void Scheduler::State::on(event::PeerLost& event) {
 
 void Scheduler::State::on(event::Tick&) {
     watch_deadlines();
+    watch_end();
+    judge_speeds();
     const bool busy = counts.leased + counts.storing + roster.absent() > 0;
     if (!stopping && !over && !busy && !anybody_can_go_on())
         begin_stop(with_trouble("no worker is left that can run what waits"));
@@ -208,6 +213,7 @@ void Scheduler::State::detach(TaskEntry& entry) {
     --counts.leased;
     leased_cost = counts.leased == 0 ? 0.0 : leased_cost - entry.task.cost;
     if (std::exchange(entry.started, false)) {
+        started_s.erase(entry.task.id);
         --holder.started;
         --counts.started;
     }

@@ -133,6 +133,12 @@ void WorkerState::checkpoint(TaskIndex task, Bytes state) {
     checkpoints_.push_back({{task, running->second}, std::move(state)});
 }
 
+void WorkerState::computed(std::uint64_t affinity, double work, double seconds) {
+    if (pace_.affinity != affinity) pace_ = {.affinity = affinity};
+    pace_.work += work;
+    pace_.busy_s += seconds;
+}
+
 void WorkerState::executor_returned() {
     executor_gone_ = true;
     for (const auto& [index, lease] : running_) returned_.push_back({index, lease});
@@ -186,7 +192,7 @@ void WorkerState::report(std::vector<Message>& out, double now_s) {
     report_leaving(out);
     if (ever_welcomed_ && now_s - beat_s_ >= options_.heartbeat_s) {
         beat_s_ = now_s;
-        out.emplace_back(message::Heartbeat{});
+        out.emplace_back(message::Heartbeat{pace_});
     }
 }
 

@@ -10,7 +10,9 @@ namespace memcap::sched {
 
 Filing Scheduler::State::filing_of(const WorkerEntry& worker) const {
     Filing filing;
-    filing.absent = worker.phase == Phase::absent && !worker.barred;
+    filing.absent = worker.barred ? worker.may_return && (worker.phase == Phase::absent ||
+                                                          (worker.phase == Phase::active && worker.proving))
+                                  : worker.phase == Phase::absent;
     filing.active = worker.phase == Phase::active;
     filing.usable = worker.usable();
     filing.lost = worker.phase == Phase::lost;
@@ -114,6 +116,8 @@ void Scheduler::State::crash(Rank rank, const std::string& reason) {
     });
     release_all(rank, Blame::crash, message);
     worker.affinity = worker.loaded = std::nullopt;
+    // The fresh process has not passed its self-test.
+    if (std::exchange(worker.proving, false)) worker.may_return = false;
     change_phase(rank, stopping ? Phase::left : Phase::absent);
     if (!tasks_fault) count_death(rank, reason);
 }

@@ -70,6 +70,23 @@ TEST(Agent, StartsAProcessAgainThatCrashed) {
     EXPECT_TRUE(run.outcome.worker_errors.empty());
 }
 
+TEST(Agent, StartsAnotherProcessForOneThatHasLostItsDevice) {
+    const test::TemporaryFolder folder;
+    const Finished run = run_with({"end", (folder / "ended").string()});
+    expect_all_done(run);
+    EXPECT_TRUE(run.outcome.worker_errors.empty());
+    ASSERT_FALSE(run.sink.crashes.empty());
+    EXPECT_NE(run.sink.crashes[0].second.find("the device is gone"), std::string::npos);
+}
+
+TEST(Agent, StartsAnotherProcessWhereTheDeviceOfTheFirstIsBarred) {
+    const test::TemporaryFolder folder;
+    const Finished run = run_with({"sick", (folder / "sick").string()});
+    expect_all_done(run);
+    EXPECT_TRUE(run.outcome.barred_workers.empty()) << "it has come back";
+    EXPECT_EQ(run.outcome.lost_workers, 0u);
+}
+
 TEST(Agent, EndsAProcessWhoseComputingThreadHangs) {
     const test::TemporaryFolder folder;
     const double start_s = monotonic_s();

@@ -1,6 +1,7 @@
 // A compute process for tests of the agent: computes honestly, but for what its argument says.
 //
-//   memcap_agent_child honest | crash TASK | crash-once FILE | hang FILE | stop FILE | deaf | leave-at-once
+//   memcap_agent_child honest | crash TASK | crash-once FILE | hang FILE | stop FILE | sick FILE | end FILE |
+//   deaf | leave-at-once
 //
 // With FILE the fault happens once: whoever finds the file computes honestly.
 #include <fcntl.h>
@@ -35,6 +36,7 @@ struct Fault {
         if (kind == "crash" && index == std::stoul(argument)) std::raise(SIGSEGV);
         if (index != 5) return;
         if (kind == "crash-once" && is_first(argument)) std::raise(SIGSEGV);
+        if (kind == "end" && is_first(argument)) life.end_process("the device is gone");
         if (kind == "stop" && is_first(argument)) std::raise(SIGSTOP);
         // Alive for the agent, and deaf to the end of the run.
         if (kind == "deaf") sleep_s(3600.0);
@@ -53,16 +55,20 @@ int compute(const Fault& fault) {
     if (fault.kind == "leave-at-once") return 3;
     const auto transport = link.scheduler_transport(0, 1);
     Life life;
+    const bool is_sick = fault.kind == "sick" && is_first(fault.argument);
     const sched::ExecutorFactory factory = [&](std::span<const std::byte>) {
         return std::make_unique<StubExecutor>(2, [&](const sched::LeasedTask& leased) {
             fault.meet(leased, life);
             sched::TaskResult result = honest(leased);
             result.payload = bytes_of(text_of(result.payload) + " with " + text_of(link.place()));
+            if (is_sick)
+                result.failure =
+                    sched::TaskFailure{sched::FailureCategory::device_lost, "the device is sick"};
             return result;
         });
     };
     const std::atomic<bool> never = false;
-    sched::run_worker(*transport, {"host", "cpu", 1.0}, factory, never, [&] {
+    sched::run_worker(*transport, {"host", "cpu", 1.0, {}}, factory, never, [&] {
         link.require_alive(life);
         return false;
     });

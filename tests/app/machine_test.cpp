@@ -82,11 +82,6 @@ TEST(SetThreads, CountsThoseThatRun) {
     set_threads(1);
 }
 
-TEST(Sharers, OfACpuAreAllRanksOfItsHost) {
-    EXPECT_EQ(sharers_of_device(at::kCPU, 1), 1);
-    EXPECT_EQ(sharers_of_device(at::kCPU, 6), 6);
-}
-
 TEST(UsableCpus, AreThoseOfTheAffinityMask) {
     cpu_set_t was;
     ASSERT_EQ(sched_getaffinity(0, sizeof(was), &was), 0);

@@ -58,6 +58,10 @@ class Port final : public sched::WorkPort {
     void checkpoint(sched::TaskIndex task, Bytes state) override {
         checkpoints[task.value] = std::move(state);
     }
+    void computed(std::uint64_t affinity, double flops, double seconds) override {
+        EXPECT_GT(seconds, 0.0);
+        work[affinity] += flops;
+    }
     bool stop_requested() const noexcept override { return stopped; }
     bool closed() const noexcept override { return stopped || tasks_.empty(); }
     /// Tasks as they are leased after an interruption.
@@ -73,6 +77,7 @@ class Port final : public sched::WorkPort {
     std::map<Id128, record::TrialRecord> records;
     std::set<sched::FailureCategory> faults;  ///< whose fault failures were
     std::map<std::uint32_t, Bytes> checkpoints;
+    std::map<std::uint64_t, double> work;  ///< by affinity
     bool stopped = false;
     std::function<void(int)> before_take = [](int) {};
     std::function<void(std::size_t)> after_finish = [](std::size_t) {};
@@ -153,6 +158,7 @@ TEST(TrialExecutor, GoesOnFromWhereAStopCheckpointedToTheSameBits) {
         EXPECT_EQ(record.curve.loss_nats, expected.curve.loss_nats);
     }
     // What was computed before the stop is not computed again.
+    EXPECT_NEAR(first.work.at(0) + second.work.at(0), undisturbed.work.at(0), 1e-6 * undisturbed.work.at(0));
     const auto state = std::span<const std::byte>(first.checkpoints.at(1)).subspan(sizeof(std::int32_t));
     EXPECT_EQ(memory::decode_slot_state(state).evaluations, 3);
 }

@@ -54,5 +54,5 @@ THIRD_PARTY = (
 )
 
 # Headers of the operating system that any layer may include.
-SYSTEM_HEADERS = ("alloca.h", "arpa/", "dirent.h", "dlfcn.h", "fcntl.h", "immintrin.h", "malloc.h", "netdb.h", "netinet/", "omp.h", "poll.h",
+SYSTEM_HEADERS = ("alloca.h", "arpa/", "dirent.h", "dlfcn.h", "elf.h", "fcntl.h", "immintrin.h", "link.h", "malloc.h", "netdb.h", "netinet/", "omp.h", "poll.h",
                   "pthread.h", "pwd.h", "sched.h", "signal.h", "spawn.h", "sys/", "syslog.h", "termios.h", "unistd.h")

@@ -37,7 +37,7 @@ class Endings(SlurmCase):
         launcher = self.command("broken_srun", f'echo "$*" >>"{self.folder}/tried"; exit 0')
         self.assertEqual(self.end("begin 2; finish 2; leave", MEMCAP_LAUNCH=str(launcher)), ("FAILED", 1))
         self.assertEqual(len((self.folder / "tried").read_text(encoding="utf-8").splitlines()), 2)
-        self.assertIn("two launches in a row ended no trial", self.log())
+        self.assertIn("two launches in a row ended no trial and took none further", self.log())
 
     def test_a_launcher_that_fails_after_all_is_done_is_a_success(self):
         launcher = self.command("shaky_srun", 'srun "$@"; exit 1')
@@ -55,7 +55,7 @@ class Endings(SlurmCase):
     def test_two_launches_without_progress_end_the_job_with_the_reason(self):
         self.assertEqual(self.end("begin 3; if (($(launch_number) == 1)); then finish 1; fi; kill -9 $$"), ("FAILED", 1))
         self.assertEqual(self.launches(), 3)
-        self.assertIn("two launches in a row ended no trial", self.log())
+        self.assertIn("two launches in a row ended no trial and took none further", self.log())
 
     def test_a_run_that_is_told_to_stop_stays_stopped(self):
         self.assertEqual(self.end("begin 3; finish 1; leave"), ("FAILED", 75))

@@ -94,8 +94,29 @@ class Requeue(SlurmCase):
         self.wait_until_computes(2)
         self.warn(job)
         self.assertEqual(self.wait_for_end(job), ("FAILED", 1))
-        self.assertIn("two launches in a row ended no trial", self.log())
+        self.assertIn("two launches in a row ended no trial and took none further", self.log())
         self.assertEqual((self.jobs_since(job), self.launches()), ([int(job)], 2))
+
+    def test_a_trial_longer_than_the_job_goes_on_by_its_checkpoints(self):
+        job = self.submit(self.experiment("begin 1; if (($(launch_number) < 4)); then until_signal; go_further; leave; fi; finish 1; leave"))
+        for launch in (1, 2, 3):
+            self.wait_until_computes(launch)
+            self.warn(job)
+            self.release(job)
+        self.assertEqual(self.wait_for_end(job), ("COMPLETED", 0), self.log())
+        self.assertEqual((self.launches(), self.jobs_since(job)), (4, [int(job)]))
+
+    def test_memcap_that_stops_because_the_job_ends_is_requeued_and_one_that_was_told_to_is_not(self):
+        behaviour = ("begin 2; note end=$SLURM_JOB_END_TIME; if (($(launch_number) == 1)); then finish 1; %s; leave; fi; finish 1; leave")
+        job = self.submit(self.experiment(behaviour % "say_time_is_over"), "--time=2", "--signal=B:USR1@10")
+        self.release(job)
+        self.expect_one_job(job)
+        end_s = int(self.log_lines("note")[0].partition("end=")[2])
+        self.assertTrue(0 < end_s - time.time() < 180 + 300, end_s)
+        self.out = self.folder / "told"
+        job = self.submit(self.experiment(behaviour % ":"), "--time=2", "--signal=B:USR1@10")
+        self.assertEqual(self.wait_for_end(job), ("FAILED", 75), self.log())
+        self.assertEqual(self.launches(), 1)
 
     def test_of_a_job_array_only_the_task_with_work_left_is_requeued(self):
         behaviour = ('begin 1; if [[ $folder == *-1 ]] && (($(launch_number) == 1)); then until_signal; leave; fi\n'

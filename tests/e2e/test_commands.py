@@ -33,7 +33,7 @@ if count > 1:
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 """
 COMMANDS = ("run", "plan", "status", "rebuild", "merge", "verify", "decode", "describe", "report", "bench")
-OPTIONS = {"run": ["--out", "--set", "--limit", "--retry-failed"], "plan": ["--json", "--bench"], "status": ["--json"],
+OPTIONS = {"run": ["--out", "--set", "--limit", "--time-limit", "--retry-failed"], "plan": ["--json", "--bench"], "status": ["--json"],
            "merge": ["--self-contained"], "verify": ["--limit"], "decode": ["--trial"], "report": ["--out"],
            "bench": ["--shape", "--length", "--memory-vectors", "--precision", "--slots", "--threads", "--device", "--seconds", "--json"]}
 ALL = ESSAY_TRIALS + RANDOM_TRIALS

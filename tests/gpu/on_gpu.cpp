@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
     memcap::nn::use_cuda();
     memcap::memory::use_cuda();
     if (memcap::test::missing_device().empty())
-        fmt::print("device: {}\n", memcap::nn::cuda_device_name(memcap::test::kernel_device()));
+        fmt::print("device: {} ({})\n", memcap::nn::cuda_device_name(memcap::test::kernel_device()),
+                   memcap::nn::cuda_device_uuid(memcap::test::kernel_device()));
     return RUN_ALL_TESTS();
 }

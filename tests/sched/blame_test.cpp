@@ -73,7 +73,7 @@ TEST(Bars, AWorkerWhoseDeviceIsLostThreeTimesInARowGetsNoMoreTasks) {
     ASSERT_EQ(next.size(), 2u);
     script.start(0, {next[0].task.id.value});
     script.result(0, next[0].task.id.value, kDeviceLost);
-    EXPECT_THAT(script.told<message::Recall>(), ElementsAre(0));
+    EXPECT_THAT(script.told<message::Renew>(), ElementsAre(0));
     EXPECT_THAT(script.warnings.back(), HasSubstr("rank 0 (node) gets no more work: 3 crashes"));
     EXPECT_THAT(script.scheduler.barred_workers(), ElementsAre(HasSubstr("GPU fell off the bus")));
     EXPECT_THAT(script.want(0, 3, 3), IsEmpty());
@@ -81,9 +81,9 @@ TEST(Bars, AWorkerWhoseDeviceIsLostThreeTimesInARowGetsNoMoreTasks) {
     EXPECT_FALSE(script.scheduler.stopping());
 }
 
-TEST(Bars, AProcessThatCrashesThreeTimesInARowEndsTheRunIfItIsAlone) {
+TEST(Bars, AProcessThatCrashesThreeTimesAndBeforeItsSelfTestHasPassedEndsTheRunIfItIsAlone) {
     Script script(equal_tasks(9), {0});
-    for (int crash = 1; crash <= 3; ++crash) {
+    for (int crash = 1; crash <= 4; ++crash) {
         EXPECT_FALSE(script.scheduler.stopping());
         script.join(0);
         script.receive(0, message::Crashed{"killed by SIGSEGV"});
@@ -112,14 +112,105 @@ TEST(Bars, DoNotCountTasksThatHaveKilledOtherWorkers) {
     EXPECT_FALSE(script.scheduler.stopping());
 }
 
-TEST(Bars, OutlastARestartOfTheProcess) {
-    Script script(equal_tasks(9), {0, 1});
+/// Three crashes in a row, each before the process was given anything.
+void crash_three_times(Script& script, Rank rank, const std::string& device = "") {
     for (int crash = 1; crash <= 3; ++crash) {
-        script.join(0);
-        script.receive(0, message::Crashed{"killed by SIGSEGV"});
+        script.join(rank, 1.0, "node", device);
+        script.receive(rank, message::Crashed{"killed by SIGSEGV"});
     }
+}
+
+TEST(Bars, AreLiftedOnceAFreshProcessAsksForTasks) {
+    Script script(equal_tasks(9), {0, 1});
+    crash_three_times(script, 0);
     script.join(0);
-    EXPECT_THAT(script.want(0, 3, 3), IsEmpty());
+    EXPECT_THAT(script.scheduler.barred_workers(), ElementsAre(HasSubstr("killed by SIGSEGV")));
+    script.receive(0, message::Status{{}, 0, 2, {}});
+    EXPECT_THAT(script.scheduler.barred_workers(), Not(IsEmpty())) << "the self-test has not passed yet";
+    EXPECT_THAT(script.want(0, 2, 2), Not(IsEmpty()));
+    EXPECT_THAT(script.warnings.back(), HasSubstr("rank 0 (node) has passed its self-test"));
+    EXPECT_THAT(script.scheduler.barred_workers(), IsEmpty());
+}
+
+TEST(Bars, TheSecondTimeAreForGood) {
+    Script script(equal_tasks(9), {0, 1});
+    crash_three_times(script, 0);
+    script.join(0);
+    ASSERT_THAT(script.want(0, 1, 1), Not(IsEmpty()));
+    script.receive(0, message::Crashed{"killed by SIGSEGV"});
+    crash_three_times(script, 0);
+    script.join(0);
+    EXPECT_THAT(script.want(0, 2, 2), IsEmpty());
+    EXPECT_THAT(script.scheduler.barred_workers(), ElementsAre(HasSubstr("rank 0 (node)")));
+}
+
+TEST(Bars, HoldForTheDeviceWhateverRankComputesOnIt) {
+    Script script(equal_tasks(9), {0, 1, 2, 3});
+    script.join(1, 1.0, "node", "GPU-a");
+    script.join(2, 1.0, "node", "GPU-b");
+    ASSERT_EQ(script.take(1, 2).size(), 2u);
+    script.sent.clear();
+    crash_three_times(script, 0, "GPU-a");
+    EXPECT_THAT(script.told<message::Renew>(), ElementsAre(1));
+    EXPECT_THAT(script.scheduler.barred_workers(),
+                ElementsAre(HasSubstr("(GPU-a)"), HasSubstr("its device is that of rank 0")));
+    EXPECT_THAT(script.crashes, IsEmpty()) << "the tasks of the other rank are not to blame";
+    // One that comes later has to prove it as well.
+    script.join(3, 1.0, "node", "GPU-a");
+    EXPECT_EQ(script.scheduler.barred_workers().size(), 3u);
+    EXPECT_THAT(script.want(2, 1, 1), Not(IsEmpty())) << "the other device is none of it";
+    script.join(1, 1.0, "node", "GPU-a");
+    EXPECT_THAT(script.want(1, 1, 1), Not(IsEmpty()));
+    EXPECT_EQ(script.scheduler.barred_workers().size(), 2u);
+}
+
+/// All have computed for a minute at their speeds, and have been compared before.
+void compute_a_minute(Script& script, const std::vector<double>& speeds, double busy_s = 50.0) {
+    for (int minute = 1; minute <= 2; ++minute) {
+        for (Rank rank = 0; rank < static_cast<Rank>(speeds.size()); ++rank) {
+            const double seconds = busy_s * minute;
+            script.receive(rank, message::Heartbeat{
+                                     {7, 1e9 * speeds[static_cast<std::size_t>(rank)] * seconds, seconds}});
+        }
+        if (minute == 2) script.now_s += 50.0;
+        script.now_s += 11.0;
+        script.sent.clear();
+        script.feed(event::Tick{});
+    }
+}
+
+Script script_of(Rank workers, Rank others_from = 100) {
+    std::vector<Rank> ranks;
+    for (Rank rank = 0; rank < workers; ++rank) ranks.push_back(rank);
+    Options options;
+    options.worker_deadline_s = 1e6;
+    Script script(equal_tasks(99), ranks, options);
+    for (const Rank rank : ranks)
+        script.receive(rank, message::Join{{"node", rank < others_from ? "GPU" : "CPU", 1.0, {}}});
+    return script;
+}
+
+TEST(Bars, AWorkerTenTimesSlowerThanItsLikeGetsNoMoreTasks) {
+    Script script = script_of(5);
+    for (Rank rank = 0; rank < 5; ++rank) ASSERT_EQ(script.take(rank, 1).size(), 1u);
+    compute_a_minute(script, {10.0, 11.0, 0.9, 9.0, 10.0});
+    EXPECT_THAT(script.told<message::Renew>(), ElementsAre(2));
+    EXPECT_THAT(script.scheduler.barred_workers(),
+                ElementsAre(HasSubstr("rank 2 (node): it is slow: 0.9 GFLOP/s")));
+    EXPECT_THAT(script.crashes, IsEmpty());
+    EXPECT_EQ(script.scheduler.counts().started, 4u) << "what it ran waits for another one";
+}
+
+TEST(Bars, SpeedsOfFewOfOtherDevicesOrOfASecondSayNothing) {
+    Script few = script_of(3);
+    compute_a_minute(few, {10.0, 10.0, 0.1});
+    EXPECT_THAT(few.scheduler.barred_workers(), IsEmpty());
+    Script mixed = script_of(5, 4);
+    compute_a_minute(mixed, {10.0, 10.0, 10.0, 10.0, 0.1});
+    EXPECT_THAT(mixed.scheduler.barred_workers(), IsEmpty()) << "a CPU among GPUs is no sick GPU";
+    Script idle = script_of(5);
+    compute_a_minute(idle, {10.0, 10.0, 10.0, 10.0, 0.1}, 5.0);
+    EXPECT_THAT(idle.scheduler.barred_workers(), IsEmpty());
 }
 
 TEST(HostFailures, CostTheWorkerThatKindOfTaskAndTheTaskNothing) {

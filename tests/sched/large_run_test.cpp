@@ -42,7 +42,7 @@ class LargeRun {
         for (std::uint32_t i = 0; i < ranks; ++i) {
             all.push_back(static_cast<Rank>(i));
             workers_[i].slots = 4;
-            workers_[i].facts = {fmt::format("node{}", i / 8), "cpu", 1.0 + 0.1 * (i % 3)};
+            workers_[i].facts = {fmt::format("node{}", i / 8), "cpu", 1.0 + 0.1 * (i % 3), {}};
             workers_[i].start(0.0);
             push({.time_s = 0.05 * uniform(), .kind = Kind::poll, .rank = static_cast<Rank>(i)});
             if (i % 100 == 7) push({.time_s = 120.0, .kind = Kind::crash, .rank = static_cast<Rank>(i)});

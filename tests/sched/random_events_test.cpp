@@ -97,7 +97,15 @@ TEST(RandomEvents, WorkersLeaveThrowAndLoseDevices) {
     weather.leave = 0.3;
     weather.throwing = 0.2;
     weather.device_lost = 0.2;
-    run_many(weather);
+    run_many(weather, {"a worker that starts anew", "a barred worker that comes back"});
+}
+
+TEST(RandomEvents, JobsEnd) {
+    Weather weather;
+    weather.ends = 0.8;
+    weather.crash = 0.2;
+    weather.max_delay_s = 0.5;
+    run_many(weather, {"a job that ends"});
 }
 
 TEST(RandomEvents, SomeWorkersCannotRunEverything) {
@@ -138,6 +146,7 @@ TEST(RandomEvents, EverythingAtOnce) {
     weather.flaky = 0.05;
     weather.device_lost = 0.1;
     weather.throwing = 0.1;
+    weather.ends = 0.1;
     weather.blind = 0.05;
     weather.stop = 0.1;
     weather.away = 0.2;

@@ -35,7 +35,7 @@ inline void PrintTo(const RunCase& run, std::ostream* out) {
 }
 
 inline WorkerFacts facts_of(Rank rank) {
-    return {"host" + std::to_string(rank), "cpu", 1.0};
+    return {"host" + std::to_string(rank), "cpu", 1.0, {}};
 }
 
 /// Runs the manager and, on a thread of its own, the worker of rank 0.
@@ -334,7 +334,11 @@ inline void run_limit(const RunEnd& end) {
 inline void run_setup_bytes(const RunEnd& end) {
     MemorySink sink;
     ManagerSetup setup = setup_of(make_tasks(30), sink);
-    setup.worker_setup = bytes_of("three models");
+    // Some of it is not known at once.
+    setup.setup_of = [asked = 0](Rank, const WorkerFacts& facts) mutable -> std::optional<Bytes> {
+        if (facts.host.empty() || ++asked < 10) return std::nullopt;
+        return bytes_of("three models");
+    };
     const auto factory = [](std::span<const std::byte> bytes) {
         EXPECT_EQ(text_of(bytes), "three models");
         return std::make_unique<StubExecutor>(1, honest);

@@ -31,8 +31,9 @@ class Script {
         return actions;
     }
     void receive(Rank from, Message message) { feed(event::Received{from, std::move(message)}); }
-    void join(Rank rank, double speed = 1.0, const std::string& host = "node") {
-        receive(rank, message::Join{{host, "cpu", speed}});
+    void join(Rank rank, double speed = 1.0, const std::string& host = "node",
+              const std::string& device = "") {
+        receive(rank, message::Join{{host, "cpu", speed, device}});
     }
     /// The worker has seen all its leases and wants more.
     std::vector<LeasedTask> want(Rank rank, std::uint32_t free_slots, std::uint32_t wanted) {

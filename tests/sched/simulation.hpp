@@ -32,6 +32,8 @@ class Simulation {
         options_.manager_deadline_s = 1e9;
         options_.drain_s = 20.0;
         options_.limit = weather.limit;
+        options_.checkpoint_s = 3.0;
+        if (chance(weather.ends)) options_.end_s = uniform(2.0, Weather::kFaults_s);
         make_tasks();
         make_workers();
         std::vector<Rank> ranks;
@@ -120,7 +122,8 @@ class Simulation {
         for (int rank = 0; rank < count; ++rank) {
             Worker& worker = workers_[rank];
             worker.slots = static_cast<std::size_t>(integer(1, 5));
-            worker.facts = {"node" + std::to_string(rank / per_host), "cpu", uniform(kMinSpeed, 3.0)};
+            worker.facts = {"node" + std::to_string(rank / per_host), "cpu", uniform(kMinSpeed, 3.0), {}};
+            if (chance(0.3)) worker.facts.device_id = "GPU-" + std::to_string(rank / 2);
             const double start_s = chance(weather_.late_join) ? uniform(0.0, 30.0) : uniform(0.0, 0.1);
             at(start_s, [this, rank] { start(rank); });
         }
@@ -209,11 +212,17 @@ class Simulation {
             if (auto* send = std::get_if<action::Send>(&action)) {
                 if (auto* welcome = std::get_if<message::Welcome>(&send->message))
                     welcome->options = options_;
+                // It computes on until the message arrives.
+                if (std::holds_alternative<message::Renew>(send->message))
+                    workers_.at(send->to).was_lost = true;
                 watch_acknowledgement(*send);
                 const double arrival_s = arrival(to_worker_[send->to]);
                 at(arrival_s, [this, rank = send->to, bytes = encode(send->message)] {
                     deliver(rank, decode_message(bytes));
                 });
+            } else if (auto* warning = std::get_if<action::Warn>(&action)) {
+                mark(warning->text.find("has passed its self-test") != std::string::npos,
+                     "a barred worker that comes back");
             } else if (auto* store = std::get_if<action::Store>(&action)) {
                 keep(std::move(store->result));
             }
@@ -266,6 +275,15 @@ class Simulation {
 
     void deliver(Rank rank, Message message) {
         Worker& worker = workers_.at(rank);
+        if (std::holds_alternative<message::Renew>(message)) {
+            if (worker.state && !worker.state->said_goodbye()) {
+                mark(true, "a worker that starts anew");
+                worker.die();
+                if (chance(0.5)) worker.device_lost_s = 1e18;
+                at(now_s_ + uniform(0.01, 5.0), [this, rank] { start(rank); });
+            }
+            return;
+        }
         const bool finish = std::holds_alternative<message::Finish>(message);
         if (!worker.state) {
             mark(std::holds_alternative<message::Lease>(message), "a lease to a dead process");
@@ -375,6 +393,7 @@ class Simulation {
         EXPECT_EQ(counts.leased, 0u);
         mark(!scheduler_->barred_workers().empty(), "a worker that gets no more tasks");
         mark(!scheduler_->alike_failure().empty(), "a run that ends since all fails alike");
+        mark(scheduler_->out_of_time(), "a job that ends");
         for (const Rank rank : scheduler_->missing_goodbyes()) {
             EXPECT_TRUE(workers_.at(rank).gone || workers_.at(rank).stalled_until_s > over_s_)
                 << "rank " << rank << " said no goodbye";

@@ -55,11 +55,12 @@ inline std::vector<Message> one_of_each() {
     Options options;
     options.heartbeat_s = 0.5;
     options.limit = 99;
+    options.end_s = 12.5;
     const Task task{TaskIndex{8}, Id128{3, 4}, 5, 6.5, bytes_of(std::string("pay\0load", 8)), 2};
     return {
-        message::Join{{"host", "cpu, 8 threads", 2.5}},
+        message::Join{{"host", "cpu, 8 threads", 2.5, "GPU-1"}},
         message::Status{LeaseId{11}, 4, 5, leases},
-        message::Heartbeat{},
+        message::Heartbeat{{7, 8.5, 9.5}},
         message::Result{LeaseId{3}, {TaskIndex{5}, 2, std::nullopt, bytes_of("record")}},
         message::Result{LeaseId{3}, {TaskIndex{5}, 2, TaskFailure{FailureCategory::device_lost, "gone"}, {}}},
         message::Checkpoint{leases[0], bytes_of("state")},
@@ -76,7 +77,8 @@ inline std::vector<Message> one_of_each() {
         message::Rejoin{},
         message::Stop{},
         message::Finish{},
-        message::Pulse{}};
+        message::Pulse{},
+        message::Renew{}};
 }
 
 inline void check_echo(TransportEnd& end) {

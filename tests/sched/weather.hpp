@@ -23,6 +23,7 @@ struct Weather {
     double blind = 0.0;          ///< of each worker and affinity: it cannot run any of these
     double throwing = 0.0;       ///< of each worker: its executor throws at some time
     double stop = 0.0;           ///< of the run: a stop is requested at some time
+    double ends = 0.0;           ///< of the run: its job ends at some time
     double away = 0.0;           ///< of the manager: it does nothing for a while, longer than the deadline
     double bad_disk = 0.0;       ///< of the run: from some time on nothing can be stored
     int min_workers = 1;

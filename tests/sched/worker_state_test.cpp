@@ -22,7 +22,7 @@ std::vector<Kind> of_kind(const std::vector<Message>& messages) {
 }
 
 WorkerState welcomed_worker() {
-    WorkerState worker({"node", "cpu", 1.0}, 0.0);
+    WorkerState worker({"node", "cpu", 1.0, {}}, 0.0);
     worker.messages(0.0);
     worker.receive(message::Welcome{Options{}, bytes_of("setup")}, 0.0);
     worker.messages(0.0);
@@ -47,7 +47,7 @@ std::vector<std::uint32_t> numbers(const std::vector<LeasedTask>& tasks) {
 }
 
 TEST(Joining, IsTheFirstWordAndIsSaidOnce) {
-    WorkerState worker({"node", "cpu", 1.0}, 0.0);
+    WorkerState worker({"node", "cpu", 1.0, {}}, 0.0);
     EXPECT_EQ(of_kind<message::Join>(worker.messages(0.0)).size(), 1u);
     EXPECT_THAT(worker.messages(9.0), IsEmpty());
     worker.receive(message::Welcome{Options{}, bytes_of("setup")}, 9.0);
@@ -55,7 +55,7 @@ TEST(Joining, IsTheFirstWordAndIsSaidOnce) {
 }
 
 TEST(Joining, UntilTheWelcomeWhatWasMeantForAProcessBeforeThisOneIsIgnored) {
-    WorkerState worker({"node", "cpu", 1.0}, 0.0);
+    WorkerState worker({"node", "cpu", 1.0, {}}, 0.0);
     worker.messages(0.0);
     worker.receive(lease(7, {0, 1}), 0.0);
     worker.receive(message::Recall{1}, 0.0);
@@ -186,8 +186,20 @@ TEST(Recalls, GiveBackTheNewestAndAreAlwaysAnswered) {
     EXPECT_THAT(returned[0].tasks, IsEmpty()) << "all are running";
 }
 
+TEST(Heartbeats, TellWhatWasComputedOfTheTasksAtHand) {
+    WorkerState worker = welcomed_worker();
+    worker.computed(3, 5.0, 1.0);
+    worker.computed(4, 7.0, 2.0);
+    worker.computed(4, 7.0, 2.5);
+    const auto beats = of_kind<message::Heartbeat>(worker.messages(worker.options().heartbeat_s + 1.0));
+    ASSERT_EQ(beats.size(), 1u);
+    EXPECT_EQ(beats[0].pace.affinity, 4u);
+    EXPECT_EQ(beats[0].pace.work, 14.0);
+    EXPECT_EQ(beats[0].pace.busy_s, 4.5);
+}
+
 TEST(Heartbeats, ComeRegularlyOnceTheManagerIsKnown) {
-    WorkerState worker({"node", "cpu", 1.0}, 0.0);
+    WorkerState worker({"node", "cpu", 1.0, {}}, 0.0);
     EXPECT_THAT(of_kind<message::Heartbeat>(worker.messages(2.5)), IsEmpty());
     worker.receive(message::Welcome{}, 2.5);
     EXPECT_EQ(of_kind<message::Heartbeat>(worker.messages(2.5)).size(), 1u);

@@ -45,7 +45,7 @@ TEST(WorkerLoop, TellsThatATaskStartsBeforeTheExecutorHasIt) {
         };
         const std::atomic<bool> never = false;
         std::thread worker([&, &worker_end = *end] {
-            run_worker(worker_end, {"node", "cpu", 1.0}, factory, never);
+            run_worker(worker_end, {"node", "cpu", 1.0, {}}, factory, never);
         });
         while (told < 0) sleep_s(0.0005);
         manager->send(0, encode(message::Finish{}));

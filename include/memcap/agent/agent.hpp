@@ -60,6 +60,7 @@ class Agent {
     void tell_delivered();
     void watch(double now_s);
     void crash(const std::string& reason, double now_s);
+    void renew(double now_s);
     void give_up(const std::string& reason);
     void lose_manager(const std::string& reason);
     void end();

@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <string>
 
 #include "memcap/base/bytes.hpp"
 #include "memcap/sched/transport.hpp"
@@ -24,9 +26,15 @@ class Life {
     void postpone(double seconds) noexcept;
     /// For how long a sign is overdue; negative: it is not.
     double overdue_s() const noexcept;
+    /// Has the process end and a new one start in its place: this one has lost its device. Does not return.
+    [[noreturn]] void end_process(std::string reason);
+    /// Why the process is to end; empty: it is not.
+    std::string ending() const;
 
   private:
     std::atomic<double> due_s_;
+    mutable std::mutex mutex_;
+    std::string ending_;
 };
 
 /// The socket to the agent. All but the constructor and destructor is for the thread that polls.
@@ -47,8 +55,9 @@ class ComputeLink {
     /// The transports of this rank among `ranks`; the link must outlive them.
     std::unique_ptr<sched::Transport> scheduler_transport(sched::Rank rank, sched::Rank ranks);
     std::unique_ptr<sched::Transport> exchange_transport(sched::Rank rank, sched::Rank ranks);
-    /// Tells the agent now and then that this process polls. Ends it at once, without destructors, where a
-    /// sign of life is overdue: the computing thread cannot be asked any more. The agent is told why.
+    /// Tells the agent now and then that this process polls. Ends it at once, without destructors, where it
+    /// is to end, or where a sign of life is overdue: the computing thread cannot be asked any more. The
+    /// agent is told why.
     void require_alive(Life& life);
 
   private:

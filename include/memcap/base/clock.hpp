@@ -8,6 +8,9 @@ namespace memcap {
 /// Seconds on a clock that never jumps; only differences mean anything.
 double monotonic_s();
 
+/// Seconds since 1970 in UTC by this host's clock, which may be set meanwhile.
+double utc_s();
+
 /// Now as ISO 8601 in UTC with seconds, e.g. 2026-03-01T12:00:00Z.
 std::string utc_now();
 

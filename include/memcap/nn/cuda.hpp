@@ -18,4 +18,8 @@ bool has_cuda();
 /// What the driver calls a GPU, e.g. "NVIDIA H200"; "cuda:0" and the like where use_cuda() was not called.
 std::string cuda_device_name(at::Device device);
 
+/// The GPU's own name, "GPU-" and its UUID as nvidia-smi prints it: the same for every process that computes
+/// on it, whatever number it has there. Needs use_cuda().
+std::string cuda_device_uuid(at::Device device);
+
 }  // namespace memcap::nn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "memcap/sched/task.hpp"
@@ -20,6 +21,8 @@ class WorkPort {
     virtual void finish(TaskResult result) = 0;
     /// How far a task is that was taken and not finished: what its next attempt can go on from.
     virtual void checkpoint(TaskIndex task, Bytes state) = 0;
+    /// So much work was done in so many seconds on tasks of this affinity: by that workers are compared.
+    virtual void computed(std::uint64_t affinity, double work, double seconds) = 0;
     /// True once the run is to end now: leave running tasks as they are and return from Executor::run;
     /// checkpoints may still be given. Cheap.
     virtual bool stop_requested() const noexcept = 0;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,10 @@ namespace memcap::sched {
 
 /// Makes the payload of a task that comes without one, each time it is leased.
 using PayloadSource = std::function<Bytes(const Task&)>;
+
+/// Makes what a worker needs to know of the run before it gets tasks; nothing while that is not known yet: it
+/// is asked again soon.
+using SetupSource = std::function<std::optional<Bytes>(Rank worker, const WorkerFacts& facts)>;
 
 /// Where a run stands.
 struct Progress {
@@ -41,6 +46,7 @@ struct RunOutcome {
     bool stopped = false;            ///< ended early: stop token, full disk or no worker left
     std::uint32_t lost_workers = 0;  ///< silent or unreachable at some time, or without a goodbye at the end
     std::string stop_reason;         ///< why it ended early; empty if it did not, or was told to
+    bool out_of_time = false;        ///< the reason is that the job ends
     std::string alike_failure;       ///< how all tasks failed, if that is the reason
     std::vector<std::string> barred_workers;  ///< got no more tasks (of a kind), "rank 3 (host): reason"
     std::string store_error;                  ///< why results could not be kept; empty if they could
@@ -53,7 +59,7 @@ struct ManagerSetup {
     PayloadSource payload_of;  ///< empty: the tasks have their payloads
     ResultSink* sink = nullptr;
     Options options;
-    Bytes worker_setup;              ///< reaches every ExecutorFactory
+    SetupSource setup_of;            ///< reaches the worker's ExecutorFactory; empty: an empty one does
     Transport* local = nullptr;      ///< to the worker of rank 0; null: this rank only manages
     Transport* transport = nullptr;  ///< to the other ranks; null if there are none
     // All called from the manager's thread; may be empty.

@@ -18,6 +18,15 @@ struct WorkerFacts {
     std::string host;
     std::string device;  ///< e.g. "cpu, 8 threads"
     double speed = 1.0;  ///< relative; any unit that all workers share, e.g. threads or peak FLOP/s
+    std::string
+        device_id;  ///< of the device itself, alike for all that compute on it; empty: the host's CPUs
+};
+
+/// What a worker's process has computed so far of the tasks of one affinity.
+struct Pace {
+    std::uint64_t affinity = 0;
+    double work = 0.0;    ///< in the unit of Task::cost
+    double busy_s = 0.0;  ///< the time that took
 };
 
 namespace message {
@@ -35,7 +44,9 @@ struct Status {
     std::vector<TaskLease> started;  ///< has left the process before the executor sees these tasks
 };
 /// The worker is alive; sent each Options::heartbeat_s.
-struct Heartbeat {};
+struct Heartbeat {
+    Pace pace;
+};
 struct Result {
     LeaseId lease;
     TaskResult result;
@@ -94,6 +105,8 @@ struct Stop {};
 struct Finish {};
 /// The manager is alive.
 struct Pulse {};
+/// For the agent: start the worker anew, in a process that begins with a self-test.
+struct Renew {};
 
 }  // namespace message
 
@@ -101,10 +114,10 @@ using Message =
     std::variant<message::Join, message::Status, message::Heartbeat, message::Result, message::Checkpoint,
                  message::Returned, message::Leave, message::Failed, message::Goodbye, message::Note,
                  message::Crashed, message::Welcome, message::Lease, message::Acknowledge, message::Recall,
-                 message::Rejoin, message::Stop, message::Finish, message::Pulse>;
+                 message::Rejoin, message::Stop, message::Finish, message::Pulse, message::Renew>;
 
 /// Changes with the layout of any message.
-inline constexpr std::uint16_t kMessageVersion = 3;
+inline constexpr std::uint16_t kMessageVersion = 4;
 
 Bytes encode(const Message& message);
 /// Throws TransportError if the bytes are damaged or of another version.
@@ -114,5 +127,6 @@ Message decode_message(std::span<const std::byte> bytes);
 bool is_result(std::span<const std::byte> bytes);
 bool is_goodbye(std::span<const std::byte> bytes);
 bool is_finish(std::span<const std::byte> bytes);
+bool is_renew(std::span<const std::byte> bytes);
 
 }  // namespace memcap::sched

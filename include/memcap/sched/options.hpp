@@ -11,9 +11,12 @@ struct Options {
     double heartbeat_s = 2.0;           ///< a worker reports at least this often
     double worker_deadline_s = 60.0;    ///< silence after which a worker counts as lost
     double manager_deadline_s = 600.0;  ///< silence after which a worker gives up on the manager
-    double drain_s = 30.0;          ///< after a stop: how long running tasks and results may take to come in
-    double finish_s = 10.0;         ///< at the end: how long workers may take to say goodbye
-    double prefetch_s = 5.0;        ///< seconds of work that a worker wants to hold beyond what it runs
+    double drain_s = 30.0;        ///< after a stop: how long running tasks and results may take to come in
+    std::optional<double> end_s;  ///< on the scheduler's clock: when tasks that still run are stopped
+    double checkpoint_s =
+        60.0;                 ///< after its start a task has been saved once; less before the end is in vain
+    double finish_s = 10.0;   ///< at the end: how long workers may take to say goodbye
+    double prefetch_s = 5.0;  ///< seconds of work that a worker wants to hold beyond what it runs
     double poll_min_s = 50e-6;      ///< sleep between polls while messages come
     double poll_max_s = 1e-3;       ///< sleep between polls when nothing has come for a while
     double progress_s = 0.1;        ///< at least this long between two calls of the progress callback

@@ -99,10 +99,14 @@ struct Counts {
 /// Failures: a task gets a strike when a worker on which it was started dies or when it fails in a retryable
 /// way. With a strike it runs alone on its worker, so that it does not take blame for a neighbour or pass it
 /// on, and elsewhere than before if it can. Leaving workers give no strikes. A worker whose process or device
-/// dies again and again gets no more tasks; one that cannot load what tasks need gets none of that affinity.
-/// Where nobody can run them tasks fail for good, and where the first ones all fail alike the run ends. A
-/// worker that was silent for too long is lost; heard of again, it drops its leases and joins anew. The first
-/// success of a task counts, whoever sends it.
+/// dies again and again, or that is ten times slower than its like, gets no more tasks, nor do others on that
+/// device, until fresh processes have passed their self-tests; the second time for good. One that cannot load
+/// what tasks need gets none of that affinity. Where nobody can run them tasks fail for good, and where the
+/// first ones all fail alike the run ends. A worker that was silent for too long is lost; heard of again, it
+/// drops its leases and joins anew. The first success of a task counts, whoever sends it.
+///
+/// Time: before the end of the job no task is started that would not be saved once or end before; at the end
+/// those that run are stopped.
 class Scheduler {
   public:
     /// `ranks` are the workers to wait for; task.id is set to the place in the list.
@@ -124,6 +128,8 @@ class Scheduler {
     bool stopping() const;
     /// Why the run ends early; empty if it does not, or was told to.
     const std::string& stop_reason() const;
+    /// Whether that is because the job ends.
+    bool out_of_time() const;
     /// How all tasks failed, where that is why the run ends early.
     const std::string& alike_failure() const;
     /// Workers that get no more tasks, or none of some affinity, as "rank 3 (host): reason".

@@ -33,6 +33,8 @@ class WorkerState {
     void finish(TaskResult result, double now_s);
     /// The executor says how far a task is.
     void checkpoint(TaskIndex task, Bytes state);
+    /// The executor has computed.
+    void computed(std::uint64_t affinity, double work, double seconds);
     /// The executor returned; what it did not finish goes back.
     void executor_returned();
     /// The executor threw.
@@ -113,6 +115,7 @@ class WorkerState {
     std::vector<TaskLease> started_;                ///< not told yet
     std::vector<TaskLease> returned_;               ///< not told yet
     bool answer_recall_ = false;
+    Pace pace_;
     std::uint64_t acknowledged_ = 0;
 
     LeaseId lease_seen_;

@@ -9,6 +9,7 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/util/Exception.h>
+#include <fmt/format.h>
 
 #include <exception>
 #include <map>
@@ -213,13 +214,25 @@ std::string device_name(at::Device device) {
     return at::cuda::getDeviceProperties(device.index())->name;
 }
 
+std::string device_uuid(at::Device device) {
+    const cudaUUID_t& uuid = at::cuda::getDeviceProperties(device.index())->uuid;
+    std::string text = "GPU";
+    // Groups of 4, 2, 2, 2 and 6 bytes.
+    for (std::size_t i = 0; i < sizeof(uuid.bytes); ++i) {
+        const bool begins_group = i == 0 || i == 4 || i == 6 || i == 8 || i == 10;
+        text += fmt::format("{}{:02x}", begins_group ? "-" : "", static_cast<unsigned char>(uuid.bytes[i]));
+    }
+    return text;
+}
+
 }  // namespace
 
 void use_cuda() {
     detail::set_device_runtime({.kernels = cuda::kernels(),
                                 .make_recorder = make_recorder,
                                 .host_synchronisations = host_synchronisations,
-                                .device_name = device_name});
+                                .device_name = device_name,
+                                .device_uuid = device_uuid});
 }
 
 }  // namespace memcap::nn

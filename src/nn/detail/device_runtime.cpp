@@ -26,6 +26,11 @@ std::string cuda_device_name(at::Device device) {
     return the_runtime.device_name != nullptr ? the_runtime.device_name(device) : device.str();
 }
 
+std::string cuda_device_uuid(at::Device device) {
+    MEMCAP_EXPECT(the_runtime.device_uuid != nullptr);
+    return the_runtime.device_uuid(device);
+}
+
 namespace detail {
 
 void set_device_runtime(const DeviceRuntime& runtime) {

@@ -20,6 +20,7 @@ struct DeviceRuntime {
     std::unique_ptr<StepRecorder> (*make_recorder)(at::Device device) = nullptr;
     std::int64_t (*host_synchronisations)(const std::function<void()>& work) = nullptr;
     std::string (*device_name)(at::Device device) = nullptr;
+    std::string (*device_uuid)(at::Device device) = nullptr;
 };
 
 /// To be called before any operation, by one thread.

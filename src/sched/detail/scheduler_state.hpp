@@ -55,6 +55,8 @@ struct Alike {
 struct WorkerEntry {
     Phase phase = Phase::absent;
     bool barred = false;       ///< no more tasks
+    bool may_return = false;   ///< where barred: once a fresh process has passed its self-test
+    bool proving = false;      ///< where it may return: that process has joined
     std::uint32_t deaths = 0;  ///< crashes and lost devices since it last computed something
     std::map<std::uint64_t, std::string> barred_from;  ///< affinities that it cannot run, and why
     bool goodbye = false;
@@ -75,6 +77,9 @@ struct WorkerEntry {
     std::vector<TaskIndex> blamed;          ///< tasks that got a strike because it was silent
     Filing filed;                           ///< how the index knows it
 
+    Pace pace;
+    Pace judged_pace;  ///< when speeds were compared last
+
     bool usable() const { return phase == Phase::active && !barred; }
 };
 
@@ -82,7 +87,13 @@ struct Scheduler::State {
     Options options;
     std::vector<TaskEntry> tasks;
     std::unordered_map<TaskIndex, Past> pasts;
-    std::map<std::uint64_t, std::string> dead;  ///< affinities that no worker can run, and why
+    std::map<std::uint64_t, std::string> dead;        ///< affinities that no worker can run, and why
+    std::map<std::string, std::uint32_t> bars;        ///< how often a device was barred
+    std::unordered_map<TaskIndex, double> started_s;  ///< of the tasks that run
+    std::map<std::uint64_t, double> longest_s;        ///< that a task of an affinity has taken
+    bool last_minute = false;                         ///< tasks that cannot be saved in time were recalled
+    bool out_of_time = false;
+    double judged_s = 0.0;  ///< when speeds were compared last
     Alike alike;
     std::string alike_failure;
     std::string stop_reason;
@@ -155,6 +166,22 @@ struct Scheduler::State {
     void watch_deadlines();
     void begin_stop(const std::string& reason);
     void settle();
+
+    // The end of the job (time.cpp).
+    double left_s() const;
+    bool has_time(std::uint64_t affinity) const;
+    bool can_run(const WorkerEntry& worker, std::uint64_t affinity) const;
+    void note_duration(const TaskEntry& entry);
+    void watch_end();
+    void end_of_time();
+
+    // Devices and workers that get no more tasks (bars.cpp).
+    std::string device_of(Rank rank) const;
+    void bar(Rank rank, const std::string& reason);
+    void bar_one(Rank rank, const std::string& reason, bool may_return);
+    void renew(Rank rank);
+    void prove(Rank rank);
+    void judge_speeds();
 
     // Whose fault it was (blame.cpp).
     void on_failure(Rank from, TaskEntry& entry, TaskResult result, LeaseId lease);
