@@ -2,11 +2,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <ctime>
 #include <filesystem>
 
 #include "app/run_overview.hpp"
+#include "memcap/base/clock.hpp"
 
 namespace memcap::app {
 
@@ -23,11 +23,7 @@ std::string last_change_utc(const store::RunFolder& folder) {
         if (entry.path().extension() == ".log" && ::stat(entry.path().c_str(), &facts) == 0)
             last_s = std::max(last_s, facts.st_mtime);
     }
-    std::tm parts{};
-    if (last_s == 0 || ::gmtime_r(&last_s, &parts) == nullptr) return "";
-    std::array<char, 32> text{};
-    std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return text.data();
+    return last_s == 0 ? "" : utc_text(last_s);
 }
 
 json owner_json(const store::RunStatus& status) {
@@ -80,6 +76,36 @@ void add_place(json& said, const RunPart& part) {
     said["results"] = is_shown ? std::filesystem::absolute(part.folder.results_file()).string() : "";
 }
 
+json worker_json(const WorkerLine& worker) {
+    return {{"rank", worker.rank},
+            {"host", worker.host},
+            {"device", worker.device},
+            {"state", worker.state},
+            {"done", worker.done},
+            {"failed", worker.failed},
+            {"running", worker.running},
+            {"queued", worker.queued},
+            {"free_slots", worker.free_slots},
+            {"trials_per_s", worker.trials_per_s},
+            {"last_sign_utc", worker.last_sign_utc},
+            {"last_deed", worker.deed},
+            {"last_deed_utc", worker.deed_utc},
+            {"last_trial", worker.deed_trial},
+            {"why", worker.why}};
+}
+
+/// The workers of all parts; those of shards say of which.
+json workers_json(const RunOverview& overview) {
+    json workers = json::array();
+    for (const RunPart& part : overview.parts) {
+        for (const WorkerLine& worker : part.workers) {
+            workers.push_back(worker_json(worker));
+            if (part.status.shard) workers.back()["shard"] = part.status.shard->index;
+        }
+    }
+    return workers;
+}
+
 json shard_json(const RunPart& part) {
     json said = counts_json(part.status, part.activity);
     add_place(said, part);
@@ -109,6 +135,7 @@ json overview_json(const RunOverview& overview) {
     for (const RunPart& part : overview.parts)
         last_change = std::max(last_change, last_change_utc(part.folder));
     said["last_change_utc"] = last_change;
+    said["workers"] = workers_json(overview);
     said["shards"] = json::array();
     if (!overview.are_shards) {
         add_place(said, overview.parts.front());

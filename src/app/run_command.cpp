@@ -22,6 +22,7 @@
 #include "app/shards.hpp"
 #include "app/signals.hpp"
 #include "app/weight_loading.hpp"
+#include "app/worker_file.hpp"
 #include "app/worker_note.hpp"
 #include "app/worker_setup.hpp"
 #include "memcap/app/command_line.hpp"
@@ -295,14 +296,15 @@ void take_note(Told& told, std::int32_t from, std::span<const std::byte> bytes) 
 /// Runs the trials to the end of this launch; a sink that outlives the call takes their results.
 sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSink& sink,
                              const RunRequest& request, Launch& self, const Preparation& preparation,
-                             const std::atomic<bool>& stop, StopFile& stop_file, Told& told) {
+                             const std::atomic<bool>& stop, StopFile& stop_file, WorkerFile& worker_file,
+                             Told& told) {
     LiveLine line;
     sched::ManagerSetup setup;
     setup.tasks = tasks_of(preparation, trials, sink, request.retry_failed);
     setup.payload_of = [&preparation, &trials, &sink](const sched::Task& task) {
         const plan::Plan& plan = preparation.plan;
         return encode(LeasePayload{plan.whole(plan.trials[trials[task.id.value]], preparation.tokens),
-                                   sink.checkpoint_of(task)});
+                                   sink.checkpoint_for(task)});
     };
     setup.sink = &sink;
     setup.options.limit = request.limit;
@@ -315,6 +317,7 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
         stop_file.look();
         sink.beat();
     };
+    setup.on_look = [&worker_file](const sched::Scheduler& scheduler) { worker_file.look(scheduler); };
     setup.on_note = [&told](std::int32_t from, std::span<const std::byte> note) {
         take_note(told, from, note);
     };
@@ -391,8 +394,9 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
 
     JournalSink sink(store, std::move(remaining.former_attempts));
     Told told;
+    WorkerFile worker_file(folder, launch.started_utc);
     const sched::RunOutcome outcome =
-        run_trials(remaining.trials, sink, request, self, preparation, stop, stop_file, told);
+        run_trials(remaining.trials, sink, request, self, preparation, stop, stop_file, worker_file, told);
 
     sink.finish();
     launch.ended_utc = utc_now();

@@ -93,7 +93,8 @@ RunOverview overview_of(const std::string& folder) {
     for (const auto& run : found.runs) {
         RunStatus status = store::read_status(run);
         const RunActivity activity = store::activity(status);
-        overview.parts.push_back({run, std::move(status), activity});
+        auto workers = read_workers(run, status.started_utc);
+        overview.parts.push_back({run, std::move(status), activity, std::move(workers)});
     }
     for (const RunPart& part : overview.parts) add(overview.total, part.status);
     add_missing(overview, found.missing);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "app/worker_file.hpp"
 #include "memcap/store/journal/run_folder.hpp"
 #include "memcap/store/journal/run_status.hpp"
 
@@ -16,6 +17,7 @@ struct RunPart {
     store::RunFolder folder;
     store::RunStatus status;
     store::RunActivity activity;
+    std::vector<WorkerLine> workers;  ///< of the last launch, as rank 0 last told of them
 };
 
 struct MissingShard {

@@ -9,6 +9,7 @@
 #include "app/live_line.hpp"
 #include "app/options.hpp"
 #include "app/run_overview.hpp"
+#include "app/worker_lines.hpp"
 #include "memcap/app/command_line.hpp"
 
 namespace memcap::app {
@@ -49,12 +50,21 @@ std::string life_text(const RunPart& part) {
                        status.started_utc, status.last_result_utc.empty() ? "none" : status.last_result_utc);
 }
 
+/// Of a run that is done only the workers that were in trouble.
+void print_workers(const RunPart& part) {
+    std::vector<WorkerLine> shown = part.workers;
+    if (part.activity == RunActivity::done)
+        std::erase_if(shown, [](const WorkerLine& worker) { return !is_in_trouble(worker); });
+    for (const auto& line : worker_lines(std::move(shown))) fmt::print("  {}\n", line);
+}
+
 void print_shards(const RunOverview& overview, const std::string& folder) {
     for (const RunPart& part : overview.parts) {
         const store::RunStatus& status = part.status;
         const std::string life = life_text(part);
         fmt::print("shard {}: {} of {} trials done, {} failed, {} open{}{}\n", status.shard->index,
                    status.done, status.planned, status.failed, status.open(), life.empty() ? "" : "; ", life);
+        print_workers(part);
     }
     if (overview.missing.empty()) return;
     std::vector<std::uint32_t> indices;
@@ -75,8 +85,10 @@ void print_overview(const RunOverview& overview, const std::string& folder) {
                total.planned, total.failed, total.open(), total.skipped);
     if (overview.are_shards) {
         print_shards(overview, folder);
-    } else if (const std::string life = life_text(overview.parts.front()); !life.empty()) {
-        fmt::print("{}\n", life);
+    } else {
+        const std::string life = life_text(overview.parts.front());
+        if (!life.empty()) fmt::print("{}\n", life);
+        print_workers(overview.parts.front());
     }
     print_failures(total);
     if (total.damaged_bytes > 0)

@@ -21,6 +21,7 @@ void Scheduler::State::on_message(Rank from, message::Join& message) {
     }
     if (stopping || over || (worker.phase != Phase::absent && worker.phase != Phase::lost)) return;
     worker.rejoining = false;
+    if (worker.joined_s == 0.0) worker.joined_s = now_s;
     change_phase(from, Phase::active);
     send(from, message::Welcome{});
 }
@@ -28,6 +29,7 @@ void Scheduler::State::on_message(Rank from, message::Join& message) {
 void Scheduler::State::on_message(Rank from, message::Status& message) {
     WorkerEntry& worker = workers.at(from);
     if (worker.phase != Phase::active) return;
+    std::vector<TaskIndex> started;
     for (const TaskLease& told : message.started) {
         if (told.task.value >= tasks.size()) continue;
         TaskEntry& task = entry(told.task);
@@ -36,7 +38,9 @@ void Scheduler::State::on_message(Rank from, message::Status& message) {
         task.started = true;
         ++worker.started;
         ++counts.started;
+        started.push_back(told.task);
     }
+    tell(AttemptEvent::started, from, started, {});
     worker.has_asked = true;
     worker.lease_seen = message.lease_seen;
     const auto seen = std::find_if(worker.held.rbegin(), worker.held.rend(),
@@ -74,6 +78,7 @@ void Scheduler::State::on_message(Rank from, message::Result& message) {
     const Rank holder = task.holder;
     detach(task);
     judge_alike(from, result);
+    note_end(from, result.task, result.failure.has_value());
     if (result.failure) {
         on_failure(from, task, std::move(result), message.lease);
     } else {
@@ -90,6 +95,11 @@ void Scheduler::State::on_message(Rank from, message::Returned& message) {
     if (worker.phase != Phase::active) return;
     worker.recalled = false;
     file(from);
+    std::vector<TaskIndex> interrupted;
+    for (const TaskLease& given : message.tasks) {
+        if (is_current(from, given) && entry(given.task).started) interrupted.push_back(given.task);
+    }
+    tell(AttemptEvent::given_back, from, interrupted, {});
     for (const TaskLease& given : message.tasks) {
         if (!is_current(from, given)) continue;
         TaskEntry& task = entry(given.task);

@@ -34,6 +34,8 @@ class RunFolder {
     std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
     std::filesystem::path log() const { return root_ / "log"; }
     std::filesystem::path log_file(int rank) const;
+    /// What rank 0 last said of its workers.
+    std::filesystem::path workers_file() const { return log() / "workers"; }
 
     /// Throws DataError if a run that begins here would replace files that no run has made.
     void expect_run_or_free() const;
