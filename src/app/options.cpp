@@ -7,7 +7,6 @@
 
 #include "memcap/base/errors.hpp"
 #include "memcap/base/utf8.hpp"
-#include "memcap/store/journal/run_folder.hpp"
 
 namespace memcap::app {
 
@@ -81,15 +80,6 @@ std::optional<std::uint64_t> ParsedCommand::count(const std::string& name) const
                           .advice = "Give 0 or more, or leave it out for all"});
     }
     return static_cast<std::uint64_t>(number);
-}
-
-void require_run(const std::string& folder) {
-    if (store::RunFolder(folder).exists()) return;
-    throw DataError(folder,
-                    {.what = "there is no run in this folder",
-                     .where = {},
-                     .why = "it has no journal/",
-                     .advice = "Give the folder that memcap run wrote: runs/<experiment>, or its --out"});
 }
 
 }  // namespace memcap::app

@@ -44,7 +44,4 @@ struct ParsedCommand {
 /// Parses; after printing the help for --help, returns nothing. Throws UsageError.
 std::optional<ParsedCommand> parse_options(const CommandSyntax& syntax, const Arguments& arguments);
 
-/// Throws DataError unless there is a run in this folder.
-void require_run(const std::string& folder);
-
 }  // namespace memcap::app

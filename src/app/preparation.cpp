@@ -37,52 +37,66 @@ std::set<std::string> used_models(const config::Experiment& experiment) {
     return names;
 }
 
+void prepare_model(Preparation& preparation, const config::Model& model, ModelCheck check,
+                   hub::HashCache& hashes, PreparationWatch& watch) {
+    watch.at(fmt::format("checking model '{}'", model.name));
+    const models::Description description = models::describe(model.path);
+    const std::string ignored = fmt::format("{}", fmt::join(description.ignored_config_keys, ", "));
+    if (!ignored.empty()) {
+        log::warning(
+            fmt::format("model '{}': config.json has keys of no meaning to transformers or memcap: {}",
+                        model.name, ignored));
+    }
+    plan::ModelFacts facts = facts_of(description);
+    facts.name = model.name;
+    facts.path = model.path.string();
+    facts.config_sha256 = hub::config_sha256(model.path);
+    std::string unread;
+    if (check == ModelCheck::weights) {
+        unread = tell_unread_weights(model.name, model.path);
+        auto files = hub::weight_files(model.path);
+        files.push_back(model.path / "config.json");
+        // On the meta device every tensor is read and checked, and none is kept.
+        if (!hashes.knew(files)) models::load(model.path, Precision::float32, at::kMeta);
+        watch.at(fmt::format("hashing the weights of model '{}'", model.name));
+        const auto& identity = preparation.identities.emplace_back(hub::identify(model.path, hashes));
+        facts.config_sha256 = identity.config_sha256;
+        facts.weights_sha256 = identity.weights_sha256;
+    }
+    preparation.model_rows.push_back({.name = model.name,
+                                      .family = facts.family,
+                                      .path = facts.path,
+                                      .config_sha256 = facts.config_sha256,
+                                      .weights_sha256 = facts.weights_sha256,
+                                      .parameters = description.parameters(),
+                                      .memory_width = facts.memory_width,
+                                      .vocabulary_size = facts.vocabulary_size,
+                                      .context_tokens = facts.context_tokens,
+                                      .layers = facts.layers,
+                                      .ignored_config_keys = ignored,
+                                      .unread_weights = unread});
+    preparation.models.push_back(std::move(facts));
+}
+
+/// Tells of each model that cannot be used, then throws: who has a list of them mends it once.
 void prepare_models(Preparation& preparation, ModelCheck check, hub::HashCache& hashes,
                     PreparationWatch& watch) {
     const auto used = used_models(preparation.experiment);
+    std::vector<DataError> problems;
     for (const auto& model : preparation.experiment.models) {
         if (!used.contains(model.name)) {
             log::warning(fmt::format("{}: model '{}' is in no sweep", model.where.text(), model.name));
             continue;
         }
-        watch.at(fmt::format("checking model '{}'", model.name));
-        const models::Description description = models::describe(model.path);
-        const std::string ignored = fmt::format("{}", fmt::join(description.ignored_config_keys, ", "));
-        if (!ignored.empty()) {
-            log::warning(
-                fmt::format("model '{}': config.json has keys of no meaning to transformers or memcap: {}",
-                            model.name, ignored));
+        try {
+            prepare_model(preparation, model, check, hashes, watch);
+        } catch (const DataError& problem) {
+            problems.push_back(problem);
         }
-        plan::ModelFacts facts = facts_of(description);
-        facts.name = model.name;
-        facts.path = model.path.string();
-        facts.config_sha256 = hub::config_sha256(model.path);
-        std::string unread;
-        if (check == ModelCheck::weights) {
-            unread = tell_unread_weights(model.name, model.path);
-            auto files = hub::weight_files(model.path);
-            files.push_back(model.path / "config.json");
-            // On the meta device every tensor is read and checked, and none is kept.
-            if (!hashes.knew(files)) models::load(model.path, Precision::float32, at::kMeta);
-            watch.at(fmt::format("hashing the weights of model '{}'", model.name));
-            const auto& identity = preparation.identities.emplace_back(hub::identify(model.path, hashes));
-            facts.config_sha256 = identity.config_sha256;
-            facts.weights_sha256 = identity.weights_sha256;
-        }
-        preparation.model_rows.push_back({.name = model.name,
-                                          .family = facts.family,
-                                          .path = facts.path,
-                                          .config_sha256 = facts.config_sha256,
-                                          .weights_sha256 = facts.weights_sha256,
-                                          .parameters = description.parameters(),
-                                          .memory_width = facts.memory_width,
-                                          .vocabulary_size = facts.vocabulary_size,
-                                          .context_tokens = facts.context_tokens,
-                                          .layers = facts.layers,
-                                          .ignored_config_keys = ignored,
-                                          .unread_weights = unread});
-        preparation.models.push_back(std::move(facts));
     }
+    if (problems.empty()) return;
+    for (std::size_t i = 0; i + 1 < problems.size(); ++i) log::error(problems[i].what());
+    throw DataError(problems.back());
 }
 
 /// SHA-256 of a file, or of the names and hashes of a folder's .txt files.
@@ -342,8 +356,14 @@ void prepare_tokens(Preparation& preparation, ModelCheck check, const std::optio
     Tokenisation tokenisation(preparation, check, cache);
     const auto requests = plan::token_requests(preparation.experiment);
     for (const auto& request : requests) {
-        watch.at(fmt::format("texts of '{}' as tokens of '{}', list", request.corpus, request.model),
-                 preparation.tokens.size() + 1, requests.size());
+        const std::string step =
+            fmt::format("texts of '{}' as tokens of '{}'", request.corpus, request.model);
+        // Random words are another list for each seed.
+        if (requests.size() == 1) {
+            watch.at(step);
+        } else {
+            watch.at(step + ", list", preparation.tokens.size() + 1, requests.size());
+        }
         preparation.tokens.push_back(tokenisation.answer(request));
         drop_foreign_tokens(preparation.tokens.back(),
                             *std::ranges::find(preparation.models, request.model, &plan::ModelFacts::name));

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "app/options.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/store/journal/shards.hpp"
 
@@ -26,8 +25,8 @@ RunsOfFolder runs_of(const std::string& folder) {
         found.are_shards = true;
         return found;
     }
-    require_run(folder);
     found.runs.emplace_back(folder);
+    found.runs.front().expect_run();
     return found;
 }
 

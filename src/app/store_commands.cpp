@@ -102,15 +102,19 @@ int merge_results(const Arguments& arguments) {
             fmt::print("note: shard {} of {} has not begun: its trials are open\n", index,
                        parsed->files[file]);
     }
+    const bool is_there = std::filesystem::exists(parsed->files.front());
     const auto report =
         store::merge(parsed->files.front(), folders,
                      parsed->has("self-contained") ? store::MergeArrays::copy : store::MergeArrays::refer);
     for (const auto& conflict : report.conflicts) fmt::print("conflict: {}\n", conflict);
     for (const auto& note : report.notes) fmt::print("note: {}\n", note);
-    fmt::print("{} {} in more than one folder\n", counted(report.duplicates, "trial"),
-               report.duplicates == 1 ? "was" : "were");
+    if (folders.size() > 1) {
+        fmt::print("{} {} in more than one folder\n", counted(report.duplicates, "trial"),
+                   report.duplicates == 1 ? "was" : "were");
+    }
     print_near(report.near, report.largest_near);
     print_written(report.written);
+    fmt::print("{}: {}\n", is_there ? "replaced" : "results", parsed->files.front());
     return kDone;
 }
 

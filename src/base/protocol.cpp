@@ -1,10 +1,10 @@
 // Names of the protocol's choices, and its learning-rate schedule.
 #include "memcap/base/protocol.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
-#include <utility>
 
 #include "memcap/base/contracts.hpp"
 
@@ -12,66 +12,80 @@ namespace memcap {
 
 namespace {
 
-template <class Enum, std::size_t kCount>
-using Names = std::array<std::pair<Enum, std::string_view>, kCount>;
+constexpr std::array<std::string_view, 4> kPrecisions{"float32", "bfloat16", "float16", "tf32"};
+constexpr std::array<std::string_view, 3> kSchedules{"constant", "cosine", "linear"};
+constexpr std::array<std::string_view, 2> kTargets{"after_first", "all"};
+constexpr std::array<std::string_view, 1> kOptimisers{"adamw"};
+constexpr std::array<std::string_view, 1> kInits{"normal"};
+constexpr std::array<std::string_view, 2> kRateUnits{"absolute", "embedding_std"};
 
-constexpr Names<Precision, 4> kPrecisions{{{Precision::float32, "float32"},
-                                           {Precision::bfloat16, "bfloat16"},
-                                           {Precision::float16, "float16"},
-                                           {Precision::tf32, "tf32"}}};
-constexpr Names<Schedule, 3> kSchedules{
-    {{Schedule::constant, "constant"}, {Schedule::cosine, "cosine"}, {Schedule::linear, "linear"}}};
-constexpr Names<Target, 2> kTargets{{{Target::after_first, "after_first"}, {Target::all, "all"}}};
-constexpr Names<OptimiserKind, 1> kOptimisers{{{OptimiserKind::adamw, "adamw"}}};
-constexpr Names<InitKind, 1> kInits{{{InitKind::normal, "normal"}}};
-
-template <class Enum, std::size_t kCount>
-std::string_view name_of(const Names<Enum, kCount>& names, Enum value) {
-    for (const auto& [candidate, name] : names) {
-        if (candidate == value) return name;
-    }
-    return "unknown";
+template <class Enum>
+std::string_view name_of(Enum value) {
+    const auto names = names_of(value);
+    const auto place = static_cast<std::size_t>(value);
+    return place < names.size() ? names[place] : "unknown";
 }
 
-template <class Enum, std::size_t kCount>
-std::optional<Enum> value_of(const Names<Enum, kCount>& names, std::string_view text) {
-    for (const auto& [value, name] : names) {
-        if (name == text) return value;
-    }
-    return std::nullopt;
+template <class Enum>
+std::optional<Enum> value_of(std::string_view text) {
+    const auto names = names_of(Enum{});
+    const auto found = std::ranges::find(names, text);
+    if (found == names.end()) return std::nullopt;
+    return static_cast<Enum>(found - names.begin());
 }
 
 }  // namespace
 
+std::span<const std::string_view> names_of(Precision) {
+    return kPrecisions;
+}
+std::span<const std::string_view> names_of(Schedule) {
+    return kSchedules;
+}
+std::span<const std::string_view> names_of(Target) {
+    return kTargets;
+}
+std::span<const std::string_view> names_of(OptimiserKind) {
+    return kOptimisers;
+}
+std::span<const std::string_view> names_of(InitKind) {
+    return kInits;
+}
+std::span<const std::string_view> names_of(RateUnit) {
+    return kRateUnits;
+}
 std::string_view to_string(Precision value) {
-    return name_of(kPrecisions, value);
+    return name_of(value);
 }
 std::string_view to_string(Schedule value) {
-    return name_of(kSchedules, value);
+    return name_of(value);
 }
 std::string_view to_string(Target value) {
-    return name_of(kTargets, value);
+    return name_of(value);
 }
 std::string_view to_string(OptimiserKind value) {
-    return name_of(kOptimisers, value);
+    return name_of(value);
+}
+std::string_view to_string(RateUnit value) {
+    return name_of(value);
 }
 std::string_view to_string(InitKind value) {
-    return name_of(kInits, value);
+    return name_of(value);
 }
 std::optional<Precision> parse_precision(std::string_view text) {
-    return value_of(kPrecisions, text);
+    return value_of<Precision>(text);
 }
 std::optional<Schedule> parse_schedule(std::string_view text) {
-    return value_of(kSchedules, text);
+    return value_of<Schedule>(text);
 }
 std::optional<Target> parse_target(std::string_view text) {
-    return value_of(kTargets, text);
+    return value_of<Target>(text);
 }
 std::optional<OptimiserKind> parse_optimiser(std::string_view text) {
-    return value_of(kOptimisers, text);
+    return value_of<OptimiserKind>(text);
 }
 std::optional<InitKind> parse_init(std::string_view text) {
-    return value_of(kInits, text);
+    return value_of<InitKind>(text);
 }
 
 double learning_rate_at(const Protocol& protocol, std::int32_t step) {

@@ -3,6 +3,7 @@
 #include <yaml-cpp/emitter.h>
 
 #include "config/detail/tree.hpp"
+#include "memcap/base/protocol_keys.hpp"
 #include "memcap/config/load.hpp"
 
 namespace memcap::config {
@@ -71,19 +72,18 @@ void write_corpora(YAML::Emitter& out, const Experiment& experiment) {
 
 void write_protocol(YAML::Emitter& out, const Protocol& values) {
     out << BeginMap;
-    write_plain(out, "optimiser", to_string(values.optimiser));
-    write_plain(out, "learning_rate", values.learning_rate);
-    write_list(out, "betas", std::array{values.beta1, values.beta2}, kNumberText);
-    write_plain(out, "weight_decay", values.weight_decay);
-    write_plain(out, "epsilon", values.epsilon);
-    write_plain(out, "max_steps", values.max_steps);
-    write_plain(out, "patience", values.patience);
-    write_plain(out, "stop_accuracy", values.stop_accuracy);
-    write_plain(out, "schedule", to_string(values.schedule));
-    write_plain(out, "warmup_steps", values.warmup_steps);
-    write_plain(out, "target", to_string(values.target));
-    write_list(out, "init", std::array{std::string(to_string(values.init)), kNumberText(values.init_scale)},
-               kNumberText);
+    for (const ProtocolKey& key : protocol_keys()) {
+        if (key.rule > 1 && is_equal(key, values, Protocol{})) continue;
+        std::vector<std::string> texts;
+        for (const ProtocolField& field : key.fields) {
+            for (auto& text : texts_of(field, values)) texts.push_back(std::move(text));
+        }
+        if (texts.size() == 1) {
+            write_plain(out, key.name, texts.front());
+        } else {
+            write_list(out, key.name, texts, kNumberText);
+        }
+    }
     out << EndMap;
 }
 

@@ -55,9 +55,7 @@ Evaluation evaluate(const models::CausalLM& model, const Objective& objective,
     const at::Tensor hidden_TD =
         hidden_of(model, input_of(model, memory, objective.memory_vectors, objective.input_tokens));
     const at::Tensor rows = hidden_TD.index_select(0, token_tensor(positions, model.device()));
-    const auto loss =
-        nn::head_loss(model.head(), rows, token_tensor(targets, model.device()),
-                      at::ones({rows.size(0)}, rows.options().dtype(at::kFloat)), nn::Gradient::omit);
+    const auto loss = nn::head_loss(model.head(), rows, token_tensor(targets, model.device()));
     result.loss_nats = loss.nll_nats.to(at::kDouble).mean().item<double>();
     result.correct_tokens = static_cast<std::int32_t>(loss.correct.sum().item<std::int64_t>());
     result.accuracy = static_cast<double>(result.correct_tokens) / result.scored_tokens;

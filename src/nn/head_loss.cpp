@@ -36,19 +36,32 @@ std::int64_t grain_rows(std::int64_t vocabulary) {
     return std::max<std::int64_t>(1, kGrainLogits / vocabulary);
 }
 
+/// Of a chunk of rows.
+RowLoss rows_of(const RowLoss& all, std::int64_t first, std::int64_t count) {
+    return {.weight = all.weight.narrow(0, first, count).contiguous(),
+            .sharpness =
+                all.sharpness.defined() ? all.sharpness.narrow(0, first, count).contiguous() : at::Tensor()};
+}
+
+/// Null for a tensor that is undefined.
+const float* floats_from(const at::Tensor& values, std::int64_t first) {
+    return values.defined() ? values.const_data_ptr<float>() + first : nullptr;
+}
+
 /// Fills `loss` chunk by chunk; nothing here waits for the device.
 void device_head_loss(const cuda::Kernels& kernels, const Head& head, const at::Tensor& hidden,
-                      const at::Tensor& target, const at::Tensor& weight, HeadLoss& loss) {
+                      const at::Tensor& target, const std::optional<RowLoss>& differentiated,
+                      HeadLoss& loss) {
     const std::int64_t rows = hidden.size(0);
     const std::int64_t chunk = device_chunk_rows(head.linear.weight().size(0));
     for (std::int64_t first = 0; first < rows; first += chunk) {
         const std::int64_t count = std::min(chunk, rows - first);
         const auto part = [&](const at::Tensor& all) { return all.narrow(0, first, count); };
         const at::Tensor logits = head.linear(part(hidden)).contiguous();
-        const bool differentiates = loss.gradient.defined();
-        detail::device_head_rows(kernels, logits, part(target), differentiates ? part(weight) : at::Tensor(),
+        const RowLoss rows_loss = differentiated ? rows_of(*differentiated, first, count) : RowLoss{};
+        detail::device_head_rows(kernels, logits, part(target), rows_loss.weight, rows_loss.sharpness,
                                  head.soft_cap, part(loss.nll_nats), part(loss.correct));
-        if (differentiates) part(loss.gradient).copy_(head.linear.transposed(logits));
+        if (differentiated) part(loss.gradient).copy_(head.linear.transposed(logits));
     }
 }
 
@@ -62,16 +75,17 @@ at::Tensor Head::logits(const at::Tensor& hidden) const {
 }
 
 HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor& target,
-                   const at::Tensor& weight, Gradient gradient) {
+                   const std::optional<RowLoss>& differentiated) {
     const std::int64_t rows = hidden.size(0);
-    MEMCAP_EXPECT(hidden.dim() == 2 && target.size(0) == rows && weight.size(0) == rows);
+    MEMCAP_EXPECT(hidden.dim() == 2 && target.size(0) == rows);
+    MEMCAP_EXPECT(!differentiated || differentiated->weight.size(0) == rows);
     const at::NoGradGuard no_gradients;
     HeadLoss loss{.nll_nats = at::empty({rows}, hidden.options().dtype(at::kFloat)),
                   .correct = at::empty({rows}, hidden.options().dtype(at::kBool)),
                   .gradient = {}};
-    if (gradient == Gradient::compute) loss.gradient = at::empty(hidden.sizes(), hidden.options());
+    if (differentiated) loss.gradient = at::empty(hidden.sizes(), hidden.options());
     if (const auto* kernels = detail::kernels_on(hidden.device())) {
-        device_head_loss(*kernels, head, hidden, target.contiguous(), weight.contiguous(), loss);
+        device_head_loss(*kernels, head, hidden, target.contiguous(), differentiated, loss);
         return loss;
     }
 
@@ -83,20 +97,20 @@ HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor&
         const std::int64_t first = rows * chunk / chunks;
         const std::int64_t count = rows * (chunk + 1) / chunks - first;
         const at::Tensor logits = head.linear(hidden.narrow(0, first, count));
+        const RowLoss rows_loss = differentiated ? rows_of(*differentiated, first, count) : RowLoss{};
         at::parallel_for(0, count, grain_rows(vocabulary), [&](std::int64_t begin, std::int64_t end) {
             kernels::cpu_kernels().head_rows(
                 {.rows = end - begin,
                  .vocabulary = vocabulary,
                  .logits = logits.mutable_data_ptr<float>() + begin * vocabulary,
                  .target = target.const_data_ptr<std::int64_t>() + first + begin,
-                 .weight =
-                     gradient == Gradient::compute ? weight.const_data_ptr<float>() + first + begin : nullptr,
+                 .weight = floats_from(rows_loss.weight, begin),
+                 .sharpness = floats_from(rows_loss.sharpness, begin),
                  .soft_cap = static_cast<float>(head.soft_cap),
                  .nll_nats = loss.nll_nats.mutable_data_ptr<float>() + first + begin,
                  .correct = loss.correct.mutable_data_ptr<bool>() + first + begin});
         });
-        if (gradient == Gradient::compute)
-            loss.gradient.narrow(0, first, count).copy_(head.linear.transposed(logits));
+        if (differentiated) loss.gradient.narrow(0, first, count).copy_(head.linear.transposed(logits));
     }
     return loss;
 }

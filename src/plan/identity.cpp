@@ -8,6 +8,7 @@
 
 #include "memcap/base/bytes.hpp"
 #include "memcap/base/hash.hpp"
+#include "memcap/base/protocol_keys.hpp"
 
 namespace memcap::plan {
 
@@ -15,24 +16,6 @@ namespace {
 
 constexpr std::string_view kTrialRule = "memcap trial 1";
 constexpr std::string_view kInitialMemoryRule = "memcap initial memory 1";
-
-/// Choices go in by name: the order of the enumerators must not matter.
-void add_protocol(ByteWriter& writer, const Protocol& protocol) {
-    writer.text(to_string(protocol.optimiser));
-    writer.number(protocol.learning_rate);
-    writer.number(protocol.beta1);
-    writer.number(protocol.beta2);
-    writer.number(protocol.weight_decay);
-    writer.number(protocol.epsilon);
-    writer.number(protocol.max_steps);
-    writer.number(protocol.patience);
-    writer.number(protocol.stop_accuracy);
-    writer.text(to_string(protocol.schedule));
-    writer.number(protocol.warmup_steps);
-    writer.text(to_string(protocol.target));
-    writer.text(to_string(protocol.init));
-    writer.number(protocol.init_scale);
-}
 
 }  // namespace
 
@@ -47,7 +30,7 @@ TrialIds::TrialIds(const ModelFacts& model, std::int32_t memory_vectors, std::ui
     behind.number(memory_vectors);
     behind.number(seed);
     behind.text(to_string(precision));
-    add_protocol(behind, protocol);
+    write_identity(behind, protocol);
     behind_tokens_ = std::move(behind).bytes();
 }
 

@@ -1,13 +1,16 @@
 // Encoding of a run's tables.
 #include "memcap/record/run_tables.hpp"
 
+#include "memcap/base/protocol_keys.hpp"
+
 namespace memcap::record {
 
 namespace {
 
 // Since 2 a launch says what its weights cost; since 3 a model, which keys of its config.json were ignored, a
-// corpus, how its texts were made, and samples whence they came; since 4 a model, which weights are unread.
-constexpr std::uint8_t kLayout = 4;
+// corpus, how its texts were made, and samples whence they came; since 4 a model, which weights are unread;
+// since 5 a protocol, keys that its first table did not have.
+constexpr std::uint8_t kLayout = 5;
 constexpr std::uint8_t kOldestLayout = 1;
 
 [[noreturn]] void fail(const char* what) {
@@ -20,7 +23,7 @@ constexpr std::uint8_t kOldestLayout = 1;
 template <class Enum>
 Enum read_enumerator(ByteReader& reader, Enum last) {
     const auto value = reader.number<Enum>();
-    if (value > last) fail("a run's tables have an unknown precision, schedule or target");
+    if (value > last) fail("a run's tables have an unknown precision");
     return value;
 }
 
@@ -133,41 +136,17 @@ void read(ByteReader& reader, SampleRow& row) {
 }
 
 void write(ByteWriter& writer, const ProtocolRow& row) {
-    const Protocol& values = row.values;
     writer.text(row.name);
-    writer.number(values.optimiser);
-    writer.number(values.learning_rate);
-    writer.number(values.beta1);
-    writer.number(values.beta2);
-    writer.number(values.weight_decay);
-    writer.number(values.epsilon);
-    writer.number(values.max_steps);
-    writer.number(values.patience);
-    writer.number(values.stop_accuracy);
-    writer.number(values.schedule);
-    writer.number(values.warmup_steps);
-    writer.number(values.target);
-    writer.number(values.init);
-    writer.number(values.init_scale);
+    memcap::write(writer, row.values);
 }
 
-void read(ByteReader& reader, ProtocolRow& row) {
-    Protocol& values = row.values;
+void read(ByteReader& reader, ProtocolRow& row, std::uint8_t layout) {
     row.name = reader.text();
-    values.optimiser = read_enumerator(reader, OptimiserKind::adamw);
-    values.learning_rate = reader.number<double>();
-    values.beta1 = reader.number<double>();
-    values.beta2 = reader.number<double>();
-    values.weight_decay = reader.number<double>();
-    values.epsilon = reader.number<double>();
-    values.max_steps = reader.number<std::int32_t>();
-    values.patience = reader.number<std::int32_t>();
-    values.stop_accuracy = reader.number<double>();
-    values.schedule = read_enumerator(reader, Schedule::linear);
-    values.warmup_steps = reader.number<std::int32_t>();
-    values.target = read_enumerator(reader, Target::all);
-    values.init = read_enumerator(reader, InitKind::normal);
-    values.init_scale = reader.number<double>();
+    if (layout >= 5) {
+        memcap::read(reader, row.values);
+    } else {
+        read_first_keys(reader, row.values);
+    }
 }
 
 void write(ByteWriter& writer, const LaunchRow& row) {
@@ -239,7 +218,7 @@ RunTables decode_tables(std::span<const std::byte> bytes) {
     read_rows(reader, tables.skipped);
     read_rows(reader, tables.models, layout);
     read_rows(reader, tables.corpora, layout);
-    read_rows(reader, tables.protocols);
+    read_rows(reader, tables.protocols, layout);
     read_rows(reader, tables.launches, layout);
     if (layout >= 3) read_rows(reader, tables.samples);
     reader.expect_end();

@@ -25,13 +25,7 @@ std::uint64_t trials_in_no_plan(const RunState& state) {
 
 RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& options) {
     const RunFolder folder(root);
-    if (!folder.exists()) {
-        throw StoreError(root,
-                         {.what = "there is no run in this folder",
-                          .where = {},
-                          .why = "it has no journal",
-                          .advice = "Name the folder that `memcap run` wrote to, e.g. runs/<experiment>"});
-    }
+    folder.expect_run();
     folder.create();
     FolderLock lock = FolderLock::acquire(folder.lock_file(), lock_request(options));
     const auto keep_folder = [&lock] {

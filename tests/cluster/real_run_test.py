@@ -87,7 +87,7 @@ class RealRun(SlurmCase):
         self.memcap("run", file, "--out", whole)
         # Merging compares, trial by trial, what two folders have of it.
         said = self.memcap("merge", self.folder / "both.h5", self.out, whole)
-        self.assertIn("80 trials were in more than one folder\n80 rows written", said)
+        self.assertIn("80 trials were in more than one folder\n80 rows written\n", said)
         self.assertNotIn("conflict", said)
         self.assertNotIn("rounding", said)
 

@@ -312,10 +312,16 @@ class Merge(EndToEnd):
         said = self.memcap("merge", out, self.essays, self.words).stdout
         self.assertIn("4 trials were in more than one folder", said)
         self.assertIn("12 rows written", said)
+        self.assertIn(f"results: {out}", said)
+        self.assertIn(f"replaced: {out}", self.memcap("merge", out, self.essays, self.words).stdout)
         first, second, merged = trials(self.essays), trials(self.words), trials(out)
         self.assertEqual(set(merged), set(first) | set(second))
         for trial_id, row in (second | first).items():
             self.assert_equal_tables(merged[trial_id], row)
+
+    def test_of_one_folder_says_nothing_of_several(self):
+        said = self.memcap("merge", self.folder / "merged.h5", self.essays).stdout
+        self.assertNotIn("more than one folder", said)
 
     def test_makes_a_file_that_stands_alone(self):
         referring, alone = self.folder / "referring.h5", self.folder / "alone.h5"

@@ -122,6 +122,16 @@ class DamagedModelFolders(EndToEnd):
                 do(model)
                 self.refused(model, expected, launcher=mpirun(2))
 
+    def test_are_all_named_at_once(self):
+        folders = {name: damage.copy_model(self.folder / name) for name in ("one", "another")}
+        without_config(folders["one"])
+        truncated(300)(folders["another"])
+        file = self.write(plain(models={name: {"path": str(path)} for name, path in folders.items()}))
+        said = self.memcap("run", file, "--out", self.folder / "run", status=USAGE).stderr
+        for path in folders.values():
+            self.assertIn(str(path), said)
+        self.assertFalse((self.folder / "run").exists(), "a run folder was made")
+
     def refused(self, model, expected, launcher=()):
         file = self.write(plain(models={"ink-64": {"path": str(model)}}))
         said = self.memcap("run", file, "--out", self.folder / "run", launcher=launcher, status=USAGE).stderr

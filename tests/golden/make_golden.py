@@ -58,6 +58,19 @@ OPTIMISER_RUNS = (
     ),
     Run("adamw_keys", 3, 24, protocol=Protocol(betas=(0.8, 0.95), weight_decay=0.5, epsilon=1e-2)),
     Run("two_tokens", 2, 2),
+    Run(
+        "sharp",
+        3,
+        24,
+        protocol=Protocol(
+            learning_rate=0.5,
+            schedule="cosine",
+            warmup_steps=10,
+            max_steps=100,
+            rate_unit="embedding_std",
+            loss_temperature=0.25,
+        ),
+    ),
 )
 
 

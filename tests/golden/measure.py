@@ -38,6 +38,8 @@ class Protocol:
     schedule: str = "constant"
     warmup_steps: int = 0
     target: str = "after_first"
+    rate_unit: str = "absolute"
+    loss_temperature: float = 1.0
 
     def rate(self, update: int) -> float:
         """Learning rate of update 1, 2, ...: a linear warm-up, then the schedule over what is left of max_steps."""
@@ -160,11 +162,13 @@ def smallest_margin(logits: torch.Tensor, targets: torch.Tensor) -> float:
 def optimise(model: PreTrainedModel, inputs: Inputs, protocol: Protocol) -> dict[str, torch.Tensor]:
     """Loss and accuracy at evaluations 1..50; the memory that evaluation 50 saw and the one after its update."""
     memory = torch.nn.Parameter(inputs.memory.clone())
+    # A move counts in units; the decay, which is a share, does not.
+    unit = embedding_std(model) if protocol.rate_unit == "embedding_std" else 1.0
     optimiser = torch.optim.AdamW(
         [memory],
         lr=0.0,
         betas=protocol.betas,
-        weight_decay=protocol.weight_decay,
+        weight_decay=protocol.weight_decay / unit,
         eps=protocol.epsilon,
         foreach=False,
     )
@@ -177,8 +181,8 @@ def optimise(model: PreTrainedModel, inputs: Inputs, protocol: Protocol) -> dict
         accuracies.append(accuracy)
         margins.append(smallest_margin(logits.detach(), targets))
         optimiser.zero_grad()
-        loss.backward()
-        optimiser.param_groups[0]["lr"] = protocol.rate(update)
+        F.cross_entropy(logits / protocol.loss_temperature, targets).backward()
+        optimiser.param_groups[0]["lr"] = protocol.rate(update) * unit
         optimiser.step()
     return {
         "losses": torch.tensor(losses),

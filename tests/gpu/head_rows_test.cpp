@@ -29,14 +29,15 @@ struct Outcome {
 };
 
 Outcome outcome_of(const at::Tensor& logits, const std::vector<std::int64_t>& targets,
-                   const at::Tensor& weight, double soft_cap = 0.0) {
+                   const at::Tensor& weight, double soft_cap = 0.0, const at::Tensor& sharpness = {}) {
     const at::Tensor in_place = logits.to(kernel_device()).clone();
     const at::Tensor target = at::tensor(targets, at::kLong).to(kernel_device());
     const at::Tensor nll = at::empty({logits.size(0)}, in_place.options().dtype(at::kFloat));
     const at::Tensor correct = at::empty({logits.size(0)}, in_place.options().dtype(at::kBool));
     detail::device_head_rows(*detail::kernels_on(kernel_device()), in_place, target,
-                             weight.defined() ? weight.to(kernel_device()) : at::Tensor(), soft_cap, nll,
-                             correct);
+                             weight.defined() ? weight.to(kernel_device()) : at::Tensor(),
+                             sharpness.defined() ? sharpness.to(kernel_device()) : at::Tensor(), soft_cap,
+                             nll, correct);
     return {nll.to(at::kCPU), correct.to(at::kCPU), in_place.to(at::kCPU)};
 }
 
@@ -58,6 +59,20 @@ void expect_cross_entropy(const at::Tensor& logits, const std::vector<std::int64
     EXPECT_LT(test::device_error(found.nll_nats, nll.detach()), 4e-6) << what;
     EXPECT_LT(test::device_error(found.gradient, gradient), test::tolerance_of(logits.scalar_type())) << what;
     EXPECT_TRUE(at::equal(found.correct, first_of_largest(capped.detach()).eq(target))) << what;
+    // With a temperature the gradient is another, and nothing else; a row at 1 keeps its bits.
+    const at::Tensor sharpness = at::rand({logits.size(0)}) * 4 + 0.5;
+    sharpness[0].fill_(1.0);
+    const Outcome sharp = outcome_of(logits, targets, weight, soft_cap, sharpness);
+    const at::Tensor other_leaf = wide(logits).requires_grad_(true);
+    const at::Tensor other = soft_cap > 0 ? at::tanh(other_leaf / soft_cap) * soft_cap : other_leaf;
+    const at::Tensor sharp_loss =
+        -(other * wide(sharpness).unsqueeze(1)).log_softmax(1).gather(1, target.unsqueeze(1)).squeeze(1);
+    const at::Tensor sharp_gradient = torch::autograd::grad({sharp_loss}, {other_leaf}, {wide(weight)})[0];
+    EXPECT_LT(test::device_error(sharp.gradient, sharp_gradient), test::tolerance_of(logits.scalar_type()))
+        << what << ", sharp";
+    EXPECT_TRUE(at::equal(sharp.nll_nats, found.nll_nats)) << what << ", sharp";
+    EXPECT_TRUE(at::equal(sharp.correct, found.correct)) << what << ", sharp";
+    EXPECT_TRUE(at::equal(sharp.gradient[0], found.gradient[0])) << what << ", sharp";
     // Without a weight the logits stay.
     const Outcome without = outcome_of(logits, targets, {}, soft_cap);
     EXPECT_TRUE(at::equal(without.gradient, logits)) << what;
@@ -148,7 +163,7 @@ TEST_F(DeviceHead, HeadLossIsTheSameInAnyChunks) {
     const at::Tensor weight = at::rand({50});
     const Head head{Linear(weight_VD.to(kernel_device()), {}, {}), 0.0};
     const auto loss = head_loss(head, hidden.to(kernel_device()), target.to(kernel_device()),
-                                weight.to(kernel_device()), Gradient::compute);
+                                RowLoss{weight.to(kernel_device())});
     const at::Tensor leaf = wide(hidden).requires_grad_(true);
     const at::Tensor nll =
         -at::matmul(leaf, wide(weight_VD).t()).log_softmax(1).gather(1, target.unsqueeze(1)).squeeze(1);

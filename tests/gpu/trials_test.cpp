@@ -89,7 +89,7 @@ struct Step {
             hidden = model.hidden(leaf, segments);
         }
         const at::NoGradGuard no_gradients;
-        const auto head = nn::head_loss(model.head(), hidden.detach(), target, weight, nn::Gradient::compute);
+        const auto head = nn::head_loss(model.head(), hidden.detach(), target, nn::RowLoss{weight});
         loss.copy_(head.nll_nats);
         gradient.copy_(torch::autograd::grad({hidden}, {leaf}, {head.gradient})[0]);
         // The next step starts from another input.

@@ -68,7 +68,7 @@ class Golden : public ::testing::TestWithParam<std::string> {
         const auto count = static_cast<std::int64_t>(rows.size());
         const auto loss =
             nn::head_loss(model.head(), hidden.detach().index_select(0, row), at::tensor(targets, at::kLong),
-                          at::full({count}, 1.0 / static_cast<double>(count)), nn::Gradient::compute);
+                          nn::RowLoss{at::full({count}, 1.0 / static_cast<double>(count))});
         const at::Tensor at_hidden = at::zeros_like(hidden).index_copy(0, row, loss.gradient);
         return torch::autograd::grad({hidden}, {memory}, {at_hidden})[0];
     }

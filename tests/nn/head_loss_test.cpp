@@ -25,7 +25,7 @@ Head head_of(const at::Tensor& logits) {
 }
 
 HeadLoss loss_of(const at::Tensor& logits, const at::Tensor& target, const at::Tensor& weight) {
-    return head_loss(head_of(logits), at::eye(logits.size(0)), target, weight, Gradient::compute);
+    return head_loss(head_of(logits), at::eye(logits.size(0)), target, RowLoss{weight});
 }
 
 /// Largest difference.
@@ -40,7 +40,7 @@ void expect_cross_entropy(std::int64_t vocabulary, std::int64_t rows, double spr
     const at::Tensor hidden = at::randn({rows, 8}) * spread;
     const at::Tensor target = at::randint(vocabulary, {rows}, at::kLong);
     const at::Tensor weight = at::rand({rows}) + 0.1;
-    const auto loss = head_loss(head, hidden, target, weight, Gradient::compute);
+    const auto loss = head_loss(head, hidden, target, RowLoss{weight});
     const at::Tensor wide = hidden.to(at::kDouble).requires_grad_(true);
     at::Tensor logits = at::matmul(wide, head.linear.weight().to(at::kDouble).t());
     if (soft_cap > 0) logits = at::tanh(logits / soft_cap) * soft_cap;
@@ -48,8 +48,22 @@ void expect_cross_entropy(std::int64_t vocabulary, std::int64_t rows, double spr
     const double largest_nll = nll.detach().abs().max().item<double>();
     EXPECT_LT(error(loss.nll_nats, nll.detach()), 1e-5 * std::max(1.0, largest_nll));
     EXPECT_TRUE(at::equal(loss.correct, head.logits(hidden).argmax(-1).eq(target)));
-    const auto wanted = torch::autograd::grad({(nll * weight.to(at::kDouble)).sum()}, {wide})[0];
+    const auto gradient_of = [&](const at::Tensor& losses) {
+        return torch::autograd::grad({(losses * weight.to(at::kDouble)).sum()}, {wide}, {}, true)[0];
+    };
+    const at::Tensor wanted = gradient_of(nll);
     EXPECT_LE(error(loss.gradient, wanted), 1e-4 * wanted.abs().max().item<double>());
+    // A temperature changes the gradient and nothing that is told.
+    const at::Tensor sharpness = at::rand({rows}) * 2 + 0.5;
+    const auto sharp = head_loss(head, hidden, target, RowLoss{weight, sharpness});
+    const at::Tensor logits_by_T = logits * sharpness.to(at::kDouble).unsqueeze(1);
+    const at::Tensor wanted_sharp =
+        gradient_of(-logits_by_T.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1));
+    EXPECT_LE(error(sharp.gradient, wanted_sharp), 1e-4 * wanted_sharp.abs().max().item<double>());
+    EXPECT_TRUE(at::equal(sharp.nll_nats, loss.nll_nats) && at::equal(sharp.correct, loss.correct));
+    // A row at T = 1 has its bits, whatever its neighbours are at.
+    const auto plain = head_loss(head, hidden, target, RowLoss{weight, at::ones({rows})});
+    EXPECT_TRUE(at::equal(plain.gradient, loss.gradient));
 }
 
 TEST_F(HeadLossTest, IsCrossEntropyAtAnyVocabularyAndChunking) {
@@ -115,7 +129,7 @@ TEST_F(HeadLossTest, ARowWithoutANumberHasNoLossAndItsNeighboursKeepTheirs) {
         const Head head{Linear(at::randn({1000, 8}), {}, {}), 0.0};
         const at::Tensor hidden = at::randn({3, 8});
         const at::Tensor target = at::tensor(std::vector<std::int64_t>{3, 500, 999}, at::kLong);
-        const auto loss = [&] { return head_loss(head, hidden, target, at::ones({3}), Gradient::compute); };
+        const auto loss = [&] { return head_loss(head, hidden, target, RowLoss{at::ones({3})}); };
         const auto before = loss();
         hidden[1][4].fill_(wrong);
         const auto after = loss();
@@ -133,7 +147,7 @@ TEST_F(HeadLossTest, LogitsOfMinusInfinityAreTokensThatCannotBe) {
     logits.narrow(1, 50, 50).fill_(-kInfinity);
     const at::Tensor target = at::tensor(std::vector<std::int64_t>{4}, at::kLong);
     const Head head{Linear(logits.t().contiguous(), {}, {}), 0.0};
-    const auto loss = head_loss(head, at::ones({1, 1}), target, at::ones({1}), Gradient::omit);
+    const auto loss = head_loss(head, at::ones({1, 1}), target);
     const at::Tensor wanted = -logits.to(at::kDouble).log_softmax(-1).select(1, 4);
     EXPECT_LT(error(loss.nll_nats, wanted), 1e-5);
 }

@@ -91,7 +91,7 @@ TEST_F(Rows, OfTheHeadStandAlone) {
     // Loss, verdict and gradient of a row side by side; the target goes in as the row's last number.
     const auto judged = [&](const at::Tensor& x) {
         const auto loss = head_loss(head, x.narrow(1, 0, 48).contiguous(), x.select(1, 48).to(at::kLong),
-                                    at::full({x.size(0)}, 0.3F), Gradient::compute);
+                                    RowLoss{at::full({x.size(0)}, 0.3F)});
         return at::cat({loss.nll_nats.unsqueeze(1), loss.correct.to(at::kFloat).unsqueeze(1), loss.gradient},
                        1);
     };

@@ -34,6 +34,39 @@ TEST(TrialId, HasItsPinnedValue) {
     EXPECT_EQ(trial_id(example(), example_model()).hex(), "4caa5e926745c1f03612da8c0b55a40b");
 }
 
+// As the first release with this rule hashed them: of the default, and of each key changed.
+TEST(TrialId, OfTheFirstRuleStaysAsItIs) {
+    const std::vector<std::pair<std::function<void(Trial&)>, const char*>> pinned{
+        {[](Trial& t) { t.prefix.clear(), t.precision = Precision::float32; },
+         "09ff5788ae8e38a0df781dec713b566d"},
+        {[](Trial& t) {
+             t.protocol.learning_rate = 0.3, t.protocol.schedule = Schedule::cosine;
+             t.protocol.max_steps = 300;
+         },
+         "4d16e3cbb2afb6f19e1a2b87e3600701"},
+        {[](Trial& t) {
+             t.protocol.target = Target::all, t.protocol.stop_accuracy = 0.5;
+             t.protocol.patience = 17;
+         },
+         "20a992c778816309d953e008ae67c991"},
+        {[](Trial& t) {
+             t.protocol.beta1 = 0.8, t.protocol.beta2 = 0.95, t.protocol.weight_decay = 0.0;
+             t.protocol.epsilon = 1e-6;
+         },
+         "f59dc0aa316e7b8bebe07a000297e410"},
+        {[](Trial& t) {
+             t.protocol.schedule = Schedule::linear, t.protocol.warmup_steps = 10;
+             t.protocol.init_scale = 0.5, t.precision = Precision::tf32;
+         },
+         "152ef8d7d585bf880e1d2f45215e5ac1"},
+    };
+    for (const auto& [change, id] : pinned) {
+        Trial trial = example();
+        change(trial);
+        EXPECT_EQ(trial_id(trial, example_model()).hex(), id);
+    }
+}
+
 TEST(InitialMemoryKey, HasItsPinnedValue) {
     EXPECT_EQ(initial_memory_key(example()).hex(), "a0e38f40d0cb68c861b416df5c065500");
 }
@@ -62,6 +95,8 @@ TEST(TrialId, ChangesWithEachFieldThatDecidesTheResult) {
         [](Trial& t, ModelFacts&) { t.protocol.warmup_steps = 1; },
         [](Trial& t, ModelFacts&) { t.protocol.target = Target::all; },
         [](Trial& t, ModelFacts&) { t.protocol.init_scale = 0.5; },
+        [](Trial& t, ModelFacts&) { t.protocol.rate_unit = RateUnit::embedding_std; },
+        [](Trial& t, ModelFacts&) { t.protocol.loss_temperature = 0.5; },
     };
     std::set<Id128> ids;
     for (const auto& change : changes) {

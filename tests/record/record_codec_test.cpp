@@ -145,7 +145,7 @@ TEST(LaunchCodec, ReadsTheLayoutBefore) {
     EXPECT_EQ(copy.weights, "");
     launch.weights = "[]";
     EXPECT_EQ(decode_launch(encode(launch)).weights, "[]");
-    bytes.front() = std::byte{5};
+    bytes.front() = std::byte{6};
     EXPECT_THROW(decode_launch(bytes), TransportError);
 }
 
@@ -162,7 +162,17 @@ TEST(TablesCodec, ReadsTheLayoutBefore) {
         ASSERT_FALSE(found.empty());
         bytes.erase(found.end(), found.end() + static_cast<std::ptrdiff_t>(count));
     };
-    // Layout 3 ended a model with its ignored keys, where an empty text of length 0 follows them now,
+    // Layout 4 ended a protocol with its scale, where the number of later keys follows now: choices by their
+    // numbers, as ever,
+    ByteWriter scale;
+    scale.number(std::int32_t{0});
+    scale.number(std::uint8_t{0});
+    scale.number(std::uint8_t{0});
+    scale.number(1.0);
+    take_out(std::move(scale).bytes(), sizeof(std::uint8_t));
+    bytes.front() = std::byte{4};
+    EXPECT_EQ(decode_tables(bytes).protocols.at(0).values, tables.protocols.front().values);
+    // layout 3 a model with its ignored keys, where an empty text of length 0 follows them now,
     ByteWriter layers;
     layers.number(std::int32_t{512});
     layers.number(std::int32_t{3});

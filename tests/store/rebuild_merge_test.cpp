@@ -139,7 +139,7 @@ TEST_F(Folders, RebuildReportsDuplicatesAndConflicts) {
 }
 
 TEST_F(Folders, RebuildOfWhatIsNoRunIsAnErrorAndMakesNothing) {
-    EXPECT_THROW(rebuild(place / "nothing", {}), StoreError);
+    EXPECT_THROW(rebuild(place / "nothing", {}), DataError);
     EXPECT_FALSE(fs::exists(place / "nothing"));
 }
 

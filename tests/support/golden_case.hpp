@@ -86,6 +86,9 @@ class GoldenCase {
         trial.protocol.warmup_steps = keys["warmup_steps"];
         trial.protocol.schedule = parse_schedule(keys["schedule"].get<std::string>()).value();
         trial.protocol.target = parse_target(keys["target"].get<std::string>()).value();
+        if (keys.contains("rate_unit") && keys["rate_unit"] == "embedding_std")
+            trial.protocol.rate_unit = RateUnit::embedding_std;
+        trial.protocol.loss_temperature = keys.value("loss_temperature", 1.0);
         trial.protocol.patience = 1'000'000;
         trial.protocol.stop_accuracy = 2.0;
         return trial;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,12 +16,24 @@ enum class Schedule : std::uint8_t { constant, cosine, linear };
 enum class Target : std::uint8_t { after_first, all };
 enum class OptimiserKind : std::uint8_t { adamw };
 enum class InitKind : std::uint8_t { normal };
+/// What a learning rate is counted in: as it is, or in standard deviations of the input embeddings, so that
+/// one rate serves models of different scale.
+enum class RateUnit : std::uint8_t { absolute, embedding_std };
+
+/// The names of an enumeration's values, in their order.
+std::span<const std::string_view> names_of(Precision);
+std::span<const std::string_view> names_of(Schedule);
+std::span<const std::string_view> names_of(Target);
+std::span<const std::string_view> names_of(OptimiserKind);
+std::span<const std::string_view> names_of(InitKind);
+std::span<const std::string_view> names_of(RateUnit);
 
 std::string_view to_string(Precision value);
 std::string_view to_string(Schedule value);
 std::string_view to_string(Target value);
 std::string_view to_string(OptimiserKind value);
 std::string_view to_string(InitKind value);
+std::string_view to_string(RateUnit value);
 std::optional<Precision> parse_precision(std::string_view text);
 std::optional<Schedule> parse_schedule(std::string_view text);
 std::optional<Target> parse_target(std::string_view text);
@@ -43,6 +56,10 @@ struct Protocol {
     Target target = Target::after_first;
     InitKind init = InitKind::normal;
     double init_scale = 1.0;  ///< in units of the standard deviation of the input embeddings
+    RateUnit rate_unit = RateUnit::absolute;
+    /// T of the cross-entropy of logits / T whose gradient moves the memory, not compensated by T squared
+    /// (Progressive Cramming, ICML 2026); what is recorded is that of the logits themselves.
+    double loss_temperature = 1.0;
 
     bool operator==(const Protocol&) const = default;
 };

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "memcap/nn/linear.hpp"
 
@@ -23,18 +24,22 @@ struct Head {
 struct HeadLoss {
     at::Tensor nll_nats;  ///< [R] float32: -log p(target)
     at::Tensor correct;   ///< [R] bool: the target has the largest logit (the first of equals)
-    at::Tensor gradient;  ///< [R, D] of the type of hidden: d(sum of weight * nll) / d(hidden); undefined
-                          ///< unless asked for
+    at::Tensor gradient;  ///< [R, D] of the type of hidden, of the RowLoss; undefined unless asked for
 };
 
 /// Logits that head_loss() has at once on a GPU at most; on a CPU they are too few to count.
 inline constexpr std::int64_t kMostDeviceLogits = 268'435'456;
 
-enum class Gradient : bool { omit, compute };
+/// What of R rows is differentiated: the sum of weight * loss, the loss of a row being -log p(target) of its
+/// logits times its sharpness: 1 / T for logits / T, raw, not times T squared.
+struct RowLoss {
+    at::Tensor weight;          ///< [R] float32
+    at::Tensor sharpness = {};  ///< [R] float32; undefined: 1 everywhere
+};
 
-/// hidden [R, D] float32, or on a GPU the type of its products (no autograd), target [R] int64, weight [R]
-/// float32. Logits exist for a chunk of rows only.
+/// hidden [R, D] float32, or on a GPU the type of its products (no autograd), target [R] int64. Logits exist
+/// for a chunk of rows only.
 HeadLoss head_loss(const Head& head, const at::Tensor& hidden, const at::Tensor& target,
-                   const at::Tensor& weight, Gradient gradient);
+                   const std::optional<RowLoss>& differentiated = std::nullopt);
 
 }  // namespace memcap::nn

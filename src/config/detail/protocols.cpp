@@ -6,6 +6,7 @@
 
 #include "config/detail/reader.hpp"
 #include "config/detail/sections.hpp"
+#include "memcap/base/protocol_keys.hpp"
 
 namespace memcap::config::detail {
 
@@ -13,11 +14,10 @@ namespace {
 
 constexpr std::int32_t kMostSteps = 1'000'000'000;
 
-const Names& protocol_keys() {
-    static const Names keys{"base",         "optimiser", "learning_rate", "betas",         "weight_decay",
-                            "epsilon",      "max_steps", "patience",      "stop_accuracy", "schedule",
-                            "warmup_steps", "target",    "init"};
-    return keys;
+Names key_names() {
+    Names names{"base"};
+    for (const ProtocolKey& key : protocol_keys()) names.emplace_back(key.name);
+    return names;
 }
 
 template <class Value>
@@ -25,72 +25,46 @@ void assign(Value& place, const std::optional<Value>& value) {
     if (value) place = *value;
 }
 
-void read_betas(const Node& node, Protocol& values, Diagnostics& diagnostics) {
-    constexpr auto kAllowed = "two numbers of at least 0 and below 1, as [0.9, 0.9]";
-    if (!node.is_list() || node.children.size() != 2) {
-        report_value(node, "betas", kAllowed, diagnostics);
-        return;
-    }
-    const auto is_allowed = [](double x) { return x >= 0.0 && x < 1.0; };
-    assign(values.beta1, read_number(node.children[0], "betas", is_allowed, kAllowed, diagnostics));
-    assign(values.beta2, read_number(node.children[1], "betas", is_allowed, kAllowed, diagnostics));
+void read_number_into(const Node& node, std::string_view key, const NumberRange& range, double& place,
+                      Diagnostics& diagnostics) {
+    assign(place, read_number(node, key, range.is_allowed, range.allowed, diagnostics));
 }
 
-void read_init(const Node& node, Protocol& values, Diagnostics& diagnostics) {
-    constexpr auto kAllowed = "a distribution, or it and its scale, as [normal, 1.0]";
-    if (node.is_scalar()) {
-        assign(values.init, read_choice(node, "init", {InitKind::normal}, diagnostics));
-        return;
-    }
-    if (!node.is_list() || node.children.size() != 2) {
-        report_value(node, "init", kAllowed, diagnostics);
-        return;
-    }
-    assign(values.init, read_choice(node.children[0], "init", {InitKind::normal}, diagnostics));
-    assign(values.init_scale, read_number(
-                                  node.children[1], "init", [](double x) { return x >= 0.0; },
-                                  "a scale of at least 0", diagnostics));
-}
-
-void read_number_key(MapReader& map, std::string_view key, bool (*is_allowed)(double),
-                     std::string_view allowed, double& place) {
-    if (const Node* node = map.find(key)) {
-        assign(place, read_number(*node, key, is_allowed, allowed, map.diagnostics()));
-    }
-}
-
-void read_steps_key(MapReader& map, std::string_view key, std::int32_t lowest, std::int32_t& place) {
-    if (const Node* node = map.find(key)) {
-        assign(place, read_integer<std::int32_t>(*node, key, lowest, kMostSteps, map.diagnostics()));
+/// Reads one field of a key from its node.
+void read_field(const Node& node, std::string_view key, const ProtocolField& field, Protocol& values,
+                Diagnostics& diagnostics) {
+    if (const auto* number = std::get_if<NumberField>(&field.value)) {
+        read_number_into(node, key, number->range, values.*number->member, diagnostics);
+    } else if (const auto* count = std::get_if<CountField>(&field.value)) {
+        assign(values.*count->member,
+               read_integer<std::int32_t>(node, key, count->least, kMostSteps, diagnostics));
+    } else if (const auto* choice = std::get_if<ChoiceField>(&field.value)) {
+        const Names names(choice->names.begin(), choice->names.end());
+        if (const auto place = read_name(node, key, names, diagnostics))
+            choice->set(values, static_cast<std::uint8_t>(*place));
+    } else if (const auto& pair = std::get<PairField>(field.value);
+               !node.is_list() || node.children.size() != 2) {
+        report_value(node, key, std::string(pair.range.allowed), diagnostics);
+    } else {
+        read_number_into(node.children[0], key, pair.range, values.*pair.first, diagnostics);
+        read_number_into(node.children[1], key, pair.range, values.*pair.second, diagnostics);
     }
 }
 
 /// Puts the values that the entry names over those of its base.
-void read_values(MapReader& map, Protocol& values) {
-    constexpr auto kPositive = [](double x) { return x > 0.0; };
-    constexpr auto kNotNegative = [](double x) { return x >= 0.0; };
-    constexpr auto kFraction = [](double x) { return x > 0.0 && x <= 1.0; };
-    Diagnostics& diagnostics = map.diagnostics();
-    if (const Node* node = map.find("optimiser")) {
-        assign(values.optimiser, read_choice(*node, "optimiser", {OptimiserKind::adamw}, diagnostics));
+void read_values(const MapReader& map, Protocol& values, Diagnostics& diagnostics) {
+    for (const ProtocolKey& key : protocol_keys()) {
+        const Node* node = map.find(key.name);
+        if (node == nullptr) continue;
+        if (key.fields.size() == 1 || node->is_scalar()) {
+            read_field(*node, key.name, key.fields.front(), values, diagnostics);
+        } else if (!node->is_list() || node->children.size() != key.fields.size()) {
+            report_value(*node, key.name, std::string(key.allowed), diagnostics);
+        } else {
+            for (std::size_t i = 0; i < key.fields.size(); ++i)
+                read_field(node->children[i], key.name, key.fields[i], values, diagnostics);
+        }
     }
-    read_number_key(map, "learning_rate", kPositive, "a number above 0", values.learning_rate);
-    if (const Node* node = map.find("betas")) read_betas(*node, values, diagnostics);
-    read_number_key(map, "weight_decay", kNotNegative, "a number of at least 0", values.weight_decay);
-    read_number_key(map, "epsilon", kPositive, "a number above 0", values.epsilon);
-    read_steps_key(map, "max_steps", 1, values.max_steps);
-    read_steps_key(map, "patience", 1, values.patience);
-    read_number_key(map, "stop_accuracy", kFraction, "a number above 0, at most 1", values.stop_accuracy);
-    if (const Node* node = map.find("schedule")) {
-        assign(values.schedule,
-               read_choice(*node, "schedule", {Schedule::constant, Schedule::cosine, Schedule::linear},
-                           diagnostics));
-    }
-    read_steps_key(map, "warmup_steps", 0, values.warmup_steps);
-    if (const Node* node = map.find("target")) {
-        assign(values.target, read_choice(*node, "target", {Target::after_first, Target::all}, diagnostics));
-    }
-    if (const Node* node = map.find("init")) read_init(*node, values, diagnostics);
 }
 
 /// Resolves the entries of `protocols`, each after its base.
@@ -106,10 +80,10 @@ class ProtocolResolver {
     Protocol resolve(const Node& entry) {
         if (const auto done = finished(entry.key)) return *done;
         under_way_.push_back(entry.key);
-        MapReader map(entry, fmt::format("protocol '{}'", entry.key), protocol_keys(), diagnostics_);
+        MapReader map(entry, fmt::format("protocol '{}'", entry.key), key_names(), diagnostics_);
         Protocol values = base_of(map);
         if (map.usable()) {
-            read_values(map, values);
+            read_values(map, values, diagnostics_);
             check_warmup(map, values);
         }
         under_way_.pop_back();

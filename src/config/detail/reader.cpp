@@ -58,6 +58,14 @@ std::optional<double> read_number(const Node& node, std::string_view key, bool (
     return std::nullopt;
 }
 
+std::optional<std::size_t> read_name(const Node& node, std::string_view key, const Names& names,
+                                     Diagnostics& diagnostics) {
+    const auto found = node.is_scalar() ? std::find(names.begin(), names.end(), node.scalar) : names.end();
+    if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
+    report_value(node, key, listed(names), diagnostics, node.is_scalar() ? nearest(node.scalar, names) : "");
+    return std::nullopt;
+}
+
 std::optional<bool> read_bool(const Node& node, std::string_view key, Diagnostics& diagnostics) {
     if (is_plain(node) && node.scalar == "true") return true;
     if (is_plain(node) && node.scalar == "false") return false;

@@ -78,17 +78,18 @@ std::optional<bool> read_bool(const Node& node, std::string_view key, Diagnostic
 std::optional<std::string> read_text(const Node& node, std::string_view key, std::string_view allowed,
                                      Diagnostics& diagnostics);
 
+/// The place among `names` of the value's text.
+std::optional<std::size_t> read_name(const Node& node, std::string_view key, const Names& names,
+                                     Diagnostics& diagnostics);
+
 /// The enumerator among `values` whose to_string() is the value's text.
 template <class Enum>
 std::optional<Enum> read_choice(const Node& node, std::string_view key, std::initializer_list<Enum> values,
                                 Diagnostics& diagnostics) {
     Names names;
-    for (const Enum value : values) {
-        names.emplace_back(to_string(value));
-        if (node.is_scalar() && node.scalar == names.back()) return value;
-    }
-    report_value(node, key, listed(names), diagnostics, node.is_scalar() ? nearest(node.scalar, names) : "");
-    return std::nullopt;
+    for (const Enum value : values) names.emplace_back(to_string(value));
+    const auto place = read_name(node, key, names, diagnostics);
+    return place ? std::optional(*(values.begin() + *place)) : std::nullopt;
 }
 
 /// A list of values, or a single one in its place; reports an empty list and values that stand twice.

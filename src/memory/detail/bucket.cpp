@@ -39,7 +39,7 @@ float gradient_scale(std::int32_t scored, const nn::ProductMode& mode) {
                                      : 1.0F;
 }
 
-SlotRules rules_of(const SlotContent& content, const nn::ProductMode& mode) {
+SlotRules rules_of(const SlotContent& content, double embedding_std, const nn::ProductMode& mode) {
     const Protocol& protocol = *content.protocol;
     const auto rows = static_cast<std::int32_t>(content.objective->scored.size());
     // The least count whose share reaches the stop accuracy, as that comparison in double decides it.
@@ -48,6 +48,7 @@ SlotRules rules_of(const SlotContent& content, const nn::ProductMode& mode) {
     while (solving > 0 && static_cast<double>(solving - 1) / rows >= protocol.stop_accuracy) --solving;
     while (solving <= rows && static_cast<double>(solving) / rows < protocol.stop_accuracy) ++solving;
     return {.learning_rate = protocol.learning_rate,
+            .rate_unit = protocol.rate_unit == RateUnit::embedding_std ? embedding_std : 1.0,
             .beta1 = protocol.beta1,
             .beta2 = protocol.beta2,
             .weight_decay = protocol.weight_decay,
@@ -203,7 +204,8 @@ std::int32_t Bucket::enter(const SlotContent& content) {
                      .positions = objective.positions(),
                      .tokens_TE = tokens_TE,
                      .token_parts = model_.row_parts(tokens_TE, positions_T),
-                     .scored = objective.scored};
+                     .scored = objective.scored,
+                     .sharpness = static_cast<float>(1.0 / content.protocol->loss_temperature)};
     const SlotVectors& vectors = *content.vectors;
     write(memory_BKE_[slot], vectors.memory, objective.memory_vectors);
     write(first_moment_BKE_[slot], vectors.first_moment, objective.memory_vectors);
@@ -213,7 +215,7 @@ std::int32_t Bucket::enter(const SlotContent& content) {
     progress.phase = SlotPhase::running;
     set_progress(slot, progress);
     // Only now is the slot taken: memory may have run out above.
-    rules_[index(slot)] = rules_of(content, model_.head().linear.mode());
+    rules_[index(slot)] = rules_of(content, model_.embedding_std(), model_.head().linear.mode());
     contents_[index(slot)] = std::move(entering);
     laid_out_ = false;
     return slot;
@@ -267,6 +269,7 @@ struct Bucket::Rows {
     std::vector<std::int64_t> scored;
     std::vector<std::int64_t> targets;
     std::vector<float> weights;
+    std::vector<float> sharpnesses;
     std::int64_t count = 0;
 };
 
@@ -286,6 +289,11 @@ void Bucket::lay_out() {
     put(scored_row_S_, indices(rows.scored, device));
     put(target_S_, indices(rows.targets, device));
     put(weight_S_, at::tensor(rows.weights, at::kFloat).to(device));
+    put(sharpness_S_, at::tensor(rows.sharpnesses, at::kFloat).to(device));
+    const bool is_sharp = std::ranges::any_of(rows.sharpnesses, [](float value) { return value != 1.0F; });
+    // A recorded step knows which of the two it is.
+    if (is_sharp != is_sharp_) graph_ = nn::StepGraph(device);
+    is_sharp_ = is_sharp;
     put(device_rules_, to_device(rules_, device));
     laid_out_ = true;
 }
@@ -307,6 +315,7 @@ void Bucket::append(Rows& rows, std::size_t slot) {
             rows.scored.push_back(first + scored.position);
             rows.targets.push_back(scored.target);
             rows.weights.push_back(rules_[slot].gradient_scale / static_cast<float>(content->scored.size()));
+            rows.sharpnesses.push_back(content->sharpness);
         }
         rules_[slot].first_input = first;
         rules_[slot].first_row = first_scored;
@@ -317,6 +326,7 @@ void Bucket::append(Rows& rows, std::size_t slot) {
     rows.scored.resize(all, first);
     rows.targets.resize(all, 0);
     rows.weights.resize(all, 0.0F);
+    rows.sharpnesses.resize(all, 1.0F);
 }
 
 /// The text's part of the input and of its row parts; the memory's rows are written before each evaluation.
@@ -395,8 +405,9 @@ void Bucket::step() {
     const at::Tensor hidden_RD = with_gradient(leaves, [&](const auto& all) {
         return model_.hidden(all[0], {all.begin() + 1, all.end()}, segments_);
     });
-    const auto loss = nn::head_loss(model_.head(), hidden_RD.detach().index_select(0, scored_row_S_),
-                                    target_S_, weight_S_, nn::Gradient::compute);
+    const auto loss =
+        nn::head_loss(model_.head(), hidden_RD.detach().index_select(0, scored_row_S_), target_S_,
+                      nn::RowLoss{weight_S_, is_sharp_ ? sharpness_S_ : at::Tensor()});
     // Added, not copied: the pads of a fixed shape all point at one row, with a gradient of zero.
     at::Tensor gradient_RD = at::zeros_like(hidden_RD).index_add_(0, scored_row_S_, loss.gradient);
     const auto gradients = torch::autograd::grad({hidden_RD}, leaves, {gradient_RD}, std::nullopt, false,

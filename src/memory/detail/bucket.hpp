@@ -81,6 +81,7 @@ class Bucket {
         at::Tensor tokens_TE;                 ///< embeddings of its input tokens
         std::vector<at::Tensor> token_parts;  ///< their CausalLM::row_parts(), the same at each evaluation
         std::vector<ScoredPosition> scored;
+        float sharpness = 1.0F;  ///< of its rows, see nn::RowLoss
     };
 
     static std::size_t index(std::int32_t slot) { return static_cast<std::size_t>(slot); }
@@ -121,8 +122,10 @@ class Bucket {
     at::Tensor memory_row_;              ///< the same rows in [B * K]
     at::Tensor scored_row_S_;
     at::Tensor target_S_;
-    at::Tensor weight_S_;  ///< gradient_scale / scored tokens of the row's slot; 0 at pads
-    nn::StepGraph graph_;  ///< of step(), for a fixed shape
+    at::Tensor weight_S_;     ///< gradient_scale / scored tokens of the row's slot; 0 at pads
+    at::Tensor sharpness_S_;  ///< see nn::RowLoss
+    bool is_sharp_ = false;   ///< a row has another sharpness than 1
+    nn::StepGraph graph_;     ///< of step(), for a fixed shape
 };
 
 }  // namespace memcap::memory::detail

@@ -72,7 +72,7 @@ MEMCAP_ANYWHERE inline AdamwFactors adamw_factors(const SlotRules& rules, std::i
             .second_share = static_cast<float>(1.0 - rules.beta2),
             .root_correction = static_cast<float>(std::sqrt(1.0 - std::pow(rules.beta2, power))),
             .epsilon = static_cast<float>(rules.epsilon),
-            .size = static_cast<float>(rate / (1.0 - std::pow(rules.beta1, power)))};
+            .size = static_cast<float>(rate * rules.rate_unit / (1.0 - std::pow(rules.beta1, power)))};
 }
 
 /// Moves one number of the memory.

@@ -16,6 +16,7 @@ enum class RateShape : std::int32_t { constant, cosine, linear };
 /// What of a trial's protocol and text decides an update; does not change while the trial is in its slot.
 struct SlotRules {
     double learning_rate = 0.0;
+    double rate_unit = 1.0;  ///< how long a move at the rate of 1 is; the decay knows no unit
     double beta1 = 0.0;
     double beta2 = 0.0;
     double weight_decay = 0.0;

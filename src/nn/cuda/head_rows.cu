@@ -12,16 +12,18 @@ constexpr int kNone = 0x7fffffff;
 /// What some elements of a row say together.
 struct Summary {
     float largest;
-    float sum;   ///< of exp(element - largest)
-    int first;   ///< index of the first of the largest; kNone where nothing exceeds -infinity
-    int doubts;  ///< not 0 if an element is NaN
+    float sum;    ///< of exp(element - largest)
+    float sharp;  ///< of exp(sharpness * (element - largest)); 0 where no temperature is asked for
+    int first;    ///< index of the first of the largest; kNone where nothing exceeds -infinity
+    int doubts;   ///< not 0 if an element is NaN
 };
 
 __device__ inline Summary empty_summary() {
-    return {-INFINITY, 0.0F, kNone, 0};
+    return {-INFINITY, 0.0F, 0.0F, kNone, 0};
 }
 
-__device__ inline Summary merged(const Summary& a, const Summary& b) {
+template <bool kSharp>
+__device__ inline Summary merged(const Summary& a, const Summary& b, float sharpness) {
     Summary both = a;
     if (b.largest > a.largest) both.largest = b.largest;
     if (b.largest > a.largest || (b.largest == a.largest && b.first < a.first)) both.first = b.first;
@@ -30,27 +32,36 @@ __device__ inline Summary merged(const Summary& a, const Summary& b) {
     both.sum = 0.0F;
     if (a.largest > -INFINITY) both.sum += a.sum * expf(a.largest - both.largest);
     if (b.largest > -INFINITY) both.sum += b.sum * expf(b.largest - both.largest);
+    if (kSharp) {
+        both.sharp = 0.0F;
+        if (a.largest > -INFINITY) both.sharp += a.sharp * expf((a.largest - both.largest) * sharpness);
+        if (b.largest > -INFINITY) both.sharp += b.sharp * expf((b.largest - both.largest) * sharpness);
+    }
     return both;
 }
 
-__device__ inline Summary merged_over_warp(Summary own) {
+template <bool kSharp>
+__device__ inline Summary merged_over_warp(Summary own, float sharpness) {
     for (int mask = kWarp / 2; mask > 0; mask /= 2) {
         const Summary other{
             __shfl_xor_sync(kAllLanes, own.largest, mask), __shfl_xor_sync(kAllLanes, own.sum, mask),
+            kSharp ? __shfl_xor_sync(kAllLanes, own.sharp, mask) : 0.0F,
             __shfl_xor_sync(kAllLanes, own.first, mask), __shfl_xor_sync(kAllLanes, own.doubts, mask)};
-        own = merged(own, other);
+        own = merged<kSharp>(own, other, sharpness);
     }
     return own;
 }
 
 /// The same result in each thread of the block.
-__device__ inline Summary merged_over_block(const Summary& own) {
+template <bool kSharp>
+__device__ inline Summary merged_over_block(const Summary& own, float sharpness) {
     __shared__ Summary parts[kWarp];
-    const Summary of_warp = merged_over_warp(own);
+    const Summary of_warp = merged_over_warp<kSharp>(own, sharpness);
     if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = of_warp;
     __syncthreads();
     Summary all = parts[0];
-    for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp) all = merged(all, parts[warp]);
+    for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp)
+        all = merged<kSharp>(all, parts[warp], sharpness);
     return all;
 }
 
@@ -60,8 +71,9 @@ __device__ inline float capped(float logit, float cap) {
 }
 
 /// Takes neighbouring elements into a summary; the indices of a thread only grow.
-template <int kCount>
-__device__ inline void take(Summary& own, const float (&values)[kCount], std::int64_t first) {
+template <bool kSharp, int kCount>
+__device__ inline void take(Summary& own, const float (&values)[kCount], std::int64_t first,
+                            float sharpness) {
     float largest = -INFINITY;
     int at = kNone;
     for (int k = 0; k < kCount; ++k) {
@@ -73,11 +85,15 @@ __device__ inline void take(Summary& own, const float (&values)[kCount], std::in
     }
     if (largest > own.largest) {
         own.sum *= expf(own.largest - largest);
+        if (kSharp) own.sharp *= expf((own.largest - largest) * sharpness);
         own.largest = largest;
         own.first = at;
     }
     if (own.largest == -INFINITY) return;
-    for (int k = 0; k < kCount; ++k) own.sum += expf(values[k] - own.largest);
+    for (int k = 0; k < kCount; ++k) {
+        own.sum += expf(values[k] - own.largest);
+        if (kSharp) own.sharp += expf((values[k] - own.largest) * sharpness);
+    }
 }
 
 /// Calls step(values, index of the first) for all elements of a row, each thread in ascending order: packs of
@@ -106,17 +122,20 @@ __device__ inline void over_row(P* row, std::int64_t count, const Step& step) {
     for (std::int64_t i = behind + threadIdx.x; i < count; i += blockDim.x) single(i);
 }
 
-/// The row becomes weight * (softmax - 1 at the target), times the slope of the cap.
-template <class P>
+/// The row becomes weight * (softmax - 1 at the target), times the slope of the cap; with a temperature, of
+/// sharpness times the logits.
+template <class P, bool kSharp>
 __device__ inline void write_gradient(P* row, const HeadRowsTask& task, const Summary& all,
-                                      std::int64_t target, float weight) {
+                                      std::int64_t target, float weight, float sharpness) {
     const float cap = task.soft_cap;
-    const float factor = weight / all.sum;
+    if (kSharp) weight *= sharpness;
+    const float factor = weight / (kSharp ? all.sharp : all.sum);
     over_row<P, true>(row, task.vocabulary, [&](auto& values, std::int64_t first) {
         constexpr int kCount = static_cast<int>(sizeof(values) / sizeof(float));
         for (int k = 0; k < kCount; ++k) {
             const float logit = capped(values[k], cap);
-            float gradient = expf(logit - all.largest) * factor;
+            const float below = logit - all.largest;
+            float gradient = expf(kSharp ? below * sharpness : below) * factor;
             if (first + k == target) gradient -= weight;
             if (cap > 0.0F) gradient *= 1.0F - (logit / cap) * (logit / cap);
             values[k] = gradient;
@@ -124,28 +143,31 @@ __device__ inline void write_gradient(P* row, const HeadRowsTask& task, const Su
     });
 }
 
-template <class P>
+/// kSharp: with `sharpness`. A row whose sharpness is 1 has the same bits in both.
+template <class P, bool kSharp>
 __global__ void __launch_bounds__(kMostThreads) head_rows_kernel(HeadRowsTask task) {
     const std::int64_t index = blockIdx.x;
     P* row = static_cast<P*>(task.logits.data) + index * task.vocabulary;
     const std::int64_t target = task.target[index];
     // Read before the threads meet below: afterwards the row is overwritten.
     const float wanted = capped(to_float(row[target]), task.soft_cap);
+    const float sharpness = kSharp ? task.sharpness[index] : 1.0F;
     Summary own = empty_summary();
     over_row<P, false>(row, task.vocabulary, [&](auto& values, std::int64_t first) {
         if (task.soft_cap > 0.0F) {
             for (float& value : values) value = capped(value, task.soft_cap);
         }
-        take(own, values, first);
+        take<kSharp>(own, values, first, sharpness);
     });
-    const Summary all = merged_over_block(own);
+    const Summary all = merged_over_block<kSharp>(own, sharpness);
     if (threadIdx.x == 0) {
         const bool sound = all.doubts == 0;
         // Among elements that are all -infinity the first is the first of the largest.
         task.correct[index] = sound && (all.first == kNone ? 0 : all.first) == target;
         task.nll_nats[index] = sound ? logf(all.sum) - (wanted - all.largest) : NAN;
     }
-    if (task.weight != nullptr) write_gradient(row, task, all, target, task.weight[index]);
+    if (task.weight != nullptr)
+        write_gradient<P, kSharp>(row, task, all, target, task.weight[index], sharpness);
 }
 
 }  // namespace
@@ -155,8 +177,9 @@ Status head_rows(const HeadRowsTask& task, Stream stream) {
     return with_type(task.logits.element, [&](auto type) {
         using P = decltype(type);
         const unsigned threads = threads_for(ceil_div(task.vocabulary, 16 / sizeof(P)), kMostThreads);
-        return launch(head_rows_kernel<P>, dim3(static_cast<unsigned>(task.rows)), dim3(threads), stream,
-                      task);
+        const auto kernel =
+            task.sharpness == nullptr ? head_rows_kernel<P, false> : head_rows_kernel<P, true>;
+        return launch(kernel, dim3(static_cast<unsigned>(task.rows)), dim3(threads), stream, task);
     });
 }
 

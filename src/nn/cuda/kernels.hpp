@@ -85,6 +85,7 @@ struct HeadRowsTask {
     Target logits;
     const std::int64_t* target = nullptr;
     const float* weight = nullptr;
+    const float* sharpness = nullptr;
     float soft_cap = 0.0F;
     float* nll_nats = nullptr;
     bool* correct = nullptr;

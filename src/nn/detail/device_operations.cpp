@@ -183,8 +183,8 @@ at::Tensor device_activation_gradient(const cuda::Kernels& kernels, const at::Te
 }
 
 void device_head_rows(const cuda::Kernels& kernels, const at::Tensor& logits, const at::Tensor& target,
-                      const at::Tensor& weight, double soft_cap, const at::Tensor& nll_nats,
-                      const at::Tensor& correct) {
+                      const at::Tensor& weight, const at::Tensor& sharpness, double soft_cap,
+                      const at::Tensor& nll_nats, const at::Tensor& correct) {
     MEMCAP_EXPECT(logits.is_contiguous() && target.is_contiguous() && nll_nats.is_contiguous());
     launch(logits.device(), "the head's loss", [&](cuda::Stream stream) {
         return kernels.head_rows({.rows = logits.size(0),
@@ -192,6 +192,7 @@ void device_head_rows(const cuda::Kernels& kernels, const at::Tensor& logits, co
                                   .logits = target_of(logits),
                                   .target = target.const_data_ptr<std::int64_t>(),
                                   .weight = floats(weight),
+                                  .sharpness = floats(sharpness),
                                   .soft_cap = static_cast<float>(soft_cap),
                                   .nll_nats = mutable_floats(nll_nats),
                                   .correct = correct.mutable_data_ptr<bool>()},

@@ -49,11 +49,11 @@ at::Tensor device_activation(const cuda::Kernels& kernels, const at::Tensor& x, 
 at::Tensor device_activation_gradient(const cuda::Kernels& kernels, const at::Tensor& x,
                                       const at::Tensor& gradient, Activation kind, bool gated);
 
-/// logits [R, V], contiguous, become the gradient where weight is defined; nll_nats and correct [R] are
-/// written.
+/// logits [R, V], contiguous, become the gradient where weight is defined, with `sharpness` of a RowLoss;
+/// nll_nats and correct [R] are written.
 void device_head_rows(const cuda::Kernels& kernels, const at::Tensor& logits, const at::Tensor& target,
-                      const at::Tensor& weight, double soft_cap, const at::Tensor& nll_nats,
-                      const at::Tensor& correct);
+                      const at::Tensor& weight, const at::Tensor& sharpness, double soft_cap,
+                      const at::Tensor& nll_nats, const at::Tensor& correct);
 
 /// projected [R, P] as heads in memory order [B, T, heads, d], seen as [B, heads, T, d].
 struct DeviceHeads {

@@ -1,4 +1,5 @@
-// Three passes over a row of logits: cap and largest, exponentials and their sum, gradient.
+// Passes over a row of logits: cap and largest, exponentials and their sum, gradient; one more for a
+// temperature, since the loss that is told is always that of the logits as they are.
 #include "nn/kernels/head.hpp"
 
 #include "nn/kernels/isa.hpp"
@@ -71,6 +72,39 @@ MEMCAP_INLINE float exponentials(float* row, std::int64_t count, float largest) 
     return sum_of(sums);
 }
 
+/// The same of sharpness * (logit - largest).
+template <Row kRow>
+MEMCAP_INLINE float sharp_exponentials(float* row, std::int64_t count, float largest, float sharpness) {
+    Floats sums{};
+    over_row<kRow>(
+        row, count, [&](Floats & value) __attribute__((always_inline)) {
+            value = exponential((value - largest) * sharpness);
+            sums += value;
+        });
+    return sum_of(sums);
+}
+
+/// The gradient of weight times the cross-entropy of sharpness * logit, of logits that may be capped.
+MEMCAP_INLINE void write_sharp_gradient(float* row, std::int64_t count, std::int64_t target, float largest,
+                                        float sharpness, float weight, float cap) {
+    const float wanted = row[target];
+    weight *= sharpness;
+    if (cap == 0.0F) {
+        const float factor = weight / sharp_exponentials<Row::rewrite>(row, count, largest, sharpness);
+        over_row<Row::rewrite>(
+            row, count, [&](Floats & value) __attribute__((always_inline)) { value *= factor; });
+        row[target] -= weight;
+        return;
+    }
+    const float factor = weight / sharp_exponentials<Row::read>(row, count, largest, sharpness);
+    over_row<Row::rewrite>(
+        row, count, [&](Floats & value) __attribute__((always_inline)) {
+            const Floats ratio = value / cap;
+            value = exponential((value - largest) * sharpness) * factor * (1.0F - ratio * ratio);
+        });
+    row[target] -= weight * (1.0F - (wanted / cap) * (wanted / cap));
+}
+
 }  // namespace
 
 void head_rows(const HeadRowsTask& task) {
@@ -84,12 +118,18 @@ void head_rows(const HeadRowsTask& task) {
         const float largest = largest_of_row(row, count);
         const float wanted = row[target];
         task.correct[index] = wanted == largest && !contains(row, target, largest);
-        const bool in_place = task.weight != nullptr && cap == 0.0F;
+        const float sharpness = task.sharpness == nullptr ? 1.0F : task.sharpness[index];
+        const bool is_sharp = task.weight != nullptr && sharpness != 1.0F;
+        const bool in_place = task.weight != nullptr && cap == 0.0F && !is_sharp;
         const float sum = in_place ? exponentials<Row::rewrite>(row, count, largest)
                                    : exponentials<Row::read>(row, count, largest);
         task.nll_nats[index] = __builtin_logf(sum) - (wanted - largest);
         if (task.weight == nullptr) continue;
         const float weight = task.weight[index];
+        if (is_sharp) {
+            write_sharp_gradient(row, count, target, largest, sharpness, weight, cap);
+            continue;
+        }
         const float factor = weight / sum;
         if (in_place) {
             over_row<Row::rewrite>(

@@ -8,12 +8,14 @@ namespace memcap::nn::kernels {
 struct HeadRowsTask {
     std::int64_t rows = 0;
     std::int64_t vocabulary = 0;
-    float* logits = nullptr;  ///< [rows, vocabulary]; with `weight`, becomes the gradient of weight * nll
+    float* logits = nullptr;  ///< [rows, vocabulary]; with `weight`, becomes the gradient of weight * loss
     const std::int64_t* target = nullptr;
     const float* weight = nullptr;  ///< [rows]; null where no gradient is asked for
-    float soft_cap = 0.0F;          ///< logits become soft_cap * tanh(logit / soft_cap) first; 0: as they are
-    float* nll_nats = nullptr;      ///< [rows]
-    bool* correct = nullptr;        ///< [rows]: the target is the first of the largest logits
+    /// [rows]; 1 / T where the gradient is that of the cross-entropy of logits / T; null: 1 everywhere
+    const float* sharpness = nullptr;
+    float soft_cap = 0.0F;      ///< logits become soft_cap * tanh(logit / soft_cap) first; 0: as they are
+    float* nll_nats = nullptr;  ///< [rows]
+    bool* correct = nullptr;    ///< [rows]: the target is the first of the largest logits
 };
 
 }  // namespace memcap::nn::kernels

@@ -1,6 +1,7 @@
 // Columns of the tables beside /trials.
 #include "store/detail/side_tables.hpp"
 
+#include "memcap/base/protocol_keys.hpp"
 #include "store/detail/table_columns.hpp"
 
 namespace memcap::store::detail {
@@ -125,30 +126,32 @@ void corpus_columns(Table& table) {
                      field(&Row::opened));
 }
 
+/// Members of a row's protocol by what kind of field they are.
 template <class Table>
-void protocol_columns(Table& table) {
+void protocol_column(Table& table, const ProtocolKey& key, const ProtocolField& of) {
     using Row = record::ProtocolRow;
     const auto value = [](auto member) { return field(&Row::values, member); };
-    table.text({"name", "name in the experiment file", ""}, field(&Row::name));
-    table.enumerator({"optimiser", "optimiser of the memory", ""}, value(&Protocol::optimiser),
-                     parse_optimiser);
-    table.number({"learning_rate", "highest learning rate", ""}, value(&Protocol::learning_rate));
-    table.pair({"betas", "decay rates of the optimiser's moments", ""}, value(&Protocol::beta1),
-               value(&Protocol::beta2));
-    table.number({"weight_decay", "decoupled weight decay", ""}, value(&Protocol::weight_decay));
-    table.number({"epsilon", "added to the optimiser's denominator", ""}, value(&Protocol::epsilon));
-    table.number({"max_steps", "most evaluations", ""}, value(&Protocol::max_steps));
-    table.number({"patience", "evaluations without a new best accuracy after which a trial stops", ""},
-                 value(&Protocol::patience));
-    table.number({"stop_accuracy", "accuracy at which a trial stops", ""}, value(&Protocol::stop_accuracy));
-    table.enumerator({"schedule", "course of the learning rate after the warm-up", ""},
-                     value(&Protocol::schedule), parse_schedule);
-    table.number({"warmup_steps", "updates over which the learning rate rises", ""},
-                 value(&Protocol::warmup_steps));
-    table.enumerator({"target", "which tokens are scored", ""}, value(&Protocol::target), parse_target);
-    table.enumerator({"init", "distribution of the initial memory", ""}, value(&Protocol::init), parse_init);
-    table.number({"init_scale", "its scale in standard deviations of the input embeddings", ""},
-                 value(&Protocol::init_scale));
+    const ColumnLabel label{std::string(of.column), std::string(of.meaning), ""};
+    const bool is_newer = key.rule > 1;
+    if (const auto* number = std::get_if<NumberField>(&of.value)) {
+        is_newer ? table.newer_number(label, value(number->member))
+                 : table.number(label, value(number->member));
+    } else if (const auto* count = std::get_if<CountField>(&of.value)) {
+        is_newer ? table.newer_number(label, value(count->member))
+                 : table.number(label, value(count->member));
+    } else if (const auto* pair = std::get_if<PairField>(&of.value)) {
+        table.pair(label, value(pair->first), value(pair->second));
+    } else {
+        table.choice(label, std::get<ChoiceField>(of.value), field(&Row::values));
+    }
+}
+
+template <class Table>
+void protocol_columns(Table& table) {
+    table.text({"name", "name in the experiment file", ""}, field(&record::ProtocolRow::name));
+    for (const ProtocolKey& key : protocol_keys()) {
+        for (const ProtocolField& of : key.fields) protocol_column(table, key, of);
+    }
 }
 
 template <class Table>

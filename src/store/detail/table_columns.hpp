@@ -1,10 +1,12 @@
 // One description of each small table, walked by a writer and by a reader.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "memcap/base/protocol_keys.hpp"
 #include "store/detail/columns.hpp"
 #include "store/detail/dimension.hpp"
 
@@ -53,6 +55,13 @@ class TableWriter {
     template <class Get, class Parse>
     void enumerator(const ColumnLabel& label, Get get, Parse) {
         text(label, [get](const Row& row) { return to_string(get(row)); });
+    }
+    /// `get`: of the protocol of a row.
+    template <class Get>
+    void choice(const ColumnLabel& label, const ChoiceField& field, Get get) {
+        std::vector<std::string_view> values;
+        for (const Row& row : rows_) values.push_back(field.names[field.get(get(row))]);
+        dimension_.attach(write_text_column(group_, label, values));
     }
     template <class First, class Second>
     void pair(const ColumnLabel& label, First first, Second second) {
@@ -105,10 +114,18 @@ class TableReader {
     void enumerator(const ColumnLabel& label, Get get, Parse parse) {
         fill(label, read_text_column(group_, label.name), [&](Row& row, const std::string& value) {
             const auto parsed = parse(value);
-            if (!parsed)
-                throw Hdf5Failure("the column " + label.name + " holds '" + value +
-                                  "', which this memcap does not know");
+            if (!parsed) fail(label, value);
             get(row) = *parsed;
+        });
+    }
+    /// Files of earlier versions do not have each choice: their rows keep what they were made with.
+    template <class Get>
+    void choice(const ColumnLabel& label, const ChoiceField& field, Get get) {
+        if (!has_link(group_, label.name)) return;
+        fill(label, read_text_column(group_, label.name), [&](Row& row, const std::string& value) {
+            const auto place = std::ranges::find(field.names, std::string_view(value));
+            if (place == field.names.end()) fail(label, value);
+            field.set(get(row), static_cast<std::uint8_t>(place - field.names.begin()));
         });
     }
     template <class First, class Second>
@@ -122,6 +139,11 @@ class TableReader {
     }
 
   private:
+    [[noreturn]] static void fail(const ColumnLabel& label, const std::string& value) {
+        throw Hdf5Failure("the column " + label.name + " holds '" + value +
+                          "', which this memcap does not know");
+    }
+
     template <class Values, class Set>
     void fill(const ColumnLabel& label, Values values, Set set) {
         if (rows_.empty()) rows_.resize(values.size());

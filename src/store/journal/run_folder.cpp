@@ -53,6 +53,15 @@ void RunFolder::expect_run_or_free() const {
     }
 }
 
+void RunFolder::expect_run() const {
+    if (exists()) return;
+    throw DataError(root_,
+                    {.what = "there is no run in this folder",
+                     .where = {},
+                     .why = "it has no journal/",
+                     .advice = "Give the folder that memcap run wrote: runs/<experiment>, or its --out"});
+}
+
 bool RunFolder::exists() const {
     std::error_code error;
     return std::filesystem::is_directory(journal(), error);

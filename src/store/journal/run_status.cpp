@@ -98,13 +98,7 @@ std::string death_text(const RunStatus& status) {
 }
 
 RunStatus read_status(const RunFolder& folder, const LockRequest& request) {
-    if (!folder.exists()) {
-        throw StoreError(folder.root(),
-                         {.what = "there is no run in this folder",
-                          .where = {},
-                          .why = "it has no journal",
-                          .advice = "Name the folder that `memcap run` wrote to, e.g. runs/<experiment>"});
-    }
+    folder.expect_run();
     const RunState state = replay(
         folder, [](const BulkPlace&) { return ArraysState::whole; }, TornTails::keep);
     const record::RunTables& tables = state.tables();

@@ -39,6 +39,8 @@ class RunFolder {
 
     /// Throws DataError if a run that begins here would replace files that no run has made.
     void expect_run_or_free() const;
+    /// Throws DataError if there is no run here.
+    void expect_run() const;
     /// Makes the folder and those in it; throws StoreError.
     void create() const;
     /// Whether there is a run here, i.e. a journal folder.
