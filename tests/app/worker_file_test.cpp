@@ -28,7 +28,7 @@ class WorkerFiles : public ::testing::Test {
         return sched::Scheduler(std::move(list), {0, 1}, {}, 0.0);
     }
 
-    testing::TemporaryFolder place;
+    test::TemporaryFolder place;
     store::RunFolder folder;
 };
 

@@ -74,7 +74,7 @@ class Explained(EndToEnd):
         self.assertRegex(told, rf"(?s){trial}.*\ndone\nlaunch 1, began {UTC}.*"
                                r"attempt 1 on rank 0 \(.*\): started\n.*attempt 1 on rank 0 \(.*\): crashed \(.*\)\n"
                                r".*attempt 2 on rank 0 \(.*\): (started|went on from its checkpoint)\n"
-                               r".*attempt 2 on rank 0 \(.*\): done after \d+ evaluations")
+                               r".*attempt 2 on rank 0 \(.*\): done after [\d,]+ evaluations")
         self.assertEqual(told.count("crashed"), 2, told)  # the event, and the worker's words
 
     def test_a_worker_without_a_trial_says_why(self):
