@@ -52,6 +52,11 @@ class TimedSink final : public sched::ResultSink {
         cpu_s += thread_cpu_s() - start_s;
     }
     void crashed(const sched::Task& task, const std::string& reason) override { sink_.crashed(task, reason); }
+    void attempted(const sched::AttemptNote& note) override {
+        const double start_s = thread_cpu_s();
+        sink_.attempted(note);
+        cpu_s += thread_cpu_s() - start_s;
+    }
     void checkpoint(const sched::Task& task, std::span<const std::byte> state) override {
         sink_.checkpoint(task, state);
     }

@@ -37,6 +37,7 @@ constexpr std::array kSubcommands{
                run_experiment},
     Subcommand{"plan", "say what an experiment would do and cost, without running it", plan_experiment},
     Subcommand{"status", "say how far a run is", show_status},
+    Subcommand{"explain", "say what happened to a trial, or why workers wait", explain_run},
     Subcommand{"stop", "end a run wherever it is, keeping what it has", stop_run},
     Subcommand{"report", "make the page with tables and figures of runs", report_results},
     Subcommand{"rebuild", "make results.h5 of a run again from its journal", rebuild_results},

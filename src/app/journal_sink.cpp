@@ -27,6 +27,22 @@ record::FailureCategory category_of(sched::FailureCategory category) {
     return record::FailureCategory::permanent;
 }
 
+store::AttemptEvent event_of(sched::AttemptEvent event) {
+    switch (event) {
+        case sched::AttemptEvent::started:
+            return store::AttemptEvent::started;
+        case sched::AttemptEvent::failed:
+            return store::AttemptEvent::failed;
+        case sched::AttemptEvent::crashed:
+            return store::AttemptEvent::crashed;
+        case sched::AttemptEvent::lost:
+            return store::AttemptEvent::lost;
+        case sched::AttemptEvent::given_back:
+            break;
+    }
+    return store::AttemptEvent::given_back;
+}
+
 /// The record of a trial whose workers died: nobody else could write one.
 record::TrialRecord record_of_lost_trial(const sched::Task& task, const sched::TaskResult& result) {
     record::TrialRecord record;
@@ -66,6 +82,34 @@ void JournalSink::crashed(const sched::Task& task, const std::string& reason) {
 
 void JournalSink::checkpoint(const sched::Task& task, std::span<const std::byte> state) {
     store_.checkpoint(task.key, state);
+}
+
+std::optional<Bytes> JournalSink::checkpoint_for(const sched::Task& task) {
+    auto state = store_.checkpoint_of(task.key);
+    if (state) resumed_.insert(task.key);
+    return state;
+}
+
+void JournalSink::attempted(const sched::AttemptNote& note) {
+    store::AttemptsPayload payload{.event = event_of(note.event),
+                                   .utc = utc_now(),
+                                   .rank = note.rank,
+                                   .host = note.host,
+                                   .device = note.device,
+                                   .reason = note.reason,
+                                   .attempts = {}};
+    store::AttemptsPayload resumed = payload;
+    resumed.event = store::AttemptEvent::resumed;
+    for (const auto& attempt : note.attempts) {
+        const auto former = former_attempts_.find(attempt.task);
+        const std::int32_t before = former == former_attempts_.end() ? 0 : former->second;
+        const bool goes_on = note.event == sched::AttemptEvent::started && resumed_.erase(attempt.task) > 0;
+        (goes_on ? resumed : payload)
+            .attempts.push_back({attempt.task, before + static_cast<std::int32_t>(attempt.number)});
+    }
+    for (const auto* part : {&payload, &resumed}) {
+        if (!part->attempts.empty()) store_.attempted(*part);
+    }
 }
 
 void JournalSink::sync() {

@@ -24,6 +24,7 @@ class JournalSink : public sched::ResultSink {
 
     void append(const sched::Task& task, const sched::TaskResult& result) override;
     void crashed(const sched::Task& task, const std::string& reason) override;
+    void attempted(const sched::AttemptNote& note) override;
     void checkpoint(const sched::Task& task, std::span<const std::byte> state) override;
     void sync() override;
     /// No export runs any more after that.
@@ -34,10 +35,8 @@ class JournalSink : public sched::ResultSink {
 
     /// How many processes have died with a trial, in all launches.
     std::uint32_t crashes(const Id128& trial) const { return store_.crashes(trial); }
-    /// What the task can go on from; none if it starts anew.
-    std::optional<Bytes> checkpoint_of(const sched::Task& task) const {
-        return store_.checkpoint_of(task.key);
-    }
+    /// What the task can go on from when it is leased now; none if it starts anew.
+    std::optional<Bytes> checkpoint_for(const sched::Task& task);
     const store::RunFolder& folder() const noexcept { return store_.folder(); }
 
     /// Steps (evaluations) of all trials that have ended since the start.
@@ -47,6 +46,7 @@ class JournalSink : public sched::ResultSink {
     store::RunStore& store_;
     std::unordered_map<Id128, std::int32_t> former_attempts_;
     std::unordered_set<std::string> warned_;  ///< kinds of failure
+    std::unordered_set<Id128> resumed_;       ///< trials leased with a checkpoint, until they start
     std::int64_t steps_ = 0;
     Exporter exporter_;
 };

@@ -11,6 +11,7 @@
 #include "memcap/base/errors.hpp"
 #include "memcap/store/journal/run_folder.hpp"
 #include "memcap/store/journal/run_state.hpp"
+#include "memcap/store/journal/shards.hpp"
 #include "memcap/store/merge.hpp"
 
 namespace memcap::app {
@@ -32,6 +33,18 @@ bool is_behind(const store::RunFolder& run) {
     return false;
 }
 
+/// The folders whose journals have what a report of this one shows; none if its results.h5 does.
+std::vector<fs::path> newer_journals(const fs::path& folder) {
+    std::vector<fs::path> journals;
+    if (const auto shards = store::find_shards(folder)) {
+        for (const auto& [index, run] : shards->begun) journals.push_back(run.root());
+        return journals;
+    }
+    const store::RunFolder run(folder);
+    if (run.exists() && is_behind(run)) journals.push_back(run.root());
+    return journals;
+}
+
 fs::path make_temporary_folder() {
     std::string name = (fs::temp_directory_path() / "memcap-report-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) {
@@ -47,11 +60,11 @@ fs::path make_temporary_folder() {
 
 ReportSnapshots::ReportSnapshots(const std::vector<std::string>& runs) {
     for (const std::string& name : runs) {
-        const store::RunFolder run(name);
-        if (!run.exists() || !is_behind(run)) continue;
+        const auto journals = newer_journals(name);
+        if (journals.empty()) continue;
         if (folder_.path.empty()) folder_.path = make_temporary_folder();
         const fs::path file = folder_.path / fmt::format("{}.h5", arguments_.size());
-        store::merge(file, {run.root()}, store::MergeArrays::curves);
+        store::merge(file, journals, store::MergeArrays::curves);
         arguments_.insert(arguments_.end(), {"--snapshot", name, file.string()});
     }
 }

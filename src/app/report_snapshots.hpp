@@ -1,4 +1,4 @@
-// Result files for the report of runs whose results.h5 is behind their journal.
+// Result files for the report of runs whose results.h5 is behind their journal, or that are in shards.
 #pragma once
 
 #include <filesystem>
@@ -17,8 +17,8 @@ struct TemporaryFolder {
     std::filesystem::path path;
 };
 
-/// Makes, from the journal alone and without its lock, a result file of each run that goes on or was killed;
-/// they live as long as the object does. Vectors are left out: no report shows them.
+/// Makes, from the journal alone and without its lock, a result file of each run that goes on or was killed,
+/// or is in shards; they live as long as the object does. Vectors are left out: no report shows them.
 class ReportSnapshots {
   public:
     /// `runs`: run folders and result files, as the user named them. Throws StoreError.

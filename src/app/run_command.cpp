@@ -21,8 +21,10 @@
 #include "app/options.hpp"
 #include "app/preparation.hpp"
 #include "app/preparation_watch.hpp"
+#include "app/shards.hpp"
 #include "app/signals.hpp"
 #include "app/weight_loading.hpp"
+#include "app/worker_file.hpp"
 #include "app/worker_note.hpp"
 #include "app/worker_setup.hpp"
 #include "memcap/app/command_line.hpp"
@@ -35,6 +37,7 @@
 #include "memcap/plan/cost.hpp"
 #include "memcap/plan/order.hpp"
 #include "memcap/sched/manager.hpp"
+#include "memcap/store/journal/shards.hpp"
 #include "memcap/store/run_store.hpp"
 
 namespace memcap::app {
@@ -50,6 +53,7 @@ struct RunRequest {
     std::optional<fs::path> folder;
     std::vector<std::string> overrides;
     std::optional<std::uint64_t> limit;
+    std::optional<Shard> shard;
     bool retry_failed = false;
     std::optional<double> time_limit_s;
     double started_utc_s = 0.0;
@@ -59,8 +63,8 @@ struct RunRequest {
 std::optional<RunRequest> read_request(const Arguments& arguments) {
     CommandSyntax syntax{
         .usage =
-            "memcap run FILE.yaml [--out DIR] [--set key.path=value]... [--limit N] [--time-limit DURATION] "
-            "[--retry-failed]",
+            "memcap run FILE.yaml [--out DIR] [--shard I/N] [--set key.path=value]... [--limit N] "
+            "[--time-limit DURATION] [--retry-failed]",
         .purpose =
             "Runs what is not done yet of an experiment. The same folder goes on where it was, with "
             "any number of ranks.",
@@ -70,17 +74,19 @@ std::optional<RunRequest> read_request(const Arguments& arguments) {
     syntax.options.add_options()("out", po::value<std::string>(), "run folder (default: runs/<experiment>)")(
         "set", po::value<std::vector<std::string>>()->composing(),
         "change a value of the file, e.g. store.curve_every=0")(
+        "shard", po::value<std::string>(),
+        "run the I-th of N disjoint parts, 0 <= I < N, into DIR/shard-I: parts may run at the same time")(
         "limit", po::value<std::int64_t>(), "run so many trials and exit with 75 if more remain")(
         "time-limit", po::value<std::string>(),
         "save the work and exit with 75 before so much time is over, e.g. 90m or 1d12h; a Slurm job's end "
-        "counts "
-        "by itself")("retry-failed", "also run trials again that failed for good");
+        "counts by itself")("retry-failed", "also run trials again that failed for good");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return std::nullopt;
     RunRequest request;
     request.file = parsed->files.front();
     if (parsed->has("out")) request.folder = parsed->text("out");
     if (parsed->has("set")) request.overrides = parsed->values["set"].as<std::vector<std::string>>();
+    if (parsed->has("shard")) request.shard = shard_of_option(parsed->text("shard"));
     request.limit = parsed->count("limit");
     request.started_utc_s = utc_s();
     if (parsed->has("time-limit")) request.time_limit_s = duration_s(parsed->text("time-limit"));
@@ -137,17 +143,19 @@ struct Remaining {
     std::uint64_t failed = 0;  ///< for good, and not to be retried
 };
 
-Remaining remaining_trials(const Preparation& preparation, const store::RunStore& store, bool retry_failed) {
+Remaining remaining_trials(const Preparation& preparation, const store::RunStore& store,
+                           const RunRequest& request) {
     Remaining remaining;
     const plan::Plan& plan = preparation.plan;
     for (const std::uint32_t place : plan::lease_order(plan, preparation.models)) {
         const plan::PlannedTrial& trial = plan.trials[place];
+        if (request.shard && !request.shard->holds(trial.id)) continue;
         if (const auto known = store.known(trial.id)) {
             if (known->status == record::TrialStatus::done) {
                 ++remaining.done;
                 continue;
             }
-            if (known->category == record::FailureCategory::permanent && !retry_failed) {
+            if (known->category == record::FailureCategory::permanent && !request.retry_failed) {
                 ++remaining.failed;
                 continue;
             }
@@ -225,11 +233,19 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
     return outcome.failed + failed_before > 0 ? kTrialsFailed : kDone;
 }
 
-void print_results(const store::RunStore& store) {
+void print_results(const store::RunStore& store, const std::optional<Shard>& shard) {
     // Does not throw where stdout takes nothing: the ranks have to part in order, and the end of the program
     // sees it.
     std::string text = capacity_table(store.statistics());
-    if (const auto progress = store.progress(); progress.open() > 0) {
+    const auto progress = store.progress();
+    if (shard) {
+        const std::string whole = store.folder().root().parent_path().string();
+        text += fmt::format(
+            "shard {}: it has {} of {} trials; memcap report {} shows those of all shards, and memcap merge "
+            "OUT.h5 {} "
+            "joins them\n",
+            shard->text(), progress.done + progress.failed, progress.planned, whole, whole);
+    } else if (progress.open() > 0) {
         text += fmt::format(
             "not finished: {} of {} trials are open; the capacity of a row is known once none of its trials "
             "is\n",
@@ -240,12 +256,13 @@ void print_results(const store::RunStore& store) {
 }
 
 /// The end of a launch that finds everything done and shown.
-int leave_as_it_is(store::RunStore& store, Launch& self, const Remaining& before, PreparationWatch& watch) {
+int leave_as_it_is(store::RunStore& store, Launch& self, const Remaining& before, const RunRequest& request,
+                   PreparationWatch& watch) {
     watch.finish();
     self.dismiss();
     log::info(fmt::format("nothing to do: {} done before, {} failed for good; the run folder stays as it is",
                           count_text(before.done, "trial"), before.failed));
-    print_results(store);
+    print_results(store, request.shard);
     store.close();
     return before.failed > 0 ? kTrialsFailed : kDone;
 }
@@ -289,14 +306,15 @@ void take_note(Told& told, std::int32_t from, std::span<const std::byte> bytes) 
 /// Runs the trials to the end of this launch; a sink that outlives the call takes their results.
 sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSink& sink,
                              const RunRequest& request, Launch& self, const Preparation& preparation,
-                             const std::atomic<bool>& stop, StopFile& stop_file, Told& told) {
+                             const std::atomic<bool>& stop, StopFile& stop_file, WorkerFile& worker_file,
+                             Told& told) {
     LiveLine line;
     sched::ManagerSetup setup;
     setup.tasks = tasks_of(preparation, trials, sink, request.retry_failed);
     setup.payload_of = [&preparation, &trials, &sink](const sched::Task& task) {
         const plan::Plan& plan = preparation.plan;
         return encode(LeasePayload{plan.whole(plan.trials[trials[task.id.value]], preparation.tokens),
-                                   sink.checkpoint_of(task)});
+                                   sink.checkpoint_for(task)});
     };
     setup.sink = &sink;
     setup.options.limit = request.limit;
@@ -319,6 +337,7 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
         stop_file.look();
         sink.beat();
     };
+    setup.on_look = [&worker_file](const sched::Scheduler& scheduler) { worker_file.look(scheduler); };
     setup.on_note = [&told](std::int32_t from, std::span<const std::byte> note) {
         take_note(told, from, note);
     };
@@ -343,12 +362,21 @@ void require_trials(const Preparation& preparation, const fs::path& file) {
                                      "what is skipped"});
 }
 
+/// Where the run goes. Throws DataError if it must not begin or go on there.
+store::RunFolder folder_of(const RunRequest& request, const config::Experiment& experiment) {
+    const fs::path whole = request.folder.value_or(default_folder(experiment));
+    store::expect_sharding(whole, request.shard);
+    const store::RunFolder folder =
+        request.shard ? store::shard_folder(whole, request.shard->index) : store::RunFolder(whole);
+    folder.expect_run_or_free();
+    return folder;
+}
+
 int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
     require_device(device_kind(experiment.run.device));
-    const store::RunFolder folder(request.folder.value_or(default_folder(experiment)));
-    folder.expect_run_or_free();
+    const store::RunFolder folder = folder_of(request, experiment);
     self.begin(folder.root(), device_kind(experiment.run.device));
     std::optional<store::TokenCache> cache;
     if (folder.exists()) cache.emplace(folder.tokens());
@@ -363,13 +391,14 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     auto store = store::RunStore::open(folder.root(), {.job_id = environment("SLURM_JOB_ID"),
                                                        .restart_count = restart_count(),
                                                        .while_waiting = [&watch] { watch.check(); }});
+    if (request.shard) store::record_shard(folder, *request.shard);
     StopFile stop_file(folder);
     record::LaunchRow launch = launch_row(request, self, preparation);
     record::RunTables tables = run_tables(preparation, launch);
     std::vector<plan::Row>().swap(preparation.plan.rows);  // the tables have them
-    Remaining remaining = remaining_trials(preparation, store, request.retry_failed);
+    Remaining remaining = remaining_trials(preparation, store, request);
     if (remaining.trials.empty() && store.is_shown(tables))
-        return leave_as_it_is(store, self, remaining, watch);
+        return leave_as_it_is(store, self, remaining, request, watch);
     log::open_file(folder.log_file(self.place().rank));
     save_tokens(preparation, store.tokens());
     hashes.save();
@@ -378,15 +407,17 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     watch.finish();
     warn_of_full_disk(folder.root(), disk_bytes(preparation, remaining.trials.size()));
     tell_left_out_variables();
-    log::info(fmt::format("{}: {}, {} done before, {} to run, {} skipped, {}", experiment.name,
-                          count_text(preparation.plan.trials.size(), "trial"), remaining.done,
+    const std::string part = request.shard ? fmt::format(", shard {} of them", request.shard->text()) : "";
+    log::info(fmt::format("{}: {}{}, {} done before, {} to run, {} skipped, {}", experiment.name,
+                          count_text(preparation.plan.trials.size(), "trial"), part, remaining.done,
                           remaining.trials.size(), preparation.plan.skipped.size(),
                           count_text(self.place().ranks, "rank")));
 
     JournalSink sink(store, std::move(remaining.former_attempts));
     Told told;
+    WorkerFile worker_file(folder, launch.started_utc);
     const sched::RunOutcome outcome =
-        run_trials(remaining.trials, sink, request, self, preparation, stop, stop_file, told);
+        run_trials(remaining.trials, sink, request, self, preparation, stop, stop_file, worker_file, told);
 
     sink.finish();
     launch.ended_utc = utc_now();
@@ -395,7 +426,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     store.update_launch(launch);
     store.snapshot();
     tell_outcome(outcome, remaining);
-    print_results(store);
+    print_results(store, request.shard);
     store.close();
     return exit_status(outcome, remaining.failed);
 }

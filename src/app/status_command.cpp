@@ -1,57 +1,22 @@
 // memcap status: how far a run is, from its journal alone.
 #include <fmt/format.h>
-#include <sys/stat.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <ctime>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "app/amounts.hpp"
 #include "app/live_line.hpp"
 #include "app/options.hpp"
+#include "app/run_overview.hpp"
+#include "app/worker_lines.hpp"
 #include "memcap/app/command_line.hpp"
-#include "memcap/store/journal/run_status.hpp"
 
 namespace memcap::app {
 
 namespace {
 
-/// When the journal last grew; empty if it has no file. Other programs touch nothing in it.
-std::string last_change_utc(const store::RunFolder& folder) {
-    std::time_t last_s = 0;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(folder.journal(), ignored)) {
-        struct stat facts {};
-        if (entry.path().extension() == ".log" && ::stat(entry.path().c_str(), &facts) == 0)
-            last_s = std::max(last_s, facts.st_mtime);
-    }
-    std::tm parts{};
-    if (last_s == 0 || ::gmtime_r(&last_s, &parts) == nullptr) return "";
-    std::array<char, 32> text{};
-    std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return text.data();
-}
-
-nlohmann::json owner_json(const store::RunStatus& status) {
-    if (!status.owner) return nullptr;
-    const store::LockOwner& owner = *status.owner;
-    return {{"host", owner.host},
-            {"pid", owner.pid},
-            {"job_id", owner.job_id},
-            {"restart_count", owner.restart_count},
-            {"started_utc", owner.started_utc}};
-}
-
-nlohmann::json failures_json(const store::RunStatus& status) {
-    nlohmann::json failures = nlohmann::json::array();
-    for (const auto& group : status.failures) {
-        nlohmann::json ids = nlohmann::json::array();
-        for (const Id128& trial : group.trials) ids.push_back(trial.hex());
-        failures.push_back({{"reason", group.reason}, {"count", group.trials.size()}, {"ids", ids}});
-    }
-    return failures;
-}
+using store::RunActivity;
 
 void print_failures(const store::RunStatus& status) {
     constexpr std::size_t kShown = 5;
@@ -68,56 +33,66 @@ void print_failures(const store::RunStatus& status) {
     }
 }
 
-double left_s(const store::RunStatus& status) {
-    return status.rate_per_s() > 0 ? static_cast<double>(status.open()) / status.rate_per_s() : -1.0;
-}
-
-nlohmann::json status_json(const store::RunStatus& status, const std::string& state,
-                           const store::RunFolder& folder) {
-    const bool running = state == "running";
-    const bool shown = std::filesystem::exists(folder.results_file());
-    return {{"experiment", status.experiment},
-            {"state", state},
-            {"planned", status.planned},
-            {"done", status.done},
-            {"failed", status.failed},
-            {"retryable", status.retryable},
-            {"open", status.open()},
-            {"skipped", status.skipped},
-            {"failures", failures_json(status)},
-            {"launches", status.launches},
-            {"done_in_launch", status.done_in_launch},
-            {"running", running},
-            {"host", running ? status.owner->host : ""},
-            {"owner", owner_json(status)},
-            {"started_utc", status.started_utc},
-            {"ended_utc", status.ended_utc},
-            {"last_result_utc", status.last_result_utc},
-            {"last_progress_utc", status.last_result_utc},
-            {"last_change_utc", last_change_utc(folder)},
-            {"results", shown ? std::filesystem::absolute(folder.results_file()).string() : ""},
-            {"trials_per_s", status.rate_per_s()},
-            {"left_s", left_s(status)},
-            {"damaged_bytes", status.damaged_bytes}};
-}
-
-void print_status(const store::RunStatus& status, const std::string& state) {
-    fmt::print("{}: {} of {} trials done, {} failed, {} open, {} skipped\n", status.experiment, status.done,
-               status.planned, status.failed, status.open(), status.skipped);
-    const std::string last = status.last_result_utc.empty() ? "none" : status.last_result_utc;
-    if (state == "running") {
-        fmt::print("running on {} since {}: {:.2f} trials/s, {} left\n", status.owner->host,
-                   status.owner->started_utc, status.rate_per_s(),
-                   status.open() == 0 ? "nothing" : duration_text(left_s(status)));
-    } else if (const std::string death = death_text(status); !death.empty()) {
-        fmt::print("{}\n", death);
-    } else if (status.launches > 0) {
-        fmt::print("{}; launch {} began {}, last result {}\n", state, status.launches, status.started_utc,
-                   last);
+/// What a run does, or how it ended; empty before its first launch.
+std::string life_text(const RunPart& part) {
+    const store::RunStatus& status = part.status;
+    if (part.activity == RunActivity::running) {
+        const double rate = status.rate_per_s();
+        const std::string left =
+            status.open() == 0 ? "nothing"
+                               : duration_text(rate > 0 ? static_cast<double>(status.open()) / rate : -1.0);
+        return fmt::format("running on {} since {}: {:.2f} trials/s, {} left", status.owner->host,
+                           status.owner->started_utc, rate, left);
     }
-    print_failures(status);
-    if (status.damaged_bytes > 0)
-        fmt::print("{} bytes of the journal are damaged: memcap rebuild says more\n", status.damaged_bytes);
+    if (const std::string death = death_text(status); !death.empty()) return death;
+    if (status.launches == 0) return "";
+    return fmt::format("{}; launch {} began {}, last result {}", to_string(part.activity), status.launches,
+                       status.started_utc, status.last_result_utc.empty() ? "none" : status.last_result_utc);
+}
+
+/// Of a run that is done only the workers that were in trouble.
+void print_workers(const RunPart& part) {
+    std::vector<WorkerLine> shown = part.workers;
+    if (part.activity == RunActivity::done)
+        std::erase_if(shown, [](const WorkerLine& worker) { return !is_in_trouble(worker); });
+    for (const auto& line : worker_lines(std::move(shown))) fmt::print("  {}\n", line);
+}
+
+void print_shards(const RunOverview& overview, const std::string& folder) {
+    for (const RunPart& part : overview.parts) {
+        const store::RunStatus& status = part.status;
+        const std::string life = life_text(part);
+        fmt::print("shard {}: {} of {} trials done, {} failed, {} open{}{}\n", status.shard->index,
+                   status.done, status.planned, status.failed, status.open(), life.empty() ? "" : "; ", life);
+        print_workers(part);
+    }
+    if (overview.missing.empty()) return;
+    std::vector<std::uint32_t> indices;
+    std::uint64_t planned = 0;
+    for (const MissingShard& shard : overview.missing) {
+        indices.push_back(shard.index);
+        planned += shard.planned;
+    }
+    fmt::print("not begun, with {}: shard{} {}. memcap run FILE.yaml --out {} --shard {}/{} begins one\n",
+               count_text(static_cast<std::int64_t>(planned), "trial"), indices.size() == 1 ? "" : "s",
+               fmt::join(indices, ", "), folder, indices.front(),
+               overview.parts.size() + overview.missing.size());
+}
+
+void print_overview(const RunOverview& overview, const std::string& folder) {
+    const store::RunStatus& total = overview.total;
+    fmt::print("{}: {} of {} trials done, {} failed, {} open, {} skipped\n", total.experiment, total.done,
+               total.planned, total.failed, total.open(), total.skipped);
+    if (overview.are_shards) {
+        print_shards(overview, folder);
+    } else {
+        const std::string life = life_text(overview.parts.front());
+        if (!life.empty()) fmt::print("{}\n", life);
+        print_workers(overview.parts.front());
+    }
+    print_failures(total);
+    if (total.damaged_bytes > 0)
+        fmt::print("{} bytes of the journal are damaged: memcap rebuild says more\n", total.damaged_bytes);
 }
 
 }  // namespace
@@ -125,23 +100,23 @@ void print_status(const store::RunStatus& status, const std::string& state) {
 int show_status(const Arguments& arguments) {
     CommandSyntax syntax{
         .usage = "memcap status DIR [--json]",
-        .purpose = "Says how far a run is: from any host, without locks, also while it runs.",
+        .purpose =
+            "Says how far a run is, or all shards of one: from any host, without locks, also while it runs.",
         .options = boost::program_options::options_description(),
         .fewest_files = 1,
         .most_files = 1};
     syntax.options.add_options()("json", "print JSON");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
-    const store::RunFolder folder(parsed->files.front());
-    const store::RunStatus status = store::read_status(folder);
-    const std::string state(to_string(activity(status)));
+    const std::string& folder = parsed->files.front();
+    const RunOverview overview = overview_of(folder);
     if (parsed->has("json")) {
         // A message may quote names of files, which need not be UTF-8.
-        const auto said = status_json(status, state, folder);
-        fmt::print("{}\n", said.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+        fmt::print("{}\n",
+                   overview_json(overview).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
         return kDone;
     }
-    print_status(status, state);
+    print_overview(overview, folder);
     return kDone;
 }
 

@@ -5,6 +5,7 @@
 
 #include "app/amounts.hpp"
 #include "app/options.hpp"
+#include "app/shards.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/store/merge.hpp"
 #include "memcap/store/rebuild.hpp"
@@ -41,23 +42,9 @@ void print_near(std::uint64_t near, const std::string& largest) {
                    largest);
 }
 
-}  // namespace
-
-int rebuild_results(const Arguments& arguments) {
-    const CommandSyntax syntax{
-        .usage = "memcap rebuild DIR",
-        .purpose =
-            "Makes results.h5 again from the journal, and says what was damaged, double or in conflict.",
-        .options = boost::program_options::options_description(),
-        .fewest_files = 1,
-        .most_files = 1};
-    const auto parsed = parse_options(syntax, arguments);
-    if (!parsed) return kDone;
-    const auto report = store::rebuild(parsed->files.front(), {});
+void rebuild_one(const store::RunFolder& folder) {
+    const auto report = store::rebuild(folder.root(), {});
     const auto& journal = report.journal;
-    const auto counted = [](auto count, const char* noun) {
-        return count_text(static_cast<std::int64_t>(count), noun);
-    };
     fmt::print("{}, {}, {}: {}\n", counted(journal.segments, "segment"), counted(journal.frames, "frame"),
                counted(journal.results, "result"), counted(report.trials, "trial"));
     fmt::print("{} damaged bytes, {} bytes of torn tails, {} unreadable frames, {} double results\n",
@@ -73,20 +60,48 @@ int rebuild_results(const Arguments& arguments) {
     if (unexplained > 0)
         fmt::print("{} in no plan of the journal and without a row\n", counted(unexplained, "trial"));
     print_written(report.written);
+}
+
+}  // namespace
+
+int rebuild_results(const Arguments& arguments) {
+    const CommandSyntax syntax{
+        .usage = "memcap rebuild DIR",
+        .purpose =
+            "Makes results.h5 again from the journal, of each shard if there are any, and says what was "
+            "damaged, double or in conflict.",
+        .options = boost::program_options::options_description(),
+        .fewest_files = 1,
+        .most_files = 1};
+    const auto parsed = parse_options(syntax, arguments);
+    if (!parsed) return kDone;
+    const RunsOfFolder found = runs_of(parsed->files.front());
+    for (const auto& folder : found.runs) {
+        if (found.are_shards) fmt::print("{}:\n", folder.root().string());
+        rebuild_one(folder);
+    }
     return kDone;
 }
 
 int merge_results(const Arguments& arguments) {
     CommandSyntax syntax{.usage = "memcap merge OUT.h5 DIR... [--self-contained]",
-                         .purpose = "Makes one results file of several run folders, which are only read.",
+                         .purpose =
+                             "Makes one results file of several run folders, or of the shards in them, which "
+                             "are only read.",
                          .options = boost::program_options::options_description(),
                          .fewest_files = 2,
                          .most_files = SIZE_MAX};
     syntax.options.add_options()("self-contained", "copy vectors and curves into the file");
     const auto parsed = parse_options(syntax, arguments);
     if (!parsed) return kDone;
-    const std::vector<std::filesystem::path> folders(parsed->files.begin() + 1, parsed->files.end());
-    for (const auto& folder : folders) store::RunFolder(folder).expect_run();
+    std::vector<std::filesystem::path> folders;
+    for (std::size_t file = 1; file < parsed->files.size(); ++file) {
+        const RunsOfFolder found = runs_of(parsed->files[file]);
+        for (const auto& run : found.runs) folders.push_back(run.root());
+        for (const std::uint32_t index : found.missing)
+            fmt::print("note: shard {} of {} has not begun: its trials are open\n", index,
+                       parsed->files[file]);
+    }
     const bool is_there = std::filesystem::exists(parsed->files.front());
     const auto report =
         store::merge(parsed->files.front(), folders,

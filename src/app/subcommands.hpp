@@ -13,6 +13,7 @@ using Arguments = std::vector<std::string>;
 int run_experiment(const Arguments& arguments);
 int plan_experiment(const Arguments& arguments);
 int show_status(const Arguments& arguments);
+int explain_run(const Arguments& arguments);
 int stop_run(const Arguments& arguments);
 int rebuild_results(const Arguments& arguments);
 int merge_results(const Arguments& arguments);

@@ -89,6 +89,10 @@ std::optional<memory::SlotState> state_of(const LeasePayload& payload, std::int3
 
 }  // namespace
 
+std::int32_t evaluations_of_checkpoint(std::span<const std::byte> bytes) {
+    return memory::decode_slot_state(bytes.subspan(std::min(bytes.size(), sizeof(std::int32_t)))).evaluations;
+}
+
 std::int32_t most_slots(at::Device device) {
     return device.is_cpu() ? 128 : 1'024;
 }

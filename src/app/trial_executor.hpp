@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -31,6 +32,10 @@ struct ExecutorPlace {
     weights::WeightExchange* exchange = nullptr;  ///< needed; outlives the executor
     agent::Life* life = nullptr;  ///< where signs of life go; null: nobody looks; outlives the executor
 };
+
+/// How many evaluations a trial had behind it at a checkpoint; throws TransportError if the bytes are
+/// damaged.
+std::int32_t evaluations_of_checkpoint(std::span<const std::byte> bytes);
 
 /// Most trials side by side on a device when the experiment does not say.
 std::int32_t most_slots(at::Device device);

@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "app/machine.hpp"
 #include "app/options.hpp"
 #include "app/self_check.hpp"
+#include "app/trial_lookup.hpp"
 #include "memcap/app/command_line.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/log.hpp"
@@ -147,30 +147,14 @@ bool has_vectors(const store::ResultFile& file) {
 /// The row of the trial whose id begins so; where several tuples of axes lead to it, the first.
 std::size_t row_of_trial(const store::ResultFile& file, const std::string& folder,
                          const std::string& beginning) {
-    constexpr std::size_t kMostShown = 8;
-    std::string wanted = beginning;
-    std::ranges::transform(wanted, wanted.begin(), [](unsigned char letter) { return std::tolower(letter); });
-    std::map<std::string, std::size_t> found;
-    for (std::size_t row = 0; row < file.rows(); ++row) {
-        const std::string id = file.numbers(row).trial_id.hex();
-        if (id.starts_with(wanted)) found.emplace(id, row);
-    }
-    if (found.size() == 1) return found.begin()->second;
-    if (found.empty()) {
-        throw DataError(folder, {.what = fmt::format("no trial's id begins with '{}'", beginning),
-                                 .where = {},
-                                 .why = {},
-                                 .advice = "Copy one from the column trial_id of results.h5"});
-    }
-    std::vector<std::string> ids;
-    for (const auto& [id, row] : found) {
-        if (ids.size() < kMostShown) ids.push_back(id);
-    }
-    throw UsageError(
-        {.what = fmt::format("{} trials' ids begin with '{}'", found.size(), beginning),
-         .where = "--trial",
-         .why = fmt::format("{}{}", fmt::join(ids, ", "), found.size() > ids.size() ? ", ..." : ""),
-         .advice = "Give more digits"});
+    std::vector<Id128> ids;
+    for (std::size_t row = 0; row < file.rows(); ++row) ids.push_back(file.numbers(row).trial_id);
+    if (const auto found = find_trial(ids, beginning))
+        return static_cast<std::size_t>(std::ranges::find(ids, *found) - ids.begin());
+    throw DataError(folder, {.what = fmt::format("no trial's id begins with '{}'", beginning),
+                             .where = {},
+                             .why = {},
+                             .advice = "Copy one from the column trial_id of results.h5"});
 }
 
 const Protocol& protocol_of(const store::ResultFile& file, const std::string& name) {

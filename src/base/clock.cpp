@@ -16,9 +16,12 @@ double utc_s() {
 }
 
 std::string utc_now() {
-    const std::time_t now = std::time(nullptr);
+    return utc_text(std::time(nullptr));
+}
+
+std::string utc_text(std::time_t seconds) {
     std::tm parts{};
-    gmtime_r(&now, &parts);
+    gmtime_r(&seconds, &parts);
     std::array<char, 32> text{};
     const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
     return std::string(text.data(), size);

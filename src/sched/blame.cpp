@@ -21,6 +21,7 @@ void Scheduler::State::on_failure(Rank from, TaskEntry& entry, TaskResult result
         keep(entry, std::move(result));
     } else {
         send(from, message::Acknowledge{{{index, lease}}});
+        tell(AttemptEvent::failed, from, {index}, failure.message);
         if (hosts_fault) {
             wait(entry);
         } else {

@@ -109,7 +109,87 @@ std::string idle_reason(const State& state, const WorkerEntry& worker) {
                        state.fair_cost(worker));
 }
 
+WorkerActivity activity_of(const WorkerEntry& worker) {
+    switch (worker.phase) {
+        case Phase::absent:
+            return worker.barred ? WorkerActivity::barred : WorkerActivity::starting;
+        case Phase::left:
+            return WorkerActivity::left;
+        case Phase::failed:
+            return WorkerActivity::failed;
+        case Phase::lost:
+            return WorkerActivity::lost;
+        case Phase::active:
+            break;
+    }
+    if (worker.barred) return WorkerActivity::barred;
+    return worker.started > 0 ? WorkerActivity::working : WorkerActivity::idle;
+}
+
+/// Why a worker computes nothing, or less than it could; empty if there is no more to ask for.
+std::string why_not_busy(const State& state, const WorkerEntry& worker) {
+    const bool is_full = worker.started > 0 && worker.open_slots == 0;
+    if (is_full) return "";
+    if (worker.phase == Phase::left) return "it has left";
+    if (worker.barred || worker.phase == Phase::failed || worker.phase == Phase::lost) return worker.trouble;
+    if (worker.phase == Phase::absent)
+        return worker.trouble.empty() ? "it has not joined yet" : "it is started again: " + worker.trouble;
+    if (worker.started == 0 && !worker.held.empty())
+        return fmt::format("it has been given {} tasks and gets ready to start them", worker.held.size());
+    return idle_reason(state, worker);
+}
+
 }  // namespace
+
+std::string_view to_string(WorkerActivity value) {
+    switch (value) {
+        case WorkerActivity::starting:
+            return "starting";
+        case WorkerActivity::working:
+            return "working";
+        case WorkerActivity::idle:
+            return "idle";
+        case WorkerActivity::barred:
+            return "barred";
+        case WorkerActivity::lost:
+            return "lost";
+        case WorkerActivity::failed:
+            return "failed";
+        case WorkerActivity::left:
+            return "left";
+    }
+    return "unknown";
+}
+
+std::vector<WorkerView> Scheduler::workers() const {
+    const State& state = *state_;
+    std::vector<WorkerView> views;
+    views.reserve(state.workers.size());
+    for (const auto& [rank, worker] : state.workers) {
+        const double ended = static_cast<double>(worker.done + worker.failures);
+        const double worked_s = std::max(1.0, worker.ended_s - worker.joined_s);
+        WorkerView view;
+        view.rank = rank;
+        view.host = worker.facts.host;
+        view.device = worker.facts.device;
+        view.activity = activity_of(worker);
+        view.done = worker.done;
+        view.failed = worker.failures;
+        view.running = worker.started;
+        view.queued = static_cast<std::uint32_t>(worker.held.size()) - worker.started;
+        view.free_slots = worker.open_slots;
+        view.tasks_per_s = ended > 0 ? ended / worked_s : 0.0;
+        view.silent_s = std::max(0.0, state.now_s - worker.heard_s);
+        if (worker.deed) {
+            view.deed = worker.deed->what;
+            view.deed_task = state.entry(worker.deed->task).task.key;
+            view.since_deed_s = state.now_s - worker.deed->at_s;
+        }
+        view.why = why_not_busy(state, worker);
+        views.push_back(std::move(view));
+    }
+    return views;
+}
 
 void Scheduler::check() const {
     for (const TaskEntry& task : state_->tasks) check_task(*state_, task);

@@ -106,8 +106,7 @@ class Manager {
     }
 
     RunOutcome outcome(double now_s) {
-        if (setup_.on_progress)
-            setup_.on_progress(meter_.at(scheduler_.counts(), scheduler_.stopping(), now_s));
+        tell(now_s);
         if (setup_.transport != nullptr) setup_.transport->flush(setup_.options.finish_s);
         const Counts counts = scheduler_.counts();
         RunOutcome outcome;
@@ -189,6 +188,8 @@ class Manager {
                 to_store_.push_back(std::move(store->result));
             } else if (auto* crash = std::get_if<action::NoteCrash>(&action)) {
                 crashes_.push_back(std::move(*crash));
+            } else if (auto* attempts = std::get_if<action::NoteAttempts>(&action)) {
+                attempts_.push_back(std::move(attempts->note));
             } else {
                 log::warning(std::get<action::Warn>(action).text);
             }
@@ -222,6 +223,7 @@ class Manager {
 
     /// Everything of this round is appended, then synced once; only then do the workers hear of it.
     void store(double now_s) {
+        note_attempts();
         if (to_store_.empty() && crashes_.empty() && unsynced_checkpoints_) {
             event::StoreFailed failed;
             attempt(failed, [&] { setup_.sink->sync(); });
@@ -251,6 +253,18 @@ class Manager {
         }
     }
 
+    /// In front of the results that may follow from them. What is noted decides nothing, so the run goes on
+    /// where it cannot be kept.
+    void note_attempts() {
+        for (const AttemptNote& note : std::exchange(attempts_, {})) {
+            try {
+                setup_.sink->attempted(note);
+            } catch (const StoreError& problem) {
+                if (!std::exchange(warned_of_attempts_, true)) log::warning(problem.what());
+            }
+        }
+    }
+
     template <class Action>
     bool attempt(event::StoreFailed& failed, Action action) {
         try {
@@ -264,9 +278,15 @@ class Manager {
     }
 
     void report(double now_s) {
-        if (!setup_.on_progress || now_s - reported_s_ < setup_.options.progress_s) return;
+        if (now_s - reported_s_ < setup_.options.progress_s) return;
         reported_s_ = now_s;
-        setup_.on_progress(meter_.at(scheduler_.counts(), scheduler_.stopping(), now_s));
+        tell(now_s);
+    }
+
+    void tell(double now_s) {
+        if (setup_.on_progress)
+            setup_.on_progress(meter_.at(scheduler_.counts(), scheduler_.stopping(), now_s));
+        if (setup_.on_look) setup_.on_look(scheduler_);
     }
 
     ManagerSetup setup_;
@@ -277,10 +297,12 @@ class Manager {
     std::vector<action::NoteCrash> crashes_;
     std::map<Rank, WorkerFacts> facts_;
     std::set<Rank> to_welcome_;
+    std::vector<AttemptNote> attempts_;
     std::map<Rank, std::string> worker_errors_;
     std::string store_error_;
     bool unsynced_checkpoints_ = false;
     bool warned_of_checkpoints_ = false;
+    bool warned_of_attempts_ = false;
     bool stop_told_ = false;
     bool over_ = false;
     double over_s_ = 0.0;

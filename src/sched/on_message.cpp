@@ -29,6 +29,7 @@ void Scheduler::State::on_message(Rank from, message::Join& message) {
     }
     if (stopping || over || (worker.phase != Phase::absent && worker.phase != Phase::lost)) return;
     worker.rejoining = false;
+    if (worker.joined_s == 0.0) worker.joined_s = now_s;
     change_phase(from, Phase::active);
     send(from, message::Welcome{});
 }
@@ -36,6 +37,7 @@ void Scheduler::State::on_message(Rank from, message::Join& message) {
 void Scheduler::State::on_message(Rank from, message::Status& message) {
     WorkerEntry& worker = workers.at(from);
     if (worker.phase != Phase::active) return;
+    std::vector<TaskIndex> started;
     for (const TaskLease& told : message.started) {
         if (told.task.value >= tasks.size()) continue;
         TaskEntry& task = entry(told.task);
@@ -45,7 +47,9 @@ void Scheduler::State::on_message(Rank from, message::Status& message) {
         started_s[told.task] = now_s;
         ++worker.started;
         ++counts.started;
+        started.push_back(told.task);
     }
+    tell(AttemptEvent::started, from, started, {});
     worker.has_asked = true;
     // An executor asks for tasks once its self-test has passed.
     if (worker.proving && message.free_slots > 0) prove(from);
@@ -87,6 +91,7 @@ void Scheduler::State::on_message(Rank from, message::Result& message) {
     if (current && !result.failure) note_duration(task);
     detach(task);
     judge_alike(from, result);
+    note_end(from, result.task, result.failure.has_value());
     if (result.failure) {
         on_failure(from, task, std::move(result), message.lease);
     } else {
@@ -105,6 +110,11 @@ void Scheduler::State::on_message(Rank from, message::Returned& message) {
     if (worker.phase != Phase::active) return;
     worker.recalled = false;
     file(from);
+    std::vector<TaskIndex> interrupted;
+    for (const TaskLease& given : message.tasks) {
+        if (is_current(from, given) && entry(given.task).started) interrupted.push_back(given.task);
+    }
+    tell(AttemptEvent::given_back, from, interrupted, {});
     for (const TaskLease& given : message.tasks) {
         if (!is_current(from, given)) continue;
         TaskEntry& task = entry(given.task);

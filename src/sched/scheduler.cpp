@@ -284,6 +284,33 @@ bool Scheduler::State::is_current(Rank from, const TaskLease& lease) const {
     return task.stage == Stage::leased && task.holder == from && task.lease == lease.lease;
 }
 
+/// Notes what became of attempts of tasks that a worker had.
+void Scheduler::State::tell(AttemptEvent event, Rank rank, const std::vector<TaskIndex>& told,
+                            const std::string& reason) {
+    if (told.empty()) return;
+    WorkerEntry& worker = workers.at(rank);
+    AttemptNote note{.event = event,
+                     .rank = rank,
+                     .host = worker.facts.host,
+                     .device = worker.facts.device,
+                     .attempts = {},
+                     .reason = reason};
+    note.attempts.reserve(told.size());
+    for (const TaskIndex index : told)
+        note.attempts.push_back({entry(index).task.key, entry(index).attempts});
+    if (event == AttemptEvent::started) worker.deed = {"started", told.back(), now_s};
+    if (event == AttemptEvent::given_back) worker.deed = {"gave back", told.back(), now_s};
+    out.push_back(action::NoteAttempts{std::move(note)});
+}
+
+/// A worker's task has ended on it, well or not.
+void Scheduler::State::note_end(Rank rank, TaskIndex task, bool has_failed) {
+    WorkerEntry& worker = workers.at(rank);
+    ++(has_failed ? worker.failures : worker.done);
+    worker.ended_s = now_s;
+    worker.deed = {has_failed ? "failed" : "finished", task, now_s};
+}
+
 std::string Scheduler::State::name(Rank rank) const {
     const auto worker = workers.find(rank);
     if (worker == workers.end() || worker->second.facts.host.empty()) return fmt::format("rank {}", rank);

@@ -45,6 +45,15 @@ void Scheduler::State::change_phase(Rank rank, Phase phase) {
 /// Sets all tasks of a worker free; where its started ones are to blame they get a strike.
 void Scheduler::State::release_all(Rank rank, Blame blame, const std::string& reason) {
     WorkerEntry& worker = workers.at(rank);
+    std::vector<TaskIndex> interrupted;
+    for (const TaskIndex index : worker.held) {
+        if (entry(index).started) interrupted.push_back(index);
+    }
+    const bool left = blame == Blame::none && reason.empty();
+    const AttemptEvent event = blame == Blame::crash ? AttemptEvent::crashed
+                               : left                ? AttemptEvent::given_back
+                                                     : AttemptEvent::lost;
+    tell(event, rank, interrupted, reason);
     for (const TaskIndex index : std::vector<TaskIndex>(worker.held)) {
         TaskEntry& task = entry(index);
         const bool guilty = blame != Blame::none && task.started;

@@ -13,6 +13,7 @@
 #include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/record/agreement.hpp"
+#include "memcap/store/journal/shards.hpp"
 #include "store/detail/array_library.hpp"
 #include "store/detail/columns.hpp"
 #include "store/detail/result_writer.hpp"
@@ -26,6 +27,7 @@ struct Source {
     RunFolder folder;
     detail::ArrayLibrary library;
     RunState state;
+    bool is_shard = false;
 };
 
 Source open_source(const std::filesystem::path& root) {
@@ -39,7 +41,8 @@ Source open_source(const std::filesystem::path& root) {
     auto library = detail::ArrayLibrary::open(folder);
     RunState state = replay(
         folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::keep);
-    return {std::move(folder), std::move(library), std::move(state)};
+    const bool is_shard = read_shard(folder).has_value();
+    return {std::move(folder), std::move(library), std::move(state), is_shard};
 }
 
 bool is_result_file(const std::filesystem::path& path) {
@@ -66,29 +69,37 @@ void expect_replaceable(const std::filesystem::path& out) {
         refuse("it is there already and is no result file of memcap", "Choose another name");
 }
 
-/// Builds the joint tables folder by folder.
+/// Builds the joint tables: first the records of all folders, then names and rows folder by folder.
 class Joint {
   public:
     explicit Joint(MergeReport& report) : report_(report) {}
 
-    void add(const Source& source, std::size_t folder) {
-        const record::RunTables& tables = source.state.tables();
+    void add_records(const Source& source, std::size_t folder) {
         for (const auto& note : source.state.report().notes) report_.notes.push_back(note);
         for (const auto& [reason, count] : source.state.dropped()) {
             dropped_[reason] += count;
             report_.notes.push_back(source.folder.root().string() + ": " + dropped_text(reason, count));
         }
-        experiments_.push_back(tables.experiment);
-        add_text(tables);
+        folder_experiments_.push_back(source.state.tables().experiment);
+        choose_records(source, folder);
+    }
+
+    void add_tables(const Source& source, std::size_t folder) {
+        const record::RunTables& tables = source.state.tables();
+        add_text(source);
         add_names(tables);
         add_samples(tables);
         for (auto skipped : tables.skipped) {
             rename(skipped.axes);
-            tables_.skipped.push_back(std::move(skipped));
+            if (seen_skipped_.insert({skipped.axes, skipped.reason}).second)
+                tables_.skipped.push_back(std::move(skipped));
         }
         tables_.launches.insert(tables_.launches.end(), tables.launches.begin(), tables.launches.end());
-        choose_records(source, folder);
-        for (const ResultRow& row : source.state.rows()) add_row(*row.planned, folder);
+        for (const auto& row : tables.rows) {
+            // Of a shard the first folder has all rows: they stay in the order of the plan.
+            if (source.is_shard ? chosen_.contains(row.trial_id) : source.state.find(row.trial_id) != nullptr)
+                add_row(row, folder);
+        }
         for (std::size_t row = 0; row < source.state.planned_rows(); ++row) add_planned(tables.rows[row]);
     }
 
@@ -136,13 +147,17 @@ class Joint {
         std::size_t folder;
     };
 
-    void add_text(const record::RunTables& tables) {
+    void add_text(const Source& source) {
+        const record::RunTables& tables = source.state.tables();
+        if (tables_.created_utc.empty() || tables.created_utc < tables_.created_utc)
+            tables_.created_utc = tables.created_utc;
+        // Shards of one experiment are one experiment.
+        if (source.is_shard && !shard_texts_.insert(tables.experiment_yaml).second) return;
+        experiments_.push_back(tables.experiment);
         if (!tables_.experiment_yaml.empty()) tables_.experiment_yaml += "---\n";
         tables_.experiment_yaml += tables.experiment_yaml;
         if (!tables_.experiment_yaml.empty() && tables_.experiment_yaml.back() != '\n')
             tables_.experiment_yaml += '\n';
-        if (tables_.created_utc.empty() || tables.created_utc < tables_.created_utc)
-            tables_.created_utc = tables.created_utc;
     }
 
     void add_names(const record::RunTables& tables) {
@@ -156,7 +171,8 @@ class Joint {
         for (record::SampleRow row : tables.samples) {
             if (const auto name = new_corpora_.find(row.corpus); name != new_corpora_.end())
                 row.corpus = name->second;
-            tables_.samples.push_back(std::move(row));
+            if (seen_samples_.emplace(row.corpus, row.sample).second)
+                tables_.samples.push_back(std::move(row));
         }
     }
 
@@ -214,8 +230,9 @@ class Joint {
         if (comparison.agreement == record::Agreement::conflicting) {
             report_.conflicts.push_back(fmt::format(
                 "trial {}: loss {} after {} evaluations in {} stays, loss {} after {} in {} is ignored",
-                former.trial_id.hex(), former.loss_nats, former.evaluations, experiments_[former_folder],
-                record.loss_nats, record.evaluations, experiments_[folder]));
+                former.trial_id.hex(), former.loss_nats, former.evaluations,
+                folder_experiments_[former_folder], record.loss_nats, record.evaluations,
+                folder_experiments_[folder]));
         }
         if (comparison.agreement != record::Agreement::near) return;
         ++report_.near;
@@ -243,6 +260,10 @@ class Joint {
     MergeReport& report_;
     record::RunTables tables_;
     std::vector<std::string> experiments_;
+    std::vector<std::string> folder_experiments_;
+    std::set<std::string> shard_texts_;
+    std::set<std::pair<std::string, std::int32_t>> seen_samples_;
+    std::set<std::pair<Axes, std::string>> seen_skipped_;
     std::map<std::string, std::string> new_models_, new_corpora_,
         new_protocols_;  ///< of the folder being added
     std::unordered_map<Id128, Chosen> chosen_;
@@ -266,9 +287,10 @@ MergeReport merge(const std::filesystem::path& out, const std::vector<std::files
     detail::ResultContent content{
         .tables = nullptr, .rows = {}, .folders = {}, .arrays = arrays, .progress = {}, .open = {}};
     for (Source& source : sources) {
-        joint.add(source, content.folders.size());
+        joint.add_records(source, content.folders.size());
         content.folders.push_back({&source.folder, &source.library});
     }
+    for (std::size_t folder = 0; folder < sources.size(); ++folder) joint.add_tables(sources[folder], folder);
     content.tables = &joint.tables();
     content.rows = joint.rows();
     content.progress = joint.progress();

@@ -11,6 +11,7 @@
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/store/journal/run_folder.hpp"
+#include "memcap/store/journal/shards.hpp"
 #include "store/detail/columns.hpp"
 #include "store/detail/segment_file.hpp"
 #include "store/detail/side_tables.hpp"
@@ -27,13 +28,19 @@ constexpr std::int32_t kNewestSchema = 1;
 
 [[noreturn]] void fail(
     const std::filesystem::path& path, const std::string& what, const std::string& why,
-    const char* advice =
+    const std::string& advice =
         "Name a run folder or its results.h5; `memcap rebuild DIR` writes a damaged one anew") {
     throw DataError(path, {.what = what, .where = {}, .why = why, .advice = advice});
 }
 
 [[noreturn]] void fail_missing(const std::filesystem::path& path) {
-    const bool run_is_there = RunFolder(path.parent_path()).exists();
+    const std::filesystem::path folder = path.parent_path();
+    if (find_shards(folder)) {
+        const std::string merged = (folder / "merged.h5").string();
+        fail(path, "there is no such result file", "the run in this folder is in shards",
+             fmt::format("Merge them, and name the result: memcap merge {} {}", merged, folder.string()));
+    }
+    const bool run_is_there = RunFolder(folder).exists();
     if (!run_is_there) fail(path, "there is no such result file", "");
     fail(path, "there is no such result file yet",
          "a run writes it after some minutes and at its end; the journal has all results so far",

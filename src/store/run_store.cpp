@@ -210,6 +210,11 @@ void RunStore::crashed(const Id128& trial, const std::string& reason) {
     state_.add_crash(trial);
 }
 
+void RunStore::attempted(const AttemptsPayload& attempts) {
+    lock_->expect_held(monotonic_s());
+    journal_.append(attempts);
+}
+
 void RunStore::checkpoint(const Id128& trial, std::span<const std::byte> state) {
     lock_->expect_held(monotonic_s());
     checkpoints_.put(trial, state);

@@ -4,7 +4,7 @@ import json
 import subprocess
 import unittest
 
-from experiment import MEMCAP, experiment
+from experiment import ENVIRONMENT, MEMCAP, experiment
 from slurm_case import SlurmCase
 
 NODES = ("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--job-name=real")
@@ -69,6 +69,32 @@ class RealRun(SlurmCase):
         job = self.submit(experiment(self.folder), "--ntasks-per-node=2", arguments=[])
         self.assertEqual(self.wait_for_end(job), ("COMPLETED", 0), self.log())
         self.assertIn("run runs/tiny\n", self.log())
+
+    def test_an_array_of_shards_comes_to_what_one_run_comes_to(self):
+        job = self.submit(self.file, "--ntasks-per-node=1", "--array=0-2", arguments=["--out", self.out, "--shard", "%a/3"])
+        tasks = [f"{job}_{task}" for task in range(3)]
+        self.wait("a result of the second shard", lambda: self.done_in_shard(1))
+        self.slurm_command("scancel", "--signal=KILL", f"{self.facts(tasks[1])['JobId']}.0")
+        for task in tasks:
+            self.assertEqual(self.wait_for_end(task), ("COMPLETED", 0), self.log())
+        status = self.status()
+        self.assertEqual((status["state"], status["done"], status["open"]), ("done", 240, 0), self.log())
+        self.assertEqual([shard["launches"] for shard in status["shards"]], [1, 2, 1], self.log())
+        self.assertIn(f"run {self.out}/shard-1\n", self.log())
+        whole = self.folder / "whole"
+        self.memcap("run", self.file, "--out", whole)
+        # Merging compares, trial by trial, what two folders have of it.
+        said = self.memcap("merge", self.folder / "both.h5", self.out, whole)
+        self.assertIn("240 trials were in more than one folder\n240 rows written\n", said)
+        self.assertNotIn("conflict", said)
+        self.assertNotIn("rounding", said)
+
+    def done_in_shard(self, index):
+        """How many trials the launch of a shard has finished."""
+        return next((shard.get("done_in_launch", 0) for shard in self.status().get("shards", []) if shard["shard"] == index), 0)
+
+    def memcap(self, *arguments):
+        return self.slurm_command(MEMCAP, *arguments, environment=ENVIRONMENT)
 
 
 if __name__ == "__main__":

@@ -95,10 +95,10 @@ class EndToEnd(unittest.TestCase):
         self.memcap("run", file, "--out", self.folder / out, *extra, launcher=launcher, status=status)
         return self.folder / out
 
-    def start(self, file, out="run", launcher=()):
+    def start(self, file, out="run", launcher=(), arguments=()):
         """Starts memcap run and lets it run; whatever is left of it is killed at the end of the test."""
-        process = subprocess.Popen([*launcher, MEMCAP, "run", str(file), "--out", str(self.folder / out)], cwd=self.folder,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        process = subprocess.Popen([*launcher, MEMCAP, "run", str(file), "--out", str(self.folder / out), *arguments],
+                                   cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                                    env=ENVIRONMENT)
         self.addCleanup(self.kill_all, process, [])
         return process

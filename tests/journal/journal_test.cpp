@@ -295,7 +295,7 @@ TEST_F(Journal, ARunHasARateFromItsFirstResultOn) {
 }
 
 TEST_F(Journal, StatusOfAFolderWithoutARunIsAnError) {
-    EXPECT_THROW(read_status(RunFolder(place / "nothing")), StoreError);
+    EXPECT_THROW(read_status(RunFolder(place / "nothing")), DataError);
 }
 
 TEST_F(Journal, TheLastWordOnALaunchCounts) {

@@ -26,6 +26,7 @@ class Script {
             if (const auto* send = std::get_if<action::Send>(&action)) sent.push_back(*send);
             if (const auto* store = std::get_if<action::Store>(&action)) to_store.push_back(store->result);
             if (const auto* crash = std::get_if<action::NoteCrash>(&action)) crashes.push_back(*crash);
+            if (const auto* note = std::get_if<action::NoteAttempts>(&action)) attempts.push_back(note->note);
             if (const auto* warning = std::get_if<action::Warn>(&action)) warnings.push_back(warning->text);
         }
         return actions;
@@ -102,6 +103,7 @@ class Script {
     std::vector<action::Send> sent;
     std::vector<TaskResult> to_store;
     std::vector<action::NoteCrash> crashes;
+    std::vector<AttemptNote> attempts;
     std::vector<std::string> warnings;
     std::map<Rank, LeaseId> last_lease;
     std::map<std::uint32_t, LeaseId> leases;  ///< the newest of each task

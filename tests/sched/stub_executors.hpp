@@ -105,6 +105,9 @@ class MemorySink final : public ResultSink {
         if (appended >= fail_after) throw StoreError("disk", {"no space left", "journal", "", "free some"});
         crashes.emplace_back(task.id.value, reason);
     }
+    void attempted(const AttemptNote& note) override {
+        for (const auto& attempt : note.attempts) attempts.emplace_back(note.event, attempt.task);
+    }
     void sync() override {
         ++syncs;
         unsynced.clear();
@@ -113,6 +116,7 @@ class MemorySink final : public ResultSink {
     std::map<std::uint32_t, std::vector<TaskResult>> results;
     std::map<std::uint32_t, std::vector<std::string>> checkpoints;
     std::vector<std::pair<std::uint32_t, std::string>> crashes;
+    std::vector<std::pair<AttemptEvent, Id128>> attempts;
     std::vector<std::uint32_t> unsynced;
     std::uint64_t appended = 0;
     std::uint64_t syncs = 0;

@@ -1,6 +1,7 @@
 // Time: a monotonic clock for durations and UTC text for records.
 #pragma once
 
+#include <ctime>
 #include <string>
 
 namespace memcap {
@@ -13,5 +14,7 @@ double utc_s();
 
 /// Now as ISO 8601 in UTC with seconds, e.g. 2026-03-01T12:00:00Z.
 std::string utc_now();
+/// A time of the system's clock in the same form.
+std::string utc_text(std::time_t seconds);
 
 }  // namespace memcap

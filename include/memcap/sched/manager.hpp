@@ -17,6 +17,8 @@
 
 namespace memcap::sched {
 
+class Scheduler;
+
 /// Makes the payload of a task that comes without one, each time it is leased.
 using PayloadSource = std::function<Bytes(const Task&)>;
 
@@ -64,6 +66,7 @@ struct ManagerSetup {
     Transport* transport = nullptr;  ///< to the other ranks; null if there are none
     // All called from the manager's thread; may be empty.
     std::function<void(const Progress&)> on_progress;
+    std::function<void(const Scheduler&)> on_look;  ///< as often as on_progress, for what that does not tell
     std::function<void(Rank from, std::span<const std::byte> note)> on_note;
     PollHook poll_hook;
 };

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "memcap/sched/attempt.hpp"
 #include "memcap/sched/task.hpp"
 
 namespace memcap::sched {
@@ -23,6 +24,8 @@ class ResultSink {
     /// Takes note that a worker died with this task, which counts as a strike in later launches too. Throws
     /// StoreError as append() does.
     virtual void crashed(const Task& task, const std::string& reason) = 0;
+    /// Takes note of what became of attempts. Throws StoreError; nothing is lost by that.
+    virtual void attempted(const AttemptNote& note) = 0;
     /// Returns when everything appended so far survives a crash; throws StoreError otherwise.
     virtual void sync() = 0;
 };

@@ -7,9 +7,11 @@
 #include <variant>
 #include <vector>
 
+#include "memcap/sched/attempt.hpp"
 #include "memcap/sched/message.hpp"
 #include "memcap/sched/options.hpp"
 #include "memcap/sched/task.hpp"
+#include "memcap/sched/worker_view.hpp"
 
 namespace memcap::sched {
 
@@ -64,6 +66,10 @@ struct NoteCrash {
     TaskIndex task;
     std::string reason;
 };
+/// Note what became of attempts; needs no answer.
+struct NoteAttempts {
+    AttemptNote note;
+};
 /// Something a person should know.
 struct Warn {
     std::string text;
@@ -71,7 +77,8 @@ struct Warn {
 
 }  // namespace action
 
-using Action = std::variant<action::Send, action::Store, action::NoteCrash, action::Warn>;
+using Action =
+    std::variant<action::Send, action::Store, action::NoteCrash, action::NoteAttempts, action::Warn>;
 
 /// How many tasks and workers are where.
 struct Counts {
@@ -139,6 +146,8 @@ class Scheduler {
     /// Workers that were silent or unreachable when last looked at.
     std::vector<Rank> lost_workers() const;
 
+    /// All workers, by rank.
+    std::vector<WorkerView> workers() const;
     /// Why this worker has what it has, in one sentence a person can use.
     std::string explain_worker(Rank rank, double now_s) const;
     /// Why this task is where it is.

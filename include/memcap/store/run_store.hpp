@@ -103,6 +103,9 @@ class RunStore {
     void crashed(const Id128& trial, const std::string& reason);
     /// How often that has happened, in all launches.
     std::uint32_t crashes(const Id128& trial) const { return state_.crashes(trial); }
+    /// Takes note of how attempts began or ended without a result. Throws StoreError; nothing is lost by
+    /// that.
+    void attempted(const AttemptsPayload& attempts);
     /// Keeps how far a trial is, in place of what was kept before; durable after sync(). Throws StoreError.
     void checkpoint(const Id128& trial, std::span<const std::byte> state);
     /// What a trial without a result can go on from; none if it has to start anew.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -52,6 +53,13 @@ struct Alike {
     std::set<Rank> ranks;
 };
 
+/// What a worker did last.
+struct Deed {
+    std::string_view what;
+    TaskIndex task;
+    double at_s = 0.0;
+};
+
 struct WorkerEntry {
     Phase phase = Phase::absent;
     bool barred = false;       ///< no more tasks
@@ -75,7 +83,12 @@ struct WorkerEntry {
     std::optional<std::uint64_t> affinity;  ///< of what it was sent last, or has loaded if it holds nothing
     std::optional<std::uint64_t> loaded;    ///< affinity of what it started last
     std::vector<TaskIndex> blamed;          ///< tasks that got a strike because it was silent
-    Filing filed;                           ///< how the index knows it
+    std::uint64_t done = 0;                 ///< tasks it has finished
+    std::uint64_t failures = 0;             ///< tasks that failed on it
+    double joined_s = 0.0;                  ///< for the first time
+    double ended_s = 0.0;                   ///< when the last of those ended
+    std::optional<Deed> deed;
+    Filing filed;  ///< how the index knows it
 
     Pace pace;
     Pace judged_pace;  ///< when speeds were compared last
@@ -194,6 +207,8 @@ struct Scheduler::State {
     bool anybody_can_go_on() const;
     std::string with_trouble(const std::string& text) const;
 
+    void tell(AttemptEvent event, Rank rank, const std::vector<TaskIndex>& told, const std::string& reason);
+    void note_end(Rank rank, TaskIndex task, bool has_failed);
     void send(Rank to, Message message) { out.push_back(action::Send{to, std::move(message)}); }
     void warn(std::string text) { out.push_back(action::Warn{std::move(text)}); }
     /// What may be why the run cannot go on later.

@@ -106,6 +106,10 @@ void JournalWriter::append_crash(const Id128& trial, const std::string& reason) 
     append_frame(FrameType::crash, encode(CrashPayload{trial, reason}));
 }
 
+void JournalWriter::append(const AttemptsPayload& attempts) {
+    append_frame(FrameType::attempts, encode(attempts));
+}
+
 Bytes encode(const CrashPayload& payload) {
     ByteWriter writer;
     writer.id(payload.trial);

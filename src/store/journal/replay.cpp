@@ -66,6 +66,8 @@ void apply(RunState& state, std::uint32_t segment, const Frame& frame, const Arr
             }
             case FrameType::ends:
                 return;  // read_ends() has read it
+            case FrameType::attempts:
+                return;  // read_history() reads it
             case FrameType::crash:
                 return state.add_crash(decode_crash(frame.payload).trial);
             case FrameType::checkpoint:

@@ -11,6 +11,7 @@
 #include "memcap/base/errors.hpp"
 #include "memcap/record/agreement.hpp"
 #include "memcap/store/journal/run_state.hpp"
+#include "memcap/store/journal/shards.hpp"
 #include "store/journal/detail/utc_text.hpp"
 
 namespace memcap::store {
@@ -27,8 +28,10 @@ void count_trial(RunStatus& status, FailureGroups& groups, const Axes& axes, con
         ++status.done;
     } else {
         ++(stored.failed_for_good() ? status.failed : status.retryable);
-        FailureGroup& group = groups[record::failure_kind(stored.record.failure)];
+        const std::string kind = record::failure_kind(stored.record.failure);
+        FailureGroup& group = groups[kind];
         if (group.trials.empty()) {
+            group.kind = kind;
             group.reason = record::failure_text(stored.record.failure);
             group.axes = axes;
         }
@@ -107,17 +110,22 @@ RunStatus read_status(const RunFolder& folder, const LockRequest& request) {
         status.started_utc = tables.launches.back().started_utc;
         status.ended_utc = tables.launches.back().ended_utc;
     }
+    status.shard = read_shard(folder);
+    status.planned_by_shard.resize(status.shard ? status.shard->count : 0);
     std::unordered_set<Id128> planned;
     FailureGroups groups;
     for (std::size_t row = 0; row < state.planned_rows(); ++row) {
-        if (!planned.insert(tables.rows[row].trial_id).second) continue;
-        if (const StoredRecord* stored = state.find(tables.rows[row].trial_id))
+        const Id128& trial = tables.rows[row].trial_id;
+        if (!planned.insert(trial).second) continue;
+        if (status.shard) ++status.planned_by_shard[status.shard->of(trial)];
+        if (status.shard && !status.shard->holds(trial)) continue;
+        ++status.planned;
+        if (const StoredRecord* stored = state.find(trial))
             count_trial(status, groups, tables.rows[row].axes, *stored);
     }
     for (auto& [kind, group] : groups) status.failures.push_back(std::move(group));
     std::ranges::stable_sort(status.failures, std::ranges::greater(),
                              [](const FailureGroup& group) { return group.trials.size(); });
-    status.planned = planned.size();
     if (const auto started = seconds_of(status.started_utc); started > 0 && status.done_in_launch > 0) {
         status.elapsed_in_launch_s =
             std::max(1.0, static_cast<double>(seconds_of(status.last_result_utc) - started));

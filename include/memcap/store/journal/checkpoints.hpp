@@ -14,8 +14,8 @@
 
 namespace memcap::store {
 
-/// Files of frames, the newest of a trial counts. Whoever opens them must hold the folder's lock. What they
-/// hold can be computed again, so damage costs time, never a result.
+/// Files of frames, the newest of a trial counts. Whoever writes must hold the folder's lock. What they hold
+/// can be computed again, so damage costs time, never a result.
 class Checkpoints {
   public:
     /// Reads what is there; frames of trials that `wanted` does not name are dropped. Throws StoreError if

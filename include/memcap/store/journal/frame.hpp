@@ -20,6 +20,7 @@ enum class FrameType : std::uint32_t {
     result = 3,      ///< a trial's record without its arrays, and where those lie
     ends = 4,        ///< SegmentEnds of the segments before this one; the first frame, if there are any
     crash = 6,       ///< CrashPayload: a process died with a trial
+    attempts = 7,    ///< AttemptsPayload: how attempts began, or ended without a result; decides nothing
     checkpoint = 5,  ///< in files of checkpoints alone: a trial's id, and the state that it goes on from
 };
 

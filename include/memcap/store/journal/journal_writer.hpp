@@ -11,6 +11,7 @@
 #include "memcap/record/run_tables.hpp"
 #include "memcap/record/trial_record.hpp"
 #include "memcap/store/journal/append_file.hpp"
+#include "memcap/store/journal/attempts.hpp"
 #include "memcap/store/journal/bulk_place.hpp"
 #include "memcap/store/journal/frame.hpp"
 #include "memcap/store/journal/run_folder.hpp"
@@ -38,6 +39,7 @@ class JournalWriter {
     void append(const record::LaunchRow& launch);
     /// A process that computed this trial, maybe beside others, died.
     void append_crash(const Id128& trial, const std::string& reason);
+    void append(const AttemptsPayload& attempts);
     /// First the arrays, then the frame that refers to them; returns where the arrays went.
     BulkPlace append(const record::TrialRecord& record);
     /// Brings arrays, then frames to the disk.

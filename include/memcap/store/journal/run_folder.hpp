@@ -19,6 +19,8 @@ class RunFolder {
     std::filesystem::path lock_file() const { return journal() / "lock"; }
     /// While it is there a run is to end.
     std::filesystem::path stop_file() const { return journal() / "stop"; }
+    /// Which part of an experiment is run here; not there where all of it is.
+    std::filesystem::path shard_file() const { return root_ / "shard"; }
     std::filesystem::path log_segment(std::uint32_t number) const;
     std::filesystem::path bulk_file(std::uint32_t number) const;
     std::filesystem::path vectors() const { return root_ / "vectors"; }
@@ -32,6 +34,8 @@ class RunFolder {
     std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
     std::filesystem::path log() const { return root_ / "log"; }
     std::filesystem::path log_file(int rank) const;
+    /// What rank 0 last said of its workers.
+    std::filesystem::path workers_file() const { return log() / "workers"; }
 
     /// Throws DataError if a run that begins here would replace files that no run has made.
     void expect_run_or_free() const;

@@ -9,6 +9,7 @@
 
 #include "memcap/base/axes.hpp"
 #include "memcap/base/ids.hpp"
+#include "memcap/base/shard.hpp"
 #include "memcap/store/journal/folder_lock.hpp"
 #include "memcap/store/journal/run_folder.hpp"
 
@@ -16,6 +17,7 @@ namespace memcap::store {
 
 /// Failed trials of one kind.
 struct FailureGroup {
+    std::string kind;    ///< record::failure_kind() of each
     std::string reason;  ///< category and message of the first
     Axes axes;           ///< of the first
     std::vector<Id128> trials;
@@ -23,6 +25,9 @@ struct FailureGroup {
 
 struct RunStatus {
     std::string experiment;
+    std::optional<Shard> shard;  ///< that the folder holds; the counts of trials are its own
+    std::vector<std::uint64_t>
+        planned_by_shard;         ///< distinct trials of the last plan in each shard; empty if not sharded
     std::uint64_t planned = 0;    ///< distinct trials of the last plan
     std::uint64_t done = 0;       ///< of those
     std::uint64_t failed = 0;     ///< of those: permanently
