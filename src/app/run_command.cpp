@@ -9,8 +9,8 @@
 #include <unordered_map>
 
 #include "app/amounts.hpp"
-#include "app/capacity_table.hpp"
 #include "app/disk_space.hpp"
+#include "app/exporter.hpp"
 #include "app/journal_sink.hpp"
 #include "app/launch.hpp"
 #include "app/lease_payload.hpp"
@@ -212,27 +212,20 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
     return outcome.failed + failed_before > 0 ? kTrialsFailed : kDone;
 }
 
-void print_results(const store::RunStore& store) {
+void print_results(const std::string& text) {
     // Does not throw where stdout takes nothing: the ranks have to part in order, and the end of the program
     // sees it.
-    std::string text = capacity_table(store.statistics());
-    if (const auto progress = store.progress(); progress.open() > 0) {
-        text += fmt::format(
-            "not finished: {} of {} trials are open; the capacity of a row is known once none of its trials "
-            "is\n",
-            progress.open(), progress.planned);
-    }
-    text += fmt::format("results: {}\n", store.folder().results_file().string());
     std::fputs(text.c_str(), stdout);
 }
 
 /// The end of a launch that finds everything done and shown.
-int leave_as_it_is(store::RunStore& store, Launch& self, const Remaining& before, PreparationWatch& watch) {
+int leave_as_it_is(store::RunStore& store, Launch& self, const Remaining& before, PreparationWatch& watch,
+                   Standby& standby) {
     watch.finish();
     self.dismiss();
     log::info(fmt::format("nothing to do: {} done before, {} failed for good; the run folder stays as it is",
                           count_text(before.done, "trial"), before.failed));
-    print_results(store);
+    print_results(shown_results(store, standby));
     store.close();
     return before.failed > 0 ? kTrialsFailed : kDone;
 }
@@ -320,7 +313,7 @@ void require_trials(const Preparation& preparation, const fs::path& file) {
                                      "what is skipped"});
 }
 
-int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
+int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& stop, Standby& standby) {
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
     require_device(device_kind(experiment.run.device));
@@ -338,14 +331,21 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     watch.at("reading the journal");
     auto store = store::RunStore::open(folder.root(), {.job_id = environment("SLURM_JOB_ID"),
                                                        .restart_count = restart_count(),
-                                                       .while_waiting = [&watch] { watch.check(); }});
+                                                       .while_waiting = [&watch] { watch.check(); },
+                                                       .make_index =
+                                                           [&](const auto& keep_folder) {
+                                                               make_index(folder.root(), [&] {
+                                                                   keep_folder();
+                                                                   watch.check();
+                                                               });
+                                                           }});
     StopFile stop_file(folder);
     record::LaunchRow launch = launch_row(request, self, preparation);
     record::RunTables tables = run_tables(preparation, launch);
     std::vector<plan::Row>().swap(preparation.plan.rows);  // the tables have them
     Remaining remaining = remaining_trials(preparation, store, request.retry_failed);
     if (remaining.trials.empty() && store.is_shown(tables))
-        return leave_as_it_is(store, self, remaining, watch);
+        return leave_as_it_is(store, self, remaining, watch, standby);
     log::open_file(folder.log_file(self.place().rank));
     save_tokens(preparation, store.tokens());
     hashes.save();
@@ -369,16 +369,16 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     launch.weights = weights_json(told.weights);
     if (!told.device.empty()) launch.devices = told.device;
     store.update_launch(launch);
-    store.snapshot();
+    const std::string results = export_all(store, standby);
     tell_outcome(outcome, remaining);
-    print_results(store);
+    print_results(results);
     store.close();
     return exit_status(outcome, remaining.failed);
 }
 
-int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
+int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>& stop, Standby& standby) {
     try {
-        return manage(request, self, stop);
+        return manage(request, self, stop, standby);
     } catch (const PreparationStopped& stopped) {
         self.dismiss();
         log::warning(stopped.what());
@@ -395,11 +395,13 @@ int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>&
 int run_experiment(const Arguments& arguments) {
     const auto request = read_request(arguments);
     if (!request) return kDone;
+    Standby standby;
     const auto& stop = install_stop_signals();
     Launch self;
+    if (self.place().rank != 0) standby.take();
     int status = kDefect;
     try {
-        status = self.place().rank == 0 ? run_rank_0(*request, self, stop) : self.compute(stop);
+        status = self.place().rank == 0 ? run_rank_0(*request, self, stop, standby) : self.compute(stop);
     } catch (const Error& problem) {
         if (!self.uses_mpi()) throw;
         log::error(problem.what());
