@@ -177,7 +177,7 @@ int manage(mpi::Session& session, sched::Transport* transport, std::uint32_t tas
     if (session.size() == 1) {
         setup.local = manager_end.get();
         own_worker = std::thread([&never, &end = *worker_end] {
-            sched::run_worker(end, {"here", "stub", 1.0}, make_stub, never);
+            sched::run_worker(end, {"here", "stub", 1.0, {}}, make_stub, never);
         });
     }
     const double wall_start_s = monotonic_s();
@@ -212,7 +212,7 @@ int run(int argc, char** argv) {
         session.size() > 1 ? session.make_transport() : nullptr;
     if (session.rank() == 0) return session.leave(manage(session, transport.get(), tasks, folder));
     const std::atomic<bool> never = false;
-    const sched::WorkerFacts facts{session.host(), "stub", 1.0};
+    const sched::WorkerFacts facts{session.host(), "stub", 1.0, {}};
     sched::run_worker(*transport, facts, make_stub, never);
     return session.leave(0);
 }

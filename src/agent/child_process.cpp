@@ -13,6 +13,8 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -49,6 +51,20 @@ int raised(int descriptor) {
     return other;
 }
 
+/// A connected pair; the parent's end first.
+std::optional<std::array<int, 2>> socket_ends() {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return std::nullopt;
+    for (int& end : ends) end = raised(end);
+    return ends;
+}
+
+/// Waits until all is on its way, or the other end is gone.
+void flush(Wire& wire) {
+    constexpr double kGlance_s = 1.0;
+    for (wire.step(); wire.unsent() > 0 && !wire.closed(); wire.step()) wire.wait(kGlance_s);
+}
+
 }  // namespace
 
 Command this_program(std::vector<std::string> arguments) {
@@ -57,10 +73,10 @@ Command this_program(std::vector<std::string> arguments) {
 }
 
 ChildProcess::ChildProcess(const Command& command) {
-    std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) fail(command.program, errno);
-    wire_ = std::make_unique<Wire>(raised(ends[0]));
-    const int theirs = raised(ends[1]);
+    const auto ends = socket_ends();
+    if (!ends) fail(command.program, errno);
+    wire_ = std::make_unique<Wire>((*ends)[0]);
+    const int theirs = (*ends)[1];
     std::vector<char*> arguments;
     for (const auto& argument : command.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
     arguments.push_back(nullptr);
@@ -75,6 +91,22 @@ ChildProcess::ChildProcess(const Command& command) {
         pid_ = -1;
         fail(command.program, code);
     }
+}
+
+std::unique_ptr<ChildProcess> ChildProcess::copy(const std::function<int()>& work) {
+    const auto ends = socket_ends();
+    if (!ends) return nullptr;
+    std::unique_ptr<ChildProcess> child(new ChildProcess());
+    child->wire_ = std::make_unique<Wire>((*ends)[0]);
+    child->pid_ = ::fork();
+    if (child->pid_ == 0) {
+        ::dup2((*ends)[1], ComputeLink::kDescriptor);
+        const int status = work();
+        std::fflush(nullptr);
+        std::_Exit(status);
+    }
+    ::close((*ends)[1]);
+    return child->pid_ > 0 ? std::move(child) : nullptr;
 }
 
 ChildProcess::~ChildProcess() {
@@ -98,6 +130,19 @@ std::optional<std::string> ChildProcess::ending() {
     return ending_;
 }
 
+void ChildProcess::wait(double timeout_s) const {
+    // The socket of a process that ends is closed a moment before it can be waited for.
+    constexpr double kMoment_s = 1e-3;
+    wire_->wait(wire_->closed() ? kMoment_s : timeout_s);
+}
+
+std::optional<Bytes> ChildProcess::word() {
+    while (wire_->step()) {
+    }
+    auto parcel = wire_->take(Channel::word);
+    return parcel ? std::optional(std::move(parcel->bytes)) : std::nullopt;
+}
+
 void become_child_process(const char* name) {
     ::prctl(PR_SET_NAME, name);
     // Asked for after the fork, so the parent may be gone already.
@@ -107,6 +152,29 @@ void become_child_process(const char* name) {
 #ifdef SYS_close_range
     ::syscall(SYS_close_range, ComputeLink::kDescriptor + 1, ~0U, 0);
 #endif
+}
+
+void ChildProcess::tell(Bytes bytes) {
+    wire_->send(Channel::word, 0, std::move(bytes));
+    flush(*wire_);
+}
+
+void tell_parent(Bytes bytes) {
+    Wire wire(ComputeLink::kDescriptor);
+    wire.send(Channel::word, 0, std::move(bytes));
+    flush(wire);
+}
+
+std::optional<Bytes> parents_word() {
+    constexpr double kGlance_s = 60.0;
+    // The descriptor stays open for the answer.
+    Wire wire(::dup(ComputeLink::kDescriptor));
+    while (!wire.closed()) {
+        wire.step();
+        if (auto parcel = wire.take(Channel::word)) return std::move(parcel->bytes);
+        wire.wait(kGlance_s);
+    }
+    return std::nullopt;
 }
 
 }  // namespace memcap::agent

@@ -23,7 +23,7 @@ constexpr std::size_t kReadBytes = std::size_t{1} << 18U;
 constexpr std::size_t kSocketBytes = std::size_t{1} << 20U;
 // Beyond this nothing is read until somebody takes frames: the sender's queue is the one that grows.
 constexpr std::size_t kMostArrivedBytes = std::size_t{64} << 20U;
-constexpr std::uint8_t kLastChannel = static_cast<std::uint8_t>(Channel::trouble);
+constexpr std::uint8_t kLastChannel = static_cast<std::uint8_t>(Channel::word);
 
 }  // namespace
 

@@ -21,6 +21,7 @@ enum class Channel : std::uint8_t {
     place,      ///< from the agent, once: what the compute process is to know about itself
     alive,      ///< from the compute process: it polls
     trouble,    ///< from the compute process: why it is about to end
+    word,       ///< from any process that was started: what it has to say at its end
 };
 
 /// One end of a connected stream socket. Never blocks but in wait(); for one thread.

@@ -9,9 +9,9 @@
 #include <unordered_map>
 
 #include "app/amounts.hpp"
-#include "app/capacity_table.hpp"
 #include "app/device_shares.hpp"
 #include "app/disk_space.hpp"
+#include "app/exporter.hpp"
 #include "app/job_end.hpp"
 #include "app/journal_sink.hpp"
 #include "app/launch.hpp"
@@ -233,36 +233,20 @@ int exit_status(const sched::RunOutcome& outcome, std::uint64_t failed_before) {
     return outcome.failed + failed_before > 0 ? kTrialsFailed : kDone;
 }
 
-void print_results(const store::RunStore& store, const std::optional<Shard>& shard) {
+void print_results(const std::string& text) {
     // Does not throw where stdout takes nothing: the ranks have to part in order, and the end of the program
     // sees it.
-    std::string text = capacity_table(store.statistics());
-    const auto progress = store.progress();
-    if (shard) {
-        const std::string whole = store.folder().root().parent_path().string();
-        text += fmt::format(
-            "shard {}: it has {} of {} trials; memcap report {} shows those of all shards, and memcap merge "
-            "OUT.h5 {} "
-            "joins them\n",
-            shard->text(), progress.done + progress.failed, progress.planned, whole, whole);
-    } else if (progress.open() > 0) {
-        text += fmt::format(
-            "not finished: {} of {} trials are open; the capacity of a row is known once none of its trials "
-            "is\n",
-            progress.open(), progress.planned);
-    }
-    text += fmt::format("results: {}\n", store.folder().results_file().string());
     std::fputs(text.c_str(), stdout);
 }
 
 /// The end of a launch that finds everything done and shown.
-int leave_as_it_is(store::RunStore& store, Launch& self, const Remaining& before, const RunRequest& request,
-                   PreparationWatch& watch) {
+int leave_as_it_is(store::RunStore& store, Launch& self, const Remaining& before, PreparationWatch& watch,
+                   Standby& standby) {
     watch.finish();
     self.dismiss();
     log::info(fmt::format("nothing to do: {} done before, {} failed for good; the run folder stays as it is",
                           count_text(before.done, "trial"), before.failed));
-    print_results(store, request.shard);
+    print_results(shown_results(store, standby));
     store.close();
     return before.failed > 0 ? kTrialsFailed : kDone;
 }
@@ -372,7 +356,7 @@ store::RunFolder folder_of(const RunRequest& request, const config::Experiment& 
     return folder;
 }
 
-int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
+int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& stop, Standby& standby) {
     // The folder's name may come from the experiment, and its token cache is needed to prepare it.
     const config::Experiment experiment = config::load(request.file, request.overrides);
     require_device(device_kind(experiment.run.device));
@@ -390,7 +374,14 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     watch.at("reading the journal");
     auto store = store::RunStore::open(folder.root(), {.job_id = environment("SLURM_JOB_ID"),
                                                        .restart_count = restart_count(),
-                                                       .while_waiting = [&watch] { watch.check(); }});
+                                                       .while_waiting = [&watch] { watch.check(); },
+                                                       .make_index =
+                                                           [&](const auto& keep_folder) {
+                                                               make_index(folder.root(), [&] {
+                                                                   keep_folder();
+                                                                   watch.check();
+                                                               });
+                                                           }});
     if (request.shard) store::record_shard(folder, *request.shard);
     StopFile stop_file(folder);
     record::LaunchRow launch = launch_row(request, self, preparation);
@@ -398,7 +389,7 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     std::vector<plan::Row>().swap(preparation.plan.rows);  // the tables have them
     Remaining remaining = remaining_trials(preparation, store, request);
     if (remaining.trials.empty() && store.is_shown(tables))
-        return leave_as_it_is(store, self, remaining, request, watch);
+        return leave_as_it_is(store, self, remaining, watch, standby);
     log::open_file(folder.log_file(self.place().rank));
     save_tokens(preparation, store.tokens());
     hashes.save();
@@ -424,17 +415,17 @@ int manage(const RunRequest& request, Launch& self, const std::atomic<bool>& sto
     launch.weights = weights_json(told.weights);
     if (!told.device.empty()) launch.devices = told.device;
     store.update_launch(launch);
-    store.snapshot();
+    const std::string results = export_all(store, standby);
     tell_outcome(outcome, remaining);
-    print_results(store, request.shard);
+    print_results(results);
     store.close();
     return exit_status(outcome, remaining.failed);
 }
 
-int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>& stop) {
+int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>& stop, Standby& standby) {
     if (const auto& conflict = self.conflict()) throw UsageError(*conflict);
     try {
-        return manage(request, self, stop);
+        return manage(request, self, stop, standby);
     } catch (const PreparationStopped& stopped) {
         self.dismiss();
         log::warning(stopped.what());
@@ -451,12 +442,14 @@ int run_rank_0(const RunRequest& request, Launch& self, const std::atomic<bool>&
 int run_experiment(const Arguments& arguments) {
     const auto request = read_request(arguments);
     if (!request) return kDone;
+    Standby standby;
     const auto& stop = install_stop_signals();
     Launch self;
+    if (self.place().rank != 0) standby.take();
     int status = kDefect;
     try {
         if (self.place().rank == 0) {
-            status = run_rank_0(*request, self, stop);
+            status = run_rank_0(*request, self, stop, standby);
         } else {
             status = self.conflict() ? kDone : self.compute(stop);
         }

@@ -16,6 +16,10 @@ namespace memcap {
 
 namespace {
 
+XXH3_state_t* sum(void* state) {
+    return static_cast<XXH3_state_t*>(state);
+}
+
 EVP_MD_CTX* digest(void* context) {
     return static_cast<EVP_MD_CTX*>(context);
 }
@@ -41,6 +45,22 @@ std::string Sha256::finish_hex() {
     std::string hex;
     for (unsigned int i = 0; i < size; ++i) hex += fmt::format("{:02x}", sum[i]);
     return hex;
+}
+
+Hash64::Hash64() : state_(XXH3_createState()) {
+    MEMCAP_ENSURE(state_ && XXH3_64bits_reset(sum(state_.get())) == XXH_OK);
+}
+
+void Hash64::Free::operator()(void* state) const {
+    XXH3_freeState(sum(state));
+}
+
+void Hash64::add(std::span<const std::byte> bytes) {
+    MEMCAP_ENSURE(XXH3_64bits_update(sum(state_.get()), bytes.data(), bytes.size()) == XXH_OK);
+}
+
+std::uint64_t Hash64::finish() const {
+    return XXH3_64bits_digest(sum(state_.get()));
 }
 
 Id128 hash128(std::span<const std::byte> bytes) {

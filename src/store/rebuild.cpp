@@ -6,6 +6,7 @@
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/errors.hpp"
+#include "memcap/store/journal/index_file.hpp"
 #include "store/detail/array_library.hpp"
 #include "store/detail/snapshot.hpp"
 
@@ -41,7 +42,7 @@ RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& opti
             return library.verify(place);
         },
         TornTails::keep);
-    detail::finish_interrupted_work(folder, library);
+    detail::remove_unfinished_files(folder);
     detail::publish_bulk_files(folder, state, library, std::numeric_limits<std::uint32_t>::max(),
                                keep_folder);
     lock.expect_held();
@@ -51,6 +52,9 @@ RebuildReport rebuild(const std::filesystem::path& root, const OpenOptions& opti
                          .trials_in_no_plan = trials_in_no_plan(state),
                          .dropped = state.dropped()};
     report.written = detail::write_snapshot(folder, state, library);
+    bring_journal_to_disk(folder, state.segment_ends());
+    keep_folder();
+    write_index(folder, state, digest_of(folder.results_file()));
     return report;
 }
 

@@ -233,6 +233,8 @@ struct ResultFile::Content {
     std::vector<TrialRecord> records;
     record::RunTables tables;
     std::vector<metrics::StatisticsRow> statistics;
+    std::int64_t planned_trials = -1;
+    std::int64_t open_trials = -1;
     Stretches vectors, curves, texts, prefixes;
     Handle vector_values, curve_evaluation, curve_loss, curve_accuracy, text_values, prefix_values;
     bool segments_are_there = false;
@@ -255,6 +257,11 @@ void ResultFile::Content::read_head() {
     tables.experiment = detail::read_text_attribute(file, "experiment");
     tables.created_utc = detail::read_text_attribute(file, "created_utc");
     statistics = detail::read_statistics(file);
+    // Files of early versions lack them.
+    for (const auto& [name, value] :
+         {std::pair("planned_trials", &planned_trials), {"open_trials", &open_trials}}) {
+        if (detail::has_attribute(file, name)) *value = detail::read_int_attribute(file, name);
+    }
 }
 
 void ResultFile::Content::read_trials() {
@@ -358,6 +365,12 @@ const record::TrialRecord& ResultFile::numbers(std::size_t row) const {
 }
 bool ResultFile::has_vector(std::size_t row) const {
     return content_->vectors.count.at(row) > 0;
+}
+std::int64_t ResultFile::planned_trials() const {
+    return content_->planned_trials;
+}
+std::int64_t ResultFile::open_trials() const {
+    return content_->open_trials;
 }
 const record::RunTables& ResultFile::tables() const {
     return content_->tables;

@@ -1,18 +1,16 @@
-// A run folder open for writing.
+// A run folder open for writing, and the exports of it.
 #include "memcap/store/run_store.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "memcap/base/clock.hpp"
 #include "memcap/base/contracts.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
 #include "memcap/base/log.hpp"
-#include "memcap/store/result_file.hpp"
 #include "store/detail/array_library.hpp"
 #include "store/detail/snapshot.hpp"
 
@@ -20,12 +18,20 @@ namespace memcap::store {
 
 namespace {
 
-void log_report(const RunFolder& folder, const JournalReport& report) {
+void log_notes(const RunFolder& folder, const JournalReport& report) {
     for (const auto& note : report.notes) log::warning(note);
     for (const auto& conflict : report.conflicts) log::warning(conflict);
     if (report.unreadable_frames > 0) {
         log::warning(fmt::format("{}: whole entries that could not be understood and were skipped: {}",
                                  folder.journal().string(), report.unreadable_frames));
+    }
+}
+
+void log_report(const RunFolder& folder, const JournalReport& report) {
+    log_notes(folder, report);
+    if (report.damaged_bytes > 0) {
+        log::warning(fmt::format("{}: {} bytes of it are damaged; memcap rebuild {} says more",
+                                 folder.journal().string(), report.damaged_bytes, folder.root().string()));
     }
     if (report.unacknowledged > 0) {
         log::warning(
@@ -39,6 +45,25 @@ void log_report(const RunFolder& folder, const JournalReport& report) {
                         "back, or compute these trials again in another folder (--out)",
                         folder.vectors().string(), report.missing_arrays));
     }
+}
+
+/// What is known of a folder's trials, for its writer.
+FoundIndex find_index(const RunFolder& folder, const OpenOptions& options, FolderLock& lock) {
+    const auto look = [&folder] {
+        return read_index(folder, bulk_files_check(folder, ArraysState::missing), TornTails::cut);
+    };
+    if (auto found = look()) return std::move(*found);
+    if (options.make_index) {
+        options.make_index([&lock] { lock.beat(monotonic_s()); });
+    } else {
+        make_index(folder.root());
+    }
+    if (auto found = look()) return std::move(*found);
+    throw StoreError(folder.index_file(),
+                     {.what = "cannot tell from the journal what has been done",
+                      .where = {},
+                      .why = "files of the run change while they are read",
+                      .advice = "See that nothing else writes to the run folder, then run again"});
 }
 
 }  // namespace
@@ -74,16 +99,18 @@ LockRequest lock_request(const OpenOptions& options) {
     return request;
 }
 
-RunStore::RunStore(RunFolder folder, std::unique_ptr<FolderLock> lock, RunState state, JournalWriter journal,
-                   Checkpoints checkpoints, detail::ArrayLibrary library)
+RunStore::RunStore(RunFolder folder, std::unique_ptr<FolderLock> lock, FoundIndex found,
+                   JournalWriter journal, Checkpoints checkpoints)
     : folder_(std::move(folder)),
       lock_(std::move(lock)),
-      state_(std::move(state)),
+      index_(std::move(found.index)),
+      report_(std::move(found.report)),
+      is_covered_(found.new_frames == 0),
+      shown_(found.shown),
       journal_(std::move(journal)),
       checkpoints_(std::move(checkpoints)),
       opened_s_(monotonic_s()),
-      ended_bulk_s_(opened_s_),
-      library_(std::make_unique<detail::ArrayLibrary>(std::move(library))) {}
+      ended_bulk_s_(opened_s_) {}
 
 RunStore::RunStore(RunStore&&) noexcept = default;
 RunStore& RunStore::operator=(RunStore&&) noexcept = default;
@@ -93,70 +120,50 @@ RunStore RunStore::open(const std::filesystem::path& root, const OpenOptions& op
     const RunFolder folder(root);
     folder.create();
     auto lock = std::make_unique<FolderLock>(FolderLock::acquire(folder.lock_file(), lock_request(options)));
-    auto library = detail::ArrayLibrary::open(folder);
-    RunState state = replay(
-        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::cut);
-    log_report(folder, state.report());
-    detail::finish_interrupted_work(folder, library);
-    std::uint32_t last_bulk = state.last_bulk();
+    detail::remove_unfinished_files(folder);
+    FoundIndex found = find_index(folder, options, *lock);
+    log_report(folder, found.report);
+    std::uint32_t last_bulk = std::max(found.index.last_bulk(), detail::last_segment_number(folder));
     const auto bulk_files = numbered_files(folder.journal(), ".bulk");
     if (!bulk_files.empty()) last_bulk = std::max(last_bulk, bulk_files.back());
-    if (!library.segments().empty()) last_bulk = std::max(last_bulk, library.segments().rbegin()->first);
     lock->beat(monotonic_s());
     JournalWriter journal = JournalWriter::create(
-        folder, state.run_id(),
-        {.next_bulk = last_bulk + 1, .ends = state.segment_ends(), .before_new_file = [&held = *lock] {
+        folder, found.index.run_id(),
+        {.next_bulk = last_bulk + 1, .ends = found.ends, .before_new_file = [&held = *lock] {
              held.expect_held();
          }});
-    auto checkpoints = Checkpoints::open(folder.checkpoints(), [&state](const Id128& trial) {
-        const StoredRecord* stored = state.find(trial);
-        return stored == nullptr || !stored->final();
+    auto checkpoints = Checkpoints::open(folder.checkpoints(), [&index = found.index](const Id128& trial) {
+        const IndexedTrial* known = index.find(trial);
+        return known == nullptr || !known->final();
     });
-    return RunStore(folder, std::move(lock), std::move(state), std::move(journal), std::move(checkpoints),
-                    std::move(library));
+    return RunStore(folder, std::move(lock), std::move(found), std::move(journal), std::move(checkpoints));
 }
 
 std::optional<KnownTrial> RunStore::known(const Id128& trial) const {
-    const StoredRecord* stored = state_.find(trial);
-    const bool lost =
-        stored != nullptr && stored->record.status == record::TrialStatus::done && !stored->final();
-    if (stored == nullptr || lost) return std::nullopt;
-    return KnownTrial{.status = stored->record.status,
-                      .category = stored->record.failure.category,
-                      .attempts = stored->attempts};
+    const IndexedTrial* known = index_.find(trial);
+    if (known == nullptr || !known->on_record || (known->done() && !known->final())) return std::nullopt;
+    return KnownTrial{.status = known->status, .category = known->category, .attempts = known->attempts};
+}
+
+bool RunStore::has_record(const Id128& trial) const {
+    const IndexedTrial* known = index_.find(trial);
+    return known != nullptr && known->on_record;
 }
 
 bool RunStore::is_shown(const record::RunTables& plan) const {
-    if (!state_.is_current_plan(plan) || !std::filesystem::exists(folder_.results_file())) return false;
-    try {
-        const ResultFile shown = ResultFile::open(folder_.results_file());
-        const auto& launches = state_.tables().launches;
-        const auto& shown_launches = shown.tables().launches;
-        const auto recorded = outcomes();
-        if (launches.empty() || shown_launches.size() != launches.size() || shown.rows() != recorded.size() ||
-            launches.back().ended_utc.empty() ||
-            shown_launches.back().ended_utc != launches.back().ended_utc) {
-            return false;
-        }
-        for (std::size_t row = 0; row < recorded.size(); ++row) {
-            const record::TrialRecord& there = shown.numbers(row);
-            const record::TrialRecord& here = *recorded[row].record;
-            if (there.trial_id != here.trial_id || there.attempt != here.attempt ||
-                there.status != here.status)
-                return false;
-        }
-        tell_earlier_rows();
-        return true;
-    } catch (const DataError& problem) {
-        log::warning(problem.what());
-        return false;
-    }
+    const bool all_shown = is_covered_ && !index_.plan().ended_utc.empty() && shown_ != FileDigest{} &&
+                           shown_ == digest_of(folder_.results_file());
+    if (!all_shown || index_.plan().hash != plan_hash(plan)) return false;
+    if (index_.plan().has_earlier_rows) tell_earlier_rows(read_plans(folder_, index_));
+    return true;
 }
 
 void RunStore::begin_launch(record::RunTables tables) {
     MEMCAP_EXPECT(tables.launches.size() == 1);
     keep_folder();
-    if (state_.is_current_plan(tables)) {
+    is_covered_ = false;
+    const bool is_current = index_.plan().hash == plan_hash(tables);
+    if (is_current) {
         journal_.append(tables.launches.front());
     } else {
         // Twice, because without the plan no result has a row: one damaged block must not take it away.
@@ -165,49 +172,49 @@ void RunStore::begin_launch(record::RunTables tables) {
     }
     journal_.sync();
     write_file_atomically(folder_.experiment_file(), tables.experiment_yaml);
-    state_.add_tables(journal_.segment(), std::move(tables));
-    for (const auto& [reason, count] : state_.dropped()) log::warning(dropped_text(reason, count));
-    tell_earlier_rows();
+    if (is_current) {
+        index_.add_launch(journal_.segment(), tables.launches.front());
+        if (index_.plan().has_earlier_rows) tell_earlier_rows(read_plans(folder_, index_));
+        return;
+    }
+    RunState plans = read_plans(folder_, index_);
+    index_.add_plan(journal_.segment(), tables);
+    plans.add_tables(journal_.segment(), std::move(tables));
+    const auto has_record = [this](const Id128& trial) { return this->has_record(trial); };
+    for (const auto& [reason, count] : plans.dropped(has_record)) log::warning(dropped_text(reason, count));
+    tell_earlier_rows(plans);
 }
 
-void RunStore::tell_earlier_rows() const {
-    const auto& rows = state_.tables().rows;
-    if (rows.size() == state_.planned_rows()) return;  // a million ids need not be gathered for nothing
-    std::unordered_set<Id128> planned;
-    for (std::size_t row = 0; row < state_.planned_rows(); ++row) planned.insert(rows[row].trial_id);
-    std::unordered_set<Id128> earlier;
-    for (std::size_t row = state_.planned_rows(); row < rows.size(); ++row) {
-        const Id128& trial = rows[row].trial_id;
-        if (!planned.contains(trial) && state_.find(trial) != nullptr) earlier.insert(trial);
-    }
-    if (earlier.empty()) return;
+void RunStore::tell_earlier_rows(const RunState& plans) const {
+    const auto earlier = plans.earlier_trials([this](const Id128& trial) { return has_record(trial); });
+    if (earlier == 0) return;
     log::info(fmt::format(
         "{}: results of {} trial{} that an earlier launch ran and this experiment does not ask for stay, and "
         "count in the table and in results.h5; a new folder (--out) has those of this experiment alone",
-        folder_.root().string(), earlier.size(), earlier.size() == 1 ? "" : "s"));
+        folder_.root().string(), earlier, earlier == 1 ? "" : "s"));
 }
 
 void RunStore::update_launch(const record::LaunchRow& launch) {
     keep_folder();
+    is_covered_ = false;
     journal_.append(launch);
     journal_.sync();
-    state_.add_launch(journal_.segment(), launch);
+    index_.add_launch(journal_.segment(), launch);
 }
 
 void RunStore::append(const record::TrialRecord& record) {
     lock_->expect_held(monotonic_s());
+    is_covered_ = false;
     const BulkPlace arrays = journal_.append(record);
     checkpoints_.drop(record.trial_id);
-    record::TrialRecord numbers = record;
-    numbers.vector = {};
-    numbers.curve = {};
-    state_.add_result(std::move(numbers), arrays, ArraysState::whole);
+    index_.add_result(record, arrays, ArraysState::whole);
 }
 
 void RunStore::crashed(const Id128& trial, const std::string& reason) {
     lock_->expect_held(monotonic_s());
+    is_covered_ = false;
     journal_.append_crash(trial, reason);
-    state_.add_crash(trial);
+    index_.add_crash(trial);
 }
 
 void RunStore::attempted(const AttemptsPayload& attempts) {
@@ -226,41 +233,52 @@ void RunStore::sync() {
     journal_.sync();
 }
 
-SnapshotReport RunStore::snapshot() {
-    lock_->expect_held();
-    // Nothing may be shown in results.h5 that a crash could still take back.
-    journal_.sync();
-    journal_.end_bulk_file();
-    // Exports of this run have made segments since the folder was opened, and one may have been ended.
-    *library_ = detail::ArrayLibrary::open(folder_);
-    detail::finish_interrupted_work(folder_, *library_);
-    detail::publish_bulk_files(folder_, state_, *library_, journal_.first_open_bulk(),
-                               [this] { keep_folder(); });
-    lock_->expect_held();
-    return detail::write_snapshot(folder_, state_, *library_);
-}
-
 void RunStore::keep_folder() {
     const double now_s = monotonic_s();
     lock_->beat(now_s);
     lock_->expect_held(now_s);
 }
 
-std::uint32_t RunStore::end_large_bulk_file() {
+ExportPoint RunStore::next_export() {
     constexpr std::uint64_t kLargeBytes = std::uint64_t{256} << 20U;
     // Early vectors are shown soon, later ones after a quarter more of the time that the launch has taken.
     constexpr double kGrowth = 1.25;
     const double now_s = monotonic_s();
     const bool is_old = now_s - opened_s_ > kGrowth * (ended_bulk_s_ - opened_s_);
+    lock_->expect_held();
     journal_.sync();
     if (is_old || journal_.bulk_bytes() >= kLargeBytes) {
         journal_.end_bulk_file();
         ended_bulk_s_ = now_s;
     }
-    return journal_.first_open_bulk();
+    return {.journal = journal_.end(), .bulk_end = journal_.first_open_bulk()};
 }
 
-SnapshotReport export_results(const std::filesystem::path& root, std::uint32_t bulk_end) {
+ExportPoint RunStore::last_export() {
+    lock_->expect_held();
+    journal_.sync();
+    journal_.end_bulk_file();
+    return {.journal = journal_.end(), .bulk_end = journal_.first_open_bulk()};
+}
+
+void RunStore::close() {
+    lock_->expect_held();
+    journal_.sync();
+    journal_.end_bulk_file();
+    checkpoints_.close();
+    lock_->release();
+}
+
+void make_index(const std::filesystem::path& root) {
+    const RunFolder folder(root);
+    auto library = detail::ArrayLibrary::open(folder);
+    const RunState state = replay(
+        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::cut);
+    log_notes(folder, state.report());
+    write_index(folder, state, {});
+}
+
+SnapshotReport export_results(const std::filesystem::path& root, const ExportPoint& point) {
     const RunFolder folder(root);
     const auto writer = read_lock(folder.lock_file());
     const auto keep_folder = [&folder, &writer] {
@@ -273,30 +291,14 @@ SnapshotReport export_results(const std::filesystem::path& root, std::uint32_t b
     };
     auto library = detail::ArrayLibrary::open(folder);
     const RunState state = replay(
-        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::keep);
-    detail::publish_bulk_files(folder, state, library, bulk_end, keep_folder);
+        folder, [&library](const BulkPlace& place) { return library.check(place); }, TornTails::keep,
+        point.journal);
+    detail::publish_bulk_files(folder, state, library, point.bulk_end, keep_folder);
     keep_folder();
-    return detail::write_snapshot(folder, state, library);
-}
-
-void RunStore::close() {
-    lock_->expect_held();
-    journal_.sync();
-    journal_.end_bulk_file();
-    checkpoints_.close();
-    lock_->release();
-}
-
-std::vector<metrics::Outcome> RunStore::outcomes() const {
-    std::vector<metrics::Outcome> outcomes;
-    for (const ResultRow& row : state_.rows()) outcomes.push_back({&row.planned->axes, &row.stored->record});
-    return outcomes;
-}
-
-std::vector<metrics::StatisticsRow> RunStore::statistics() const {
-    std::vector<const Axes*> open;
-    for (const record::PlannedRow* row : state_.open_rows()) open.push_back(&row->axes);
-    return metrics::statistics(outcomes(), state_.tables().models, state_.tables().corpora, open);
+    const SnapshotReport report = detail::write_snapshot(folder, state, library);
+    keep_folder();
+    write_index(folder, state, digest_of(folder.results_file()));
+    return report;
 }
 
 }  // namespace memcap::store

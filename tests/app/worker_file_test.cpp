@@ -34,7 +34,7 @@ class WorkerFiles : public ::testing::Test {
 
 TEST_F(WorkerFiles, WorkersAreReadBackByTheLaunchThatWroteThem) {
     auto scheduler = scheduler_of(4);
-    scheduler.handle(sched::event::Received{0, sched::message::Join{{"n1", "cpu, 2 threads", 2.0}}}, 1.0);
+    scheduler.handle(sched::event::Received{0, sched::message::Join{{"n1", "cpu, 2 threads", 2.0, {}}}}, 1.0);
     scheduler.handle(sched::event::Received{0, sched::message::Status{{}, 1, 1, {}}}, 1.5);
     write(scheduler);
     const auto workers = read_workers(folder, kLaunch);

@@ -3,7 +3,7 @@
 
 #include "memcap/store/result_file.hpp"
 #include "memcap/store/run_store.hpp"
-#include "store/sample_run.hpp"
+#include "store/run_fixture.hpp"
 
 namespace memcap::store {
 namespace {
@@ -11,39 +11,26 @@ namespace {
 namespace fs = std::filesystem;
 using testing::sample_record;
 using testing::segments_of;
+using testing::snapshot;
 
-class Export : public ::testing::Test {
-  protected:
-    RunStore open() const { return RunStore::open(root, {}); }
-    /// A store that has begun its launch, with the token file in place.
-    RunStore begin() const {
-        auto store = open();
-        store.tokens().save(testing::id_of("tokens"), testing::sample_tokens());
-        store.begin_launch(tables);
-        return store;
-    }
-    const record::PlannedRow& row(std::size_t number) const { return tables.rows.at(number); }
-
-    testing::TemporaryFolder place;
-    fs::path root = place / "run";
-    record::RunTables tables = testing::sample_tables();
-};
+class Export : public testing::RunFixture {};
 
 TEST_F(Export, AnExportShowsARunThatIsBeingWritten) {
     auto store = begin();
     for (std::size_t number = 0; number < 30; ++number) store.append(sample_record(row(number)));
-    const std::uint32_t end = store.end_large_bulk_file();
-    // The writer goes on beside the export.
+    const ExportPoint point = store.next_export();
+    // The writer goes on beside the export, which shows what had been synced when it was asked for.
     for (std::size_t number = 30; number < 40; ++number) store.append(sample_record(row(number)));
+    EXPECT_EQ(export_results(root, point).rows, 30U);
     store.sync();
-    const SnapshotReport report = export_results(root, end);
+    const SnapshotReport report = export_results(root, {.journal = {}, .bulk_end = point.bulk_end});
     EXPECT_EQ(report.rows, 40U);
     EXPECT_EQ(report.rows_without_arrays, 0U);
     EXPECT_EQ(report.rows_with_young_arrays, 10U) << "vectors of a file that is written to";
     EXPECT_EQ(segments_of(root).size(), 1U);
     for (std::size_t number = 40; number < tables.rows.size(); ++number)
         store.append(sample_record(row(number)));
-    const SnapshotReport last = store.snapshot();
+    const SnapshotReport last = snapshot(store);
     EXPECT_EQ(last.rows_without_arrays, 0U);
     EXPECT_EQ(last.rows_with_young_arrays, 0U);
     const auto file = ResultFile::open(root);
@@ -57,10 +44,10 @@ TEST_F(Export, FilesOfVectorsAreFewHoweverOftenARunIsShown) {
     // The first is ended at once, the next ones only as the launch grows older by a quarter.
     for (std::size_t number = 0; number < 30; ++number) {
         store.append(sample_record(row(number)));
-        export_results(root, store.end_large_bulk_file());
+        export_results(root, store.next_export());
     }
     EXPECT_LT(segments_of(root).size(), 25U);
-    store.snapshot();
+    snapshot(store);
     EXPECT_EQ(ResultFile::open(root).rows(), 30U);
 }
 

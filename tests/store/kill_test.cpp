@@ -11,6 +11,7 @@
 
 #include "memcap/store/result_file.hpp"
 #include "memcap/store/run_store.hpp"
+#include "store/export_all.hpp"
 #include "store/sample_run.hpp"
 
 namespace memcap::store {
@@ -18,6 +19,7 @@ namespace {
 
 using testing::sample_record;
 using testing::sample_tables;
+using testing::snapshot;
 using testing::TemporaryFolder;
 
 /// Runs what is left, two trials a sync, a snapshot now and then; tells `pipe` the row of each acknowledged
@@ -38,7 +40,7 @@ using testing::TemporaryFolder;
         const auto size = static_cast<ssize_t>(batch.size() * sizeof(batch[0]));
         if (::write(pipe, batch.data(), static_cast<std::size_t>(size)) != size) std::_Exit(1);
         batch.clear();
-        if (row % 16 == 15) store.snapshot();
+        if (row % 16 == 15) snapshot(store);
     }
 }
 
@@ -109,7 +111,7 @@ TEST(Kill, NothingAcknowledgedIsLost) {
         auto store = RunStore::open(root, {});
         EXPECT_EQ(store.report().damaged_bytes, 0U);
         store.begin_launch(tables);
-        store.snapshot();
+        snapshot(store);
         const auto file = ResultFile::open(root);
         for (const std::uint32_t row : acknowledged) {
             ASSERT_TRUE(store.known(tables.rows[row].trial_id)) << "round " << round << ", row " << row;

@@ -10,6 +10,7 @@
 #include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
 #include "memcap/store/run_store.hpp"
+#include "store/export_all.hpp"
 #include "store/sample_run.hpp"
 
 namespace memcap::store {
@@ -18,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::sample_record;
 using testing::sample_tables;
+using testing::snapshot;
 using testing::TemporaryFolder;
 
 class LostFolder : public ::testing::Test {
@@ -49,7 +51,7 @@ TEST_F(LostFolder, LeavesWhatTheNewOwnerHasAlone) {
     const LockOwner other = take_over(root);
     const auto theirs = RunFolder(root).bulk_file(99);
     write_file_atomically(theirs, "in use");
-    EXPECT_THROW(store.snapshot(), StoreError);
+    EXPECT_THROW(snapshot(store), StoreError);
     EXPECT_THROW(store.close(), StoreError);
     EXPECT_THROW(store.beat(monotonic_s() + 60), StoreError);
     std::this_thread::sleep_for(std::chrono::milliseconds(1100));

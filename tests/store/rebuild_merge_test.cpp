@@ -12,6 +12,7 @@
 #include "memcap/store/result_file.hpp"
 #include "memcap/store/run_store.hpp"
 #include "store/detail/array_library.hpp"
+#include "store/export_all.hpp"
 #include "store/sample_run.hpp"
 
 namespace memcap::store {
@@ -25,20 +26,21 @@ using testing::sample_failure;
 using testing::sample_record;
 using testing::sample_tables;
 using testing::segments_of;
+using testing::snapshot;
 using testing::TemporaryFolder;
 
 class Folders : public ::testing::Test {
   protected:
-    enum class End { snapshot, killed };
+    enum class End { shown, killed };
 
     /// A run of rows [first, last), which ends as said.
-    void run(const std::string& name, std::size_t first, std::size_t last, End end = End::snapshot) const {
+    void run(const std::string& name, std::size_t first, std::size_t last, End end = End::shown) const {
         auto store = RunStore::open(place / name, {});
         store.tokens().save(testing::id_of("tokens"), testing::sample_tokens());
         store.begin_launch(tables);
         for (std::size_t row = first; row < last; ++row) store.append(sample_record(tables.rows[row]));
         store.sync();
-        if (end == End::snapshot) store.snapshot();
+        if (end == End::shown) snapshot(store);
     }
     void flip(const fs::path& path, std::streamoff at) const {
         std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -240,7 +242,7 @@ TEST_F(Folders, AReaderFollowsVectorsThatMoveToTheirSegment) {
     store.sync();
     const RunFolder folder(place / "a");
     auto library = detail::ArrayLibrary::open(folder);
-    store.snapshot();
+    snapshot(store);
     const RunState state = replay(
         folder, [&library](const BulkPlace& bulk) { return library.check(bulk); }, TornTails::keep);
     for (std::size_t row = 0; row < 3; ++row) {

@@ -9,8 +9,9 @@
 
 #include "memcap/base/errors.hpp"
 #include "memcap/base/files.hpp"
+#include "memcap/metrics/statistics.hpp"
 #include "memcap/store/result_file.hpp"
-#include "store/sample_run.hpp"
+#include "store/run_fixture.hpp"
 
 namespace memcap::store {
 namespace {
@@ -20,22 +21,12 @@ using record::FailureCategory;
 using record::TrialStatus;
 using testing::sample_failure;
 using testing::sample_record;
-using testing::sample_tables;
 using testing::segments_of;
+using testing::snapshot;
 using ::testing::StartsWith;
-using testing::TemporaryFolder;
 
-class Store : public ::testing::Test {
+class Store : public testing::RunFixture {
   protected:
-    RunStore open() const { return RunStore::open(root, {}); }
-    /// A store that has begun its launch, with the token file in place.
-    RunStore begin() const {
-        auto store = open();
-        store.tokens().save(testing::id_of("tokens"), testing::sample_tokens());
-        store.begin_launch(tables);
-        return store;
-    }
-    const record::PlannedRow& row(std::size_t number) const { return tables.rows.at(number); }
     /// Every row of results.h5 is what sample_record says; returns how many rows there are.
     std::size_t expect_whole_results() const {
         const auto file = ResultFile::open(root);
@@ -59,16 +50,11 @@ class Store : public ::testing::Test {
         EXPECT_EQ(trial.text, testing::expected_text(trial.axes));
         EXPECT_EQ(trial.prefix, testing::expected_prefix(trial.axes));
     }
-
-    TemporaryFolder place;
-    fs::path root = place / "run";
-    record::RunTables tables = sample_tables();
 };
 
 TEST_F(Store, ANewFolderKnowsNothing) {
     const auto store = open();
     EXPECT_FALSE(store.known(row(0).trial_id));
-    EXPECT_TRUE(store.tables().rows.empty());
     for (const char* name : {"journal", "vectors", "tokens", "checkpoints", "log"}) {
         EXPECT_TRUE(fs::is_directory(root / name)) << name;
     }
@@ -97,10 +83,10 @@ TEST_F(Store, AResumeKnowsWhatWasDoneAndWhatFailed) {
 TEST_F(Store, ASnapshotShowsEveryRecordWithItsVectorCurveAndTokens) {
     auto store = begin();
     for (std::size_t number = 0; number < 30; ++number) store.append(sample_record(row(number)));
-    EXPECT_EQ(store.snapshot().rows, 30U);
+    EXPECT_EQ(snapshot(store).rows, 30U);
     for (std::size_t number = 30; number < tables.rows.size(); ++number)
         store.append(sample_record(row(number)));
-    const SnapshotReport report = store.snapshot();
+    const SnapshotReport report = snapshot(store);
     EXPECT_EQ(report.rows, 96U);
     EXPECT_EQ(report.rows_without_tokens, 0U);
     EXPECT_EQ(report.rows_without_arrays, 0U);
@@ -112,7 +98,7 @@ TEST_F(Store, ASnapshotShowsEveryRecordWithItsVectorCurveAndTokens) {
 TEST_F(Store, RowsStandInPlannedOrderWhateverTheOrderOfTheResults) {
     auto store = begin();
     for (std::size_t number = tables.rows.size(); number-- > 0;) store.append(sample_record(row(number)));
-    store.snapshot();
+    snapshot(store);
     const auto file = ResultFile::open(root);
     ASSERT_EQ(file.rows(), tables.rows.size());
     for (std::size_t number = 0; number < file.rows(); ++number)
@@ -122,16 +108,16 @@ TEST_F(Store, RowsStandInPlannedOrderWhateverTheOrderOfTheResults) {
 TEST_F(Store, ASnapshotOfNothingNewIsTheSameFile) {
     auto store = begin();
     for (std::size_t number = 0; number < 10; ++number) store.append(sample_record(row(number)));
-    store.snapshot();
+    snapshot(store);
     const std::string first = read_text_file(root / "results.h5");
-    store.snapshot();
+    snapshot(store);
     EXPECT_TRUE(read_text_file(root / "results.h5") == first);
     EXPECT_EQ(segments_of(root).size(), 1U);
 }
 
 TEST_F(Store, ASnapshotOfAnEmptyRunIsAReadableFile) {
     auto store = begin();
-    EXPECT_EQ(store.snapshot().rows, 0U);
+    EXPECT_EQ(snapshot(store).rows, 0U);
     const auto file = ResultFile::open(root);
     EXPECT_EQ(file.rows(), 0U);
     EXPECT_EQ(file.tables().experiment, "sample");
@@ -141,7 +127,7 @@ TEST_F(Store, ASnapshotOfAnEmptyRunIsAReadableFile) {
 TEST_F(Store, AFailureHasItsRowWithoutNumbersAndVector) {
     auto store = begin();
     store.append(sample_failure(row(5)));
-    store.snapshot();
+    snapshot(store);
     const auto file = ResultFile::open(root);
     ASSERT_EQ(file.rows(), 1U);
     EXPECT_FALSE(file.has_vector(0));
@@ -163,7 +149,7 @@ TEST_F(Store, ALaterSuccessReplacesAFailureAndARepeatedSuccessDoesNot) {
     auto again = sample_record(row(0), 3);
     again.vector.assign(again.vector.size(), 0.0F);
     store.append(again);
-    store.snapshot();
+    snapshot(store);
     const auto file = ResultFile::open(root);
     ASSERT_EQ(file.rows(), 1U);
     EXPECT_EQ(file.numbers(0).attempt, 2);
@@ -177,7 +163,7 @@ TEST_F(Store, RowsOfOneTrialShareItsVector) {
     tables.protocols.push_back({.name = "same", .values = {}});
     auto store = begin();
     store.append(sample_record(row(0)));
-    EXPECT_EQ(store.snapshot().rows, 2U);
+    EXPECT_EQ(snapshot(store).rows, 2U);
     const auto file = ResultFile::open(root);
     ASSERT_EQ(file.rows(), 2U);
     EXPECT_EQ(file.numbers(0).trial_id, file.numbers(1).trial_id);
@@ -194,7 +180,7 @@ TEST_F(Store, KilledBeforeASnapshotNothingIsLost) {
     auto store = open();
     store.begin_launch(tables);
     for (std::size_t number = 7; number < 12; ++number) store.append(sample_record(row(number)));
-    store.snapshot();
+    snapshot(store);
     EXPECT_EQ(expect_whole_results(), 12U);
     EXPECT_EQ(ResultFile::open(root).tables().launches.size(), 2U);
 }
@@ -207,43 +193,52 @@ TEST_F(Store, ARestartOfTheSamePlanAddsALaunchAndNotThePlan) {
     auto store = open();
     store.begin_launch(later);
     EXPECT_LT(fs::file_size(root / "journal/0002.log"), first / 10);
-    EXPECT_EQ(store.tables().launches.size(), 2U);
-    EXPECT_EQ(store.tables().created_utc, "2026-03-01T12:00:00Z");
-    EXPECT_EQ(store.tables().rows.size(), tables.rows.size());
+    EXPECT_EQ(recorded().tables().launches.size(), 2U);
+    EXPECT_EQ(recorded().tables().created_utc, "2026-03-01T12:00:00Z");
+    EXPECT_EQ(recorded().tables().rows.size(), tables.rows.size());
 }
 
-TEST_F(Store, IsShownOnceASnapshotHoldsTheLastLaunchAndAllRecords) {
+TEST_F(Store, IsShownOnceAnExportHoldsTheLastLaunchAndAllRecords) {
     {
         auto store = begin();
         EXPECT_FALSE(store.is_shown(tables));
         for (const auto& planned : tables.rows) store.append(sample_record(planned));
-        store.snapshot();
+        snapshot(store);
+    }
+    {
+        auto store = open();
         EXPECT_FALSE(store.is_shown(tables)) << "the launch has not ended";
+        store.begin_launch(tables);
         auto launch = tables.launches.front();
         launch.ended_utc = "2026-03-01T13:00:00Z";
         store.update_launch(launch);
-        EXPECT_FALSE(store.is_shown(tables)) << "the end of the launch is not in the file";
-        store.snapshot();
-        EXPECT_TRUE(store.is_shown(tables));
         store.close();
     }
-    const fs::path second_segment = root / "journal" / "0002.log";
-    EXPECT_TRUE(fs::exists(root / "journal" / "0001.log"));
+    {
+        auto store = open();
+        EXPECT_FALSE(store.is_shown(tables)) << "the end of the launch is not in the file";
+        snapshot(store);
+    }
     EXPECT_TRUE(open().is_shown(tables));
-    EXPECT_FALSE(fs::exists(second_segment)) << "opening alone began a segment";
+    EXPECT_FALSE(fs::exists(root / "journal" / "0003.log")) << "opening alone began a segment";
     auto other = tables;
     other.rows.pop_back();
     EXPECT_FALSE(open().is_shown(other)) << "another plan";
+    const std::string shown = read_text_file(root / "results.h5");
+    fs::remove(root / "results.h5");
+    EXPECT_FALSE(open().is_shown(tables));
+    std::string damaged = shown;
+    damaged[damaged.size() / 2] ^= 1;
+    write_file_atomically(root / "results.h5", damaged);
+    EXPECT_FALSE(open().is_shown(tables));
+    write_file_atomically(root / "results.h5", shown);
+    EXPECT_TRUE(open().is_shown(tables)) << "a copy of the same content";
     {
         auto store = open();
-        store.append(sample_failure(row(0)));
         store.append(sample_record(row(0), 7));
         store.sync();
     }
-    fs::remove(root / "results.h5");
-    EXPECT_FALSE(open().is_shown(tables));
-    write_file_atomically(root / "results.h5", "damaged");
-    EXPECT_FALSE(open().is_shown(tables));
+    EXPECT_FALSE(open().is_shown(tables)) << "something has come";
 }
 
 TEST_F(Store, ACrashBetweenPublishingASegmentAndDeletingItsBulkFileIsSafe) {
@@ -251,17 +246,17 @@ TEST_F(Store, ACrashBetweenPublishingASegmentAndDeletingItsBulkFileIsSafe) {
     for (std::size_t number = 0; number < 7; ++number) store->append(sample_record(row(number)));
     store->sync();
     const std::string bulk = read_text_file(root / "journal/0001.bulk");
-    store->snapshot();
+    snapshot(*store);
     store.reset();
     write_file_atomically(root / "journal/0001.bulk", bulk);
     write_file_atomically(temporary_name(root / "vectors/0002.h5"), "half a segment");
     fs::remove(root / "results.h5");
 
     store = open();
-    EXPECT_FALSE(fs::exists(root / "journal/0001.bulk"));
     EXPECT_FALSE(fs::exists(temporary_name(root / "vectors/0002.h5")));
     store->append(sample_record(row(7)));
-    store->snapshot();
+    snapshot(*store);
+    EXPECT_FALSE(fs::exists(root / "journal/0001.bulk"));
     EXPECT_EQ(expect_whole_results(), 8U);
     const auto segments = segments_of(root);
     ASSERT_EQ(segments.size(), 2U);
@@ -272,11 +267,11 @@ TEST_F(Store, ACrashBetweenPublishingASegmentAndTheResultFileIsSafe) {
     {
         auto store = begin();
         for (std::size_t number = 0; number < 7; ++number) store.append(sample_record(row(number)));
-        store.snapshot();
+        snapshot(store);
     }
     fs::remove(root / "results.h5");
     auto store = open();
-    store.snapshot();
+    snapshot(store);
     EXPECT_EQ(expect_whole_results(), 7U);
 }
 
@@ -292,7 +287,7 @@ TEST_F(Store, ATrialWhoseVectorWasLostUnsyncedIsUnknownAgain) {
     EXPECT_TRUE(store.known(row(0).trial_id));
     EXPECT_FALSE(store.known(row(1).trial_id));
     store.append(sample_record(row(1), 2));
-    store.snapshot();
+    snapshot(store);
     EXPECT_EQ(expect_whole_results(), 2U);
     EXPECT_EQ(ResultFile::open(root).numbers(1).attempt, 2);
 }
@@ -301,19 +296,19 @@ TEST_F(Store, RemovedVectorsSegmentsLeaveTheNumbers) {
     {
         auto store = begin();
         store.append(sample_record(row(0)));
-        store.snapshot();
+        snapshot(store);
     }
     fs::remove(segments_of(root).at(0));
     EXPECT_THROW(ResultFile::open(root).read(0), DataError);
     auto store = open();
     EXPECT_TRUE(store.known(row(0).trial_id));
-    EXPECT_EQ(store.snapshot().rows_without_arrays, 1U);
+    EXPECT_EQ(snapshot(store).rows_without_arrays, 1U);
     const auto file = ResultFile::open(root);
     EXPECT_FALSE(file.has_vector(0));
     EXPECT_EQ(file.read(0).record.loss_nats, sample_record(row(0)).loss_nats);
     // A new bulk file must not be taken for the one that is gone.
     store.append(sample_record(row(1)));
-    store.snapshot();
+    snapshot(store);
     EXPECT_FALSE(ResultFile::open(root).has_vector(0));
     EXPECT_EQ(ResultFile::open(root).read(1).record.vector, sample_record(row(1)).vector);
 }
@@ -322,7 +317,7 @@ TEST_F(Store, MovingTheRunFolderKeepsEverythingReadable) {
     {
         auto store = begin();
         for (std::size_t number = 0; number < 7; ++number) store.append(sample_record(row(number)));
-        store.snapshot();
+        snapshot(store);
     }
     fs::rename(root, place / "else%where");
     root = place / "else%where";
@@ -337,7 +332,7 @@ TEST_F(Store, ASecondWriterIsRefused) {
 TEST_F(Store, AFullDiskFailsTheSnapshotAndNotTheRun) {
     auto store = begin();
     for (std::size_t number = 0; number < 20; ++number) store.append(sample_record(row(number)));
-    store.snapshot();
+    snapshot(store);
     const std::string before = read_text_file(root / "results.h5");
     for (std::size_t number = 20; number < 40; ++number) store.append(sample_record(row(number)));
     rlimit former{};
@@ -347,13 +342,13 @@ TEST_F(Store, AFullDiskFailsTheSnapshotAndNotTheRun) {
         limit.rlim_cur = size;
         std::signal(SIGXFSZ, SIG_IGN);
         ::setrlimit(RLIMIT_FSIZE, &limit);
-        EXPECT_THROW(store.snapshot(), StoreError) << size;
+        EXPECT_THROW(snapshot(store), StoreError) << size;
         ::setrlimit(RLIMIT_FSIZE, &former);
         EXPECT_TRUE(read_text_file(root / "results.h5") == before);
         EXPECT_FALSE(fs::exists(temporary_name(root / "results.h5")));
     }
     store.append(sample_record(row(40)));
-    EXPECT_EQ(store.snapshot().rows, 41U);
+    EXPECT_EQ(snapshot(store).rows, 41U);
     EXPECT_EQ(expect_whole_results(), 41U);
 }
 
@@ -364,7 +359,8 @@ TEST_F(Store, FilesOfOthersInTheFolderStay) {
     fs::create_directories(root / "vectors");
     write_file_atomically(temporary_name(root / "results.h5"), "half a file of a former start");
     write_file_atomically(temporary_name(root / "vectors/0001.h5"), "half a segment");
-    begin().snapshot();
+    auto store = begin();
+    snapshot(store);
     EXPECT_TRUE(fs::exists(root / "empty.tmp"));
     for (const auto& file : others) EXPECT_EQ(read_text_file(file), "mine");
     EXPECT_FALSE(fs::exists(temporary_name(root / "results.h5")));
@@ -385,12 +381,12 @@ TEST_F(Store, SegmentsUnderTheNamesOfFormerVersionsAreReadAndGoOn) {
     {
         auto store = begin();
         for (std::size_t number = 0; number < 5; ++number) store.append(sample_record(row(number)));
-        store.snapshot();
+        snapshot(store);
     }
     fs::rename(segments_of(root).at(0), root / "vectors/0001.h5");
     auto store = open();
     store.append(sample_record(row(5)));
-    EXPECT_EQ(store.snapshot().rows_without_arrays, 0U);
+    EXPECT_EQ(snapshot(store).rows_without_arrays, 0U);
     EXPECT_EQ(expect_whole_results(), 6U);
     EXPECT_TRUE(fs::exists(root / "vectors/0001.h5"));
     EXPECT_THAT(segments_of(root).at(1).filename().string(), StartsWith("0002-"));
@@ -401,7 +397,7 @@ TEST_F(Store, SegmentsOfAnotherRunThatWerePutHereChangeNothing) {
         auto other = RunStore::open(place / "other", {});
         other.begin_launch(tables);
         other.append(sample_record(row(9)));
-        other.snapshot();
+        snapshot(other);
         auto store = begin();
         for (std::size_t number = 0; number < 5; ++number) store.append(sample_record(row(number)));
     }
@@ -409,7 +405,7 @@ TEST_F(Store, SegmentsOfAnotherRunThatWerePutHereChangeNothing) {
     fs::copy_file(foreign, root / "vectors" / foreign.filename());
     auto store = open();
     EXPECT_TRUE(fs::exists(root / "journal/0001.bulk"));
-    EXPECT_EQ(store.snapshot().rows_without_arrays, 0U);
+    EXPECT_EQ(snapshot(store).rows_without_arrays, 0U);
     EXPECT_EQ(expect_whole_results(), 5U);
 }
 
@@ -418,27 +414,30 @@ TEST_F(Store, ACellWithOpenTrialsHasNoCapacity) {
     for (const auto& planned : tables.rows) {
         if (planned.axes.model == "ink-64" || planned.axes.length < 32) store.append(sample_record(planned));
     }
-    EXPECT_EQ(store.progress().planned, 96U);
-    EXPECT_EQ(store.progress().open(), 16U);
-    const auto before = store.statistics();
-    store.snapshot();
-    const auto& shown = ResultFile::open(root).statistics();
-    ASSERT_EQ(before.size(), shown.size());
-    for (std::size_t cell = 0; cell < shown.size(); ++cell) {
-        const bool whole = before[cell].model == "ink-64";
-        EXPECT_EQ(before[cell].open, whole ? 0 : 4);
-        EXPECT_EQ(before[cell].capacity_known(), whole);
-        EXPECT_EQ(before[cell].capacity_tokens, whole ? 8 * before[cell].memory_vectors : -1);
-        EXPECT_EQ(shown[cell].open, before[cell].open);
-        EXPECT_EQ(shown[cell].capacity_tokens, before[cell].capacity_tokens);
+    snapshot(store);
+    const auto file = ResultFile::open(root);
+    EXPECT_EQ(file.planned_trials(), 96);
+    EXPECT_EQ(file.open_trials(), 16);
+    const auto& shown = file.statistics();
+    ASSERT_EQ(shown.size(), 8U);
+    for (const auto& cell : shown) {
+        const bool whole = cell.model == "ink-64";
+        EXPECT_EQ(cell.open, whole ? 0 : 4);
+        EXPECT_EQ(cell.capacity_known(), whole);
+        EXPECT_EQ(cell.capacity_tokens, whole ? 8 * cell.memory_vectors : -1);
     }
 }
 
 TEST_F(Store, StatisticsAreThoseOfTheResultFile) {
     auto store = begin();
     for (const auto& planned : tables.rows) store.append(sample_record(planned));
-    store.snapshot();
-    const auto expected = store.statistics();
+    snapshot(store);
+    std::vector<record::TrialRecord> records;
+    for (const auto& planned : tables.rows) records.push_back(sample_record(planned));
+    std::vector<metrics::Outcome> outcomes;
+    for (std::size_t number = 0; number < records.size(); ++number)
+        outcomes.push_back({&row(number).axes, &records[number]});
+    const auto expected = metrics::statistics(outcomes, tables.models, tables.corpora, {});
     const auto file = ResultFile::open(root);
     const auto& found = file.statistics();
     ASSERT_EQ(found.size(), expected.size());

@@ -3,6 +3,7 @@
 
 #include "memcap/store/result_file.hpp"
 #include "memcap/store/run_store.hpp"
+#include "store/export_all.hpp"
 #include "store/sample_run.hpp"
 #include "support/process_use.hpp"
 
@@ -12,6 +13,7 @@ namespace {
 using test::peak_memory_mib;
 using test::processor_s;
 using testing::sample_record;
+using testing::snapshot;
 using testing::TemporaryFolder;
 
 record::RunTables large_tables(std::int32_t rows) {
@@ -44,10 +46,10 @@ TEST(Scale, AHundredThousandTrialsAppendSnapshotAndResumeInSeconds) {
         }
         append_s = processor_s() - start_s;
         start_s = processor_s();
-        store.snapshot();
+        snapshot(store);
         snapshot_s = processor_s() - start_s;
         start_s = processor_s();
-        store.snapshot();
+        snapshot(store);
         second_snapshot_s = processor_s() - start_s;
     }
     double start_s = processor_s();

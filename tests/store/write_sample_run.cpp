@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "memcap/store/run_store.hpp"
+#include "store/export_all.hpp"
 #include "store/sample_run.hpp"
 
 int main(int count, char** arguments) {
@@ -20,14 +21,14 @@ int main(int count, char** arguments) {
                               : store::testing::sample_record(tables.rows[row]));
         if (row == 20) {
             store.sync();
-            store.snapshot();
+            store::testing::snapshot(store);
         }
     }
     store.sync();
     auto launch = store::testing::sample_launch();
     launch.ended_utc = "2026-03-01T13:00:00Z";
     store.update_launch(launch);
-    store.snapshot();
+    store::testing::snapshot(store);
     store.close();
     return 0;
 }

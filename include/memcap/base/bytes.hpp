@@ -93,6 +93,8 @@ class ByteReader {
         if (count > 0) std::memcpy(values.data(), bytes.data(), bytes.size());
         return values;
     }
+    /// What is left.
+    std::span<const std::byte> rest() const noexcept { return rest_; }
     bool at_end() const noexcept { return rest_.empty(); }
     /// Throws if bytes are left: the writer knew of something the reader does not.
     void expect_end() const {

@@ -20,6 +20,20 @@ Id128 hash128(std::span<const std::byte> bytes);
 /// XXH3-64 of a byte string, the checksum of journal frames.
 std::uint64_t hash64(std::span<const std::byte> bytes);
 
+/// hash64() of bytes that come piece by piece.
+class Hash64 {
+  public:
+    Hash64();
+    void add(std::span<const std::byte> bytes);
+    std::uint64_t finish() const;
+
+  private:
+    struct Free {
+        void operator()(void* state) const;
+    };
+    std::unique_ptr<void, Free> state_;
+};
+
 /// SHA-256 of bytes that come piece by piece.
 class Sha256 {
   public:

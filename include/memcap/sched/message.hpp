@@ -18,8 +18,8 @@ struct WorkerFacts {
     std::string host;
     std::string device;  ///< e.g. "cpu, 8 threads"
     double speed = 1.0;  ///< relative; any unit that all workers share, e.g. threads or peak FLOP/s
-    std::string
-        device_id;  ///< of the device itself, alike for all that compute on it; empty: the host's CPUs
+    /// Of the device itself, alike for all that compute on it; empty: the host's CPUs.
+    std::string device_id;
 };
 
 /// What a worker's process has computed so far of the tasks of one affinity.

@@ -47,6 +47,9 @@ class ResultFile {
     /// The file that holds the row's vector, relative to this one; empty if it is this one, or there is none.
     std::string segment_of(std::size_t row) const;
 
+    /// Distinct trials of the last plan, and those of them that are still to run; -1: the file does not say.
+    std::int64_t planned_trials() const;
+    std::int64_t open_trials() const;
     /// experiment, created_utc, experiment_yaml, models, corpora, protocols, skipped and launches; `rows` is
     /// empty.
     const record::RunTables& tables() const;

@@ -10,21 +10,18 @@
 #include <string>
 #include <vector>
 
-#include "memcap/metrics/statistics.hpp"
 #include "memcap/record/run_tables.hpp"
 #include "memcap/record/trial_record.hpp"
 #include "memcap/store/journal/checkpoints.hpp"
 #include "memcap/store/journal/folder_lock.hpp"
+#include "memcap/store/journal/index_file.hpp"
 #include "memcap/store/journal/journal_writer.hpp"
 #include "memcap/store/journal/run_folder.hpp"
+#include "memcap/store/journal/run_index.hpp"
 #include "memcap/store/journal/run_state.hpp"
 #include "memcap/store/journal/token_cache.hpp"
 
 namespace memcap::store {
-
-namespace detail {
-class ArrayLibrary;
-}
 
 struct OpenOptions {
     std::string job_id;  ///< of the batch system; empty if there is none
@@ -32,6 +29,9 @@ struct OpenOptions {
     /// Called several times a second while it takes time to find out whether the folder's former writer
     /// lives; may throw to give up.
     std::function<void()> while_waiting{};
+    /// Calls make_index() in another process, so that none of HDF5 runs in this one, and calls `keep_folder`
+    /// at least once a minute meanwhile. Throws StoreError. Nothing: it is called in this process.
+    std::function<void(const std::function<void()>& keep_folder)> make_index{};
 };
 
 /// How a run asks for the lock of its folder.
@@ -61,16 +61,24 @@ std::string lost_text(const SnapshotReport& report);
 /// it.
 std::string dropped_text(const std::string& reason, std::uint64_t count);
 
-/// A run folder that is open for writing. One thread at a time may use it.
+/// What an export is to show: all that had been synced when it was asked for.
+struct ExportPoint {
+    JournalEnd journal;
+    std::uint32_t bulk_end = 0;  ///< bulk files from this number on may be written to
+};
+
+/// A run folder that is open for writing. It holds a few bytes a trial, and calls no HDF5. One thread at a
+/// time may use it.
 ///
 /// Order of use: open; known() for each planned trial; begin_launch; then append... sync (then acknowledge),
-/// with a snapshot every few minutes; at the end close(). What was synced survives any crash; a record that
-/// was appended but not yet synced may be lost with the machine, though not with the process.
+/// with an export every few minutes; at the end one more export, and close(). What was synced survives any
+/// crash; a record that was appended but not yet synced may be lost with the machine, though not with the
+/// process.
 class RunStore {
   public:
-    /// Opens or makes the folder: takes its lock, reads the journal, cuts torn tails, finishes what a crash
-    /// interrupted, and logs what was damaged. Waits where only time can tell whether the former writer is
-    /// gone. Throws StoreError.
+    /// Opens or makes the folder: takes its lock, reads the index and what the journal has grown by, cuts
+    /// torn tails, removes what a crash left half done, and logs what was damaged. Waits where only time can
+    /// tell whether the former writer is gone. Throws StoreError.
     static RunStore open(const std::filesystem::path& root, const OpenOptions& options);
 
     RunStore(RunStore&&) noexcept;
@@ -79,15 +87,14 @@ class RunStore {
 
     const RunFolder& folder() const noexcept { return folder_; }
     TokenCache tokens() const { return TokenCache(folder_.tokens()); }
-    const JournalReport& report() const noexcept { return state_.report(); }
+    /// Of what was read of the journal at the opening: not what the index covers.
+    const JournalReport& report() const noexcept { return report_; }
     /// Nothing if the trial has to be run: no record, or one whose vector was lost before it was
     /// acknowledged.
     std::optional<KnownTrial> known(const Id128& trial) const;
-    /// The tables of the last launch; `launches` holds all of them. Empty in a new folder.
-    const record::RunTables& tables() const noexcept { return state_.tables(); }
 
-    /// Whether results.h5 shows all that is on record, under this plan: then a launch that has nothing to run
-    /// has nothing to change.
+    /// Whether results.h5 is known to show all that is on record, under this plan: then a launch that has
+    /// nothing to run has nothing to change.
     bool is_shown(const record::RunTables& plan) const;
 
     /// Records what this launch is to do and writes experiment.yaml; `tables.launches` must hold this launch
@@ -102,7 +109,7 @@ class RunStore {
     /// Takes note that a process died with a trial; durable after sync(). Throws StoreError.
     void crashed(const Id128& trial, const std::string& reason);
     /// How often that has happened, in all launches.
-    std::uint32_t crashes(const Id128& trial) const { return state_.crashes(trial); }
+    std::uint32_t crashes(const Id128& trial) const { return index_.crashes(trial); }
     /// Takes note of how attempts began or ended without a result. Throws StoreError; nothing is lost by
     /// that.
     void attempted(const AttemptsPayload& attempts);
@@ -117,44 +124,41 @@ class RunStore {
     /// while no result comes. Throws StoreError if another run has taken the folder over. `now_s` is of
     /// monotonic_s().
     void beat(double now_s) { lock_->beat(now_s); }
-    /// Moves vectors to an immutable segment and replaces results.h5. Throws StoreError; nothing is lost by
-    /// that.
-    SnapshotReport snapshot();
-    /// Ends the file that new vectors go to if it is large, or old beside the age of this launch, so that
-    /// export_results() finds few large files rather than many small ones. Returns the number from which on
-    /// files may be written to. Throws StoreError.
-    std::uint32_t end_large_bulk_file();
-    /// Syncs and releases the folder; append and snapshot must not be called after it.
+    /// Syncs, and ends the bulk file in use if it is large, or old beside the age of this launch: then
+    /// exports find few large files rather than many small ones. Throws StoreError.
+    ExportPoint next_export();
+    /// Syncs, and ends the bulk file in use, so that an export shows all. Throws StoreError.
+    ExportPoint last_export();
+    /// Syncs and releases the folder; nothing may be called after it.
     void close();
 
-    /// How far the plan of the last launch is.
-    PlanProgress progress() const { return state_.progress(); }
-    /// The statistics of all records so far, as results.h5 has them.
-    std::vector<metrics::StatisticsRow> statistics() const;
-    /// Rows as results.h5 has them: planned, with a record, in planned order. Valid until the next append.
-    std::vector<metrics::Outcome> outcomes() const;
-
   private:
+    RunStore(RunFolder folder, std::unique_ptr<FolderLock> lock, FoundIndex found, JournalWriter journal,
+             Checkpoints checkpoints);
     /// Logs that results of earlier plans stay beside those of the last one.
-    void tell_earlier_rows() const;
-
-    RunStore(RunFolder folder, std::unique_ptr<FolderLock> lock, RunState state, JournalWriter journal,
-             Checkpoints checkpoints, detail::ArrayLibrary library);
+    void tell_earlier_rows(const RunState& plans) const;
+    bool has_record(const Id128& trial) const;
     void keep_folder();
 
     RunFolder folder_;
     std::unique_ptr<FolderLock> lock_;  ///< the journal refers to it
-    RunState state_;
+    RunIndex index_;
+    JournalReport report_;
+    bool is_covered_;   ///< whether the index file covers the whole journal
+    FileDigest shown_;  ///< of results.h5 as the index file has it
     JournalWriter journal_;
     Checkpoints checkpoints_;
     double opened_s_;
     double ended_bulk_s_;  ///< when the last bulk file was ended, or the folder opened
-    std::unique_ptr<detail::ArrayLibrary> library_;
 };
 
-/// results.h5 of a run that somebody else, on whose behalf this is called, is writing: from the journal as it
-/// is now, with vectors of the bulk files below `bulk_end`, which become segments. Throws StoreError; nothing
-/// is lost by that.
-SnapshotReport export_results(const std::filesystem::path& root, std::uint32_t bulk_end);
+/// Reads all of a folder's journal and writes its index, on behalf of whoever holds the folder: torn tails
+/// are cut, and what was damaged is logged. Throws StoreError.
+void make_index(const std::filesystem::path& root);
+
+/// results.h5 and the index of a run that somebody else, on whose behalf this is called, is writing: from the
+/// journal up to `point`, with the vectors of ended bulk files, which become segments. Throws StoreError;
+/// nothing is lost by that.
+SnapshotReport export_results(const std::filesystem::path& root, const ExportPoint& point);
 
 }  // namespace memcap::store

@@ -70,6 +70,14 @@ std::uint64_t content_hash(const Id128& run_id, std::uint32_t number,
 
 }  // namespace
 
+std::uint32_t last_segment_number(const RunFolder& folder) {
+    std::uint32_t last = 0;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.vectors(), error))
+        last = std::max(last, number_of_segment(entry.path()).value_or(0));
+    return last;
+}
+
 ArrayLibrary::ArrayLibrary(const RunFolder& folder)
     : folder_(folder), run_id_(read_run_id(folder)), cache_(std::make_unique<Cache>()) {}
 ArrayLibrary::ArrayLibrary(ArrayLibrary&&) noexcept = default;

@@ -39,6 +39,9 @@ struct FoundArrays {
     SegmentEntry entry;
 };
 
+/// The highest number that a segment's name in vectors/ has; 0 if there is none. Opens no file.
+std::uint32_t last_segment_number(const RunFolder& folder);
+
 class ArrayLibrary {
   public:
     /// Reads the indexes of all segments; one that cannot be read is logged and counts as gone.

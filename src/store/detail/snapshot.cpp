@@ -39,17 +39,13 @@ void remove_temporaries(const std::filesystem::path& folder) {
 
 }  // namespace
 
-void finish_interrupted_work(const RunFolder& folder, const ArrayLibrary& library) {
+void remove_unfinished_files(const RunFolder& folder) {
     for (const auto& place : {folder.vectors(), folder.tokens()}) remove_temporaries(place);
     // Beside the run lie files of others: only what this run itself writes there.
-    for (const auto& file : {folder.results_file(), folder.experiment_file(), folder.hashes()}) {
+    for (const auto& file :
+         {folder.results_file(), folder.experiment_file(), folder.hashes(), folder.index_file()}) {
         std::error_code ignored;
         std::filesystem::remove(temporary_name(file), ignored);
-    }
-    for (const std::uint32_t number : numbered_files(folder.journal(), ".bulk")) {
-        // A segment gets its name only once it is complete, so its bulk file has done its work.
-        std::error_code ignored;
-        if (library.has_own(number)) std::filesystem::remove(folder.bulk_file(number), ignored);
     }
 }
 
@@ -57,6 +53,11 @@ void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLib
                         std::uint32_t end, const std::function<void()>& keep_folder) {
     auto numbers = numbered_files(folder.journal(), ".bulk");
     std::erase_if(numbers, [end](std::uint32_t number) { return number >= end; });
+    std::erase_if(numbers, [&](std::uint32_t number) {
+        // A segment gets its name only once it is complete, so its bulk file has done its work.
+        std::error_code ignored;
+        return library.has_own(number) && std::filesystem::remove(folder.bulk_file(number), ignored);
+    });
     if (numbers.empty()) return;
     LivePlaces places = live_places(state);
     for (const std::uint32_t number : numbers) {

@@ -9,11 +9,11 @@
 
 namespace memcap::store::detail {
 
-/// Deletes what interrupted writes left: temporary files, and bulk files whose segment is in place. Only the
-/// holder of the lock may do that.
-void finish_interrupted_work(const RunFolder& folder, const ArrayLibrary& library);
+/// Deletes the temporary files that interrupted writes left. Only the holder of the lock may do that.
+void remove_unfinished_files(const RunFolder& folder);
 
-/// Turns the bulk files below `end`, none of which may still be written to, into segments. `keep_folder` is
+/// Turns the bulk files below `end`, none of which may still be written to, into segments, and deletes those
+/// whose segment is in place already. `keep_folder` is
 /// called now and then, and throws if the folder is not this process's any more: nothing is put in place
 /// after that.
 void publish_bulk_files(const RunFolder& folder, const RunState& state, ArrayLibrary& library,

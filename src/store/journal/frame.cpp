@@ -100,13 +100,20 @@ Bytes encode_frame(const Frame& frame) {
 }
 
 ScanReport scan_segment(std::span<const std::byte> bytes, const std::function<void(const Frame&)>& visit) {
-    ScanReport report;
     if (bytes.size() < kSegmentHeaderBytes) {
+        ScanReport report;
         report.torn_bytes = bytes.size();
         return report;
     }
-    std::size_t at = decode_header(bytes) ? kSegmentHeaderBytes : 0;
-    report.whole_bytes = at;
+    const std::size_t head_bytes = decode_header(bytes) ? kSegmentHeaderBytes : 0;
+    ScanReport report = scan_frames(bytes.subspan(head_bytes), visit);
+    report.whole_bytes += head_bytes;
+    return report;
+}
+
+ScanReport scan_frames(std::span<const std::byte> bytes, const std::function<void(const Frame&)>& visit) {
+    ScanReport report;
+    std::size_t at = 0;
     while (at < bytes.size()) {
         if (const std::size_t size = whole_frame(bytes.subspan(at)); size > 0) {
             const auto frame = bytes.subspan(at, size);

@@ -4,51 +4,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
 
 #include "memcap/base/clock.hpp"
-#include "memcap/base/errors.hpp"
-#include "memcap/base/files.hpp"
 #include "memcap/base/hash.hpp"
-#include "memcap/base/log.hpp"
 #include "memcap/store/journal/journal_writer.hpp"
 #include "memcap/store/journal/run_state.hpp"
+#include "store/journal/detail/segment_read.hpp"
 
 namespace memcap::store {
 
 namespace {
-
-Bytes read_segment(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary | std::ios::ate);
-    Bytes bytes(file ? static_cast<std::size_t>(file.tellg()) : 0);
-    file.seekg(0);
-    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!file && !bytes.empty())
-        bytes.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
-    if (!file.is_open() || file.bad()) {
-        throw StoreError(path, {.what = "cannot read this part of the record",
-                                .where = {},
-                                .why = std::strerror(errno),
-                                .advice = "Check the file system and the permissions, then run again"});
-    }
-    return bytes;
-}
-
-void expect_known_schema(const std::filesystem::path& path, const SegmentHeader& header) {
-    if (header.schema_version > kJournalSchemaVersion) {
-        throw StoreError(path,
-                         {.what = fmt::format("the journal has schema {}, and this memcap reads up to {}",
-                                              header.schema_version, kJournalSchemaVersion),
-                          .where = {},
-                          .why = "a newer memcap wrote it",
-                          .advice = "Use that version for this run folder"});
-    }
-}
 
 /// Applies one whole frame; a payload that cannot be understood is counted and left.
 void apply(RunState& state, std::uint32_t segment, const Frame& frame, const ArraysCheck& check) {
@@ -79,47 +48,6 @@ void apply(RunState& state, std::uint32_t segment, const Frame& frame, const Arr
     }
 }
 
-void cut_tail(const std::filesystem::path& path, const ScanReport& scan) {
-    const bool nothing_there = scan.whole_bytes < kSegmentHeaderBytes;
-    const int failed = nothing_there ? ::unlink(path.c_str())
-                                     : ::truncate(path.c_str(), static_cast<off_t>(scan.whole_bytes));
-    if (failed != 0) {
-        log::warning(fmt::format("{}: the torn end could not be cut off ({}); it stays and does no harm",
-                                 path.string(), std::strerror(errno)));
-    }
-}
-
-/// What a killed process wrote may be in the machine's memory alone: it is read here, and must not be taken
-/// back by a power cut once it was counted on.
-void bring_to_disk(const std::filesystem::path& path) {
-    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    const bool synced = descriptor >= 0 && ::fdatasync(descriptor) == 0;
-    const int error = errno;
-    if (descriptor >= 0) ::close(descriptor);
-    if (synced || error == ENOENT) return;
-    log::warning(
-        fmt::format("{}: what an earlier run left may not have reached the disk ({}); its trials run "
-                    "again if it is lost",
-                    path.string(), std::strerror(error)));
-}
-
-void add_scan(JournalReport& report, const std::filesystem::path& path, const ScanReport& scan) {
-    ++report.segments;
-    report.frames += scan.frames;
-    report.damaged_bytes += scan.damaged_bytes;
-    report.torn_bytes += scan.torn_bytes;
-    if (scan.damaged_bytes > 0) {
-        report.notes.push_back(fmt::format("{}: {} damaged bytes were skipped, {} whole frames were read",
-                                           path.string(), scan.damaged_bytes, scan.frames));
-    }
-    if (scan.torn_bytes > 0) {
-        report.notes.push_back(
-            fmt::format("{}: the last {} bytes were not written to their end (nobody was told of "
-                        "them)",
-                        path.string(), scan.torn_bytes));
-    }
-}
-
 void count_lost_arrays(RunState& state) {
     for (const auto& [id, stored] : state.records()) {
         if (stored.record.status != record::TrialStatus::done) continue;
@@ -131,7 +59,7 @@ void count_lost_arrays(RunState& state) {
 /// What stands behind the end of a segment: finished trials that nothing else on record answers.
 void apply_late(RunState& state, const std::filesystem::path& path, std::uint64_t end_bytes,
                 const ArraysCheck& check) {
-    const Bytes bytes = read_segment(path);
+    const Bytes bytes = detail::read_segment(path);
     if (bytes.size() <= end_bytes) return;
     std::uint64_t used = 0;
     scan_segment(bytes, [&](const Frame& frame) {
@@ -164,10 +92,15 @@ ScanReport apply_segment(RunState& state, std::uint32_t number, std::span<const 
     return scan_segment(bytes, [&](const Frame& frame) {
         std::optional<Id128> tables;
         if (frame.type == FrameType::tables) tables = hash128(frame.payload);
-        if (!tables || tables != tables_before) apply(state, number, frame, check);
+        if (!tables || tables != tables_before) {
+            apply(state, number, frame, check);
+            if (tables) state.view().plans.push_back(place_of(number, bytes, frame));
+        }
         tables_before = tables;
     });
 }
+
+}  // namespace
 
 Id128 new_run_id(const RunFolder& folder) {
     ByteWriter writer;
@@ -178,16 +111,24 @@ Id128 new_run_id(const RunFolder& folder) {
     return hash128(writer.bytes());
 }
 
-}  // namespace
+FramePlace place_of(std::uint32_t segment, std::span<const std::byte> bytes, const Frame& frame) {
+    return {.segment = segment,
+            .offset_bytes = static_cast<std::uint64_t>(frame.payload.data() - bytes.data()),
+            .size_bytes = frame.payload.size()};
+}
 
-RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails) {
+RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails, const JournalEnd& until) {
     const SegmentEnds ends = read_ends(folder);
     RunState state;
     std::optional<Id128> run_id;
     std::vector<std::uint32_t> late;
-    for (const std::uint32_t number : numbered_files(folder.journal(), ".log")) {
+    auto numbers = numbered_files(folder.journal(), ".log");
+    std::erase_if(numbers, [&until](std::uint32_t number) { return number > until.segment; });
+    for (const std::uint32_t number : numbers) {
         const auto path = folder.log_segment(number);
-        const Bytes content = read_segment(path);
+        const detail::FileFacts facts = detail::facts_of(path);
+        Bytes content = detail::read_segment(path);
+        if (number == until.segment) content.resize(std::min<std::size_t>(content.size(), until.size_bytes));
         const auto end = ends.find(number);
         const auto bytes =
             end == ends.end()
@@ -195,7 +136,7 @@ RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tai
                 : std::span(content).first(std::min<std::size_t>(content.size(), end->second.size_bytes));
         if (bytes.size() < content.size()) late.push_back(number);
         if (const auto header = decode_header(bytes)) {
-            expect_known_schema(path, *header);
+            detail::expect_known_schema(path, *header);
             if (!run_id) run_id = header->run_id;
             if (header->run_id != *run_id) {
                 state.report().notes.push_back(path.string() +
@@ -203,25 +144,37 @@ RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tai
             }
         }
         const ScanReport scan = apply_segment(state, number, bytes, check);
-        add_scan(state.report(), path, scan);
-        state.segment_ends()[number] = {.size_bytes = bytes.size() - scan.torn_bytes,
-                                        .on_record = end != ends.end()};
+        detail::add_scan(state.report(), path, scan);
+        const std::uint64_t counted_bytes = bytes.size() - scan.torn_bytes;
+        state.segment_ends()[number] = {.size_bytes = counted_bytes, .on_record = end != ends.end()};
         const bool torn = scan.torn_bytes > 0 || content.empty();
-        if (tails == TornTails::cut && torn && bytes.size() == content.size()) cut_tail(path, scan);
+        const bool cut = tails == TornTails::cut && torn && bytes.size() == content.size();
+        if (cut) detail::cut_tail(path, scan.whole_bytes);
+        if (cut && counted_bytes < kSegmentHeaderBytes) continue;  // the file is gone
+        const bool is_last = number == numbers.back();
+        const std::uint64_t covered_bytes = cut || is_last ? counted_bytes : content.size();
+        state.view().segments.push_back(
+            {.number = number,
+             .covered_bytes = covered_bytes,
+             .changed_ns = facts.size_bytes == covered_bytes ? facts.changed_ns : 0,
+             .checksum = hash64(std::span(content).first(covered_bytes)),
+             .end_bytes = end == ends.end() ? std::nullopt : std::optional(end->second.size_bytes)});
     }
-    if (tails == TornTails::cut) {
-        for (const std::uint32_t number : numbered_files(folder.journal(), ".bulk"))
-            bring_to_disk(folder.bulk_file(number));
-        for (const auto& [number, end] : state.segment_ends()) {
-            if (!end.on_record) bring_to_disk(folder.log_segment(number));
-        }
-    }
+    if (tails == TornTails::cut) bring_journal_to_disk(folder, state.segment_ends());
     // Last, so that the record is what the run that took over has made of it.
     for (const std::uint32_t number : late)
         apply_late(state, folder.log_segment(number), ends.at(number).size_bytes, check);
     state.set_run_id(run_id ? *run_id : new_run_id(folder));
     count_lost_arrays(state);
     return state;
+}
+
+void bring_journal_to_disk(const RunFolder& folder, const SegmentEnds& ends) {
+    for (const std::uint32_t number : numbered_files(folder.journal(), ".bulk"))
+        detail::bring_to_disk(folder.bulk_file(number));
+    for (const auto& [number, end] : ends) {
+        if (!end.on_record) detail::bring_to_disk(folder.log_segment(number));
+    }
 }
 
 std::optional<Id128> read_run_id(const RunFolder& folder) {
@@ -235,7 +188,7 @@ std::optional<Id128> read_run_id(const RunFolder& folder) {
     return std::nullopt;
 }
 
-ArraysCheck bulk_files_check(const RunFolder& folder) {
+ArraysCheck bulk_files_check(const RunFolder& folder, ArraysState elsewhere) {
     struct OpenFile {
         std::uint32_t number = 0;
         int descriptor = -1;
@@ -243,13 +196,14 @@ ArraysCheck bulk_files_check(const RunFolder& folder) {
             if (descriptor >= 0) ::close(descriptor);
         }
     };
-    return [folder, file = std::make_shared<OpenFile>(), bytes = Bytes()](const BulkPlace& place) mutable {
+    return [folder, elsewhere, file = std::make_shared<OpenFile>(),
+            bytes = Bytes()](const BulkPlace& place) mutable {
         if (file->number != place.number) {
             if (file->descriptor >= 0) ::close(file->descriptor);
             file->descriptor = ::open(folder.bulk_file(place.number).c_str(), O_RDONLY | O_CLOEXEC);
             file->number = place.number;
         }
-        if (file->descriptor < 0) return ArraysState::whole;
+        if (file->descriptor < 0) return elsewhere;
         // A size that a damaged frame could not have, but a foreign one could.
         if (place.size_bytes() > (std::uint64_t{1} << 40)) return ArraysState::never_acknowledged;
         bytes.resize(place.size_bytes());

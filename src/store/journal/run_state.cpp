@@ -99,7 +99,8 @@ Id128 hash_rows(Id128 hash, const std::vector<Row>& rows, std::vector<Row> recor
     return hash;
 }
 
-/// Of all that a plan says, launches and date aside.
+}  // namespace
+
 Id128 plan_hash(const record::RunTables& tables) {
     record::RunTables inputs;
     inputs.experiment = tables.experiment;
@@ -110,8 +111,6 @@ Id128 plan_hash(const record::RunTables& tables) {
     const Id128 hash = hash_rows(hash128(record::encode(inputs)), tables.rows, &record::RunTables::rows);
     return hash_rows(hash, tables.skipped, &record::RunTables::skipped);
 }
-
-}  // namespace
 
 bool same_meaning(const record::ModelRow& a, const record::ModelRow& b) {
     return a.config_sha256 == b.config_sha256 && a.weights_sha256 == b.weights_sha256;
@@ -126,7 +125,7 @@ bool same_meaning(const record::ProtocolRow& a, const record::ProtocolRow& b) {
 
 void RunState::add_tables(std::uint32_t segment, record::RunTables tables) {
     const std::vector<record::LaunchRow> launches = std::move(tables.launches);
-    const Id128 hash = plan_hash(tables);
+    const Id128 hash = store::plan_hash(tables);
     if (plan_hash_ != hash) {
         tables.launches = std::move(tables_.launches);
         if (!tables_.created_utc.empty()) tables.created_utc = tables_.created_utc;
@@ -142,7 +141,7 @@ void RunState::add_tables(std::uint32_t segment, record::RunTables tables) {
 }
 
 bool RunState::is_current_plan(const record::RunTables& tables) const {
-    return plan_hash_ && *plan_hash_ == plan_hash(tables);
+    return plan_hash_ && *plan_hash_ == store::plan_hash(tables);
 }
 
 void RunState::add_launch(std::uint32_t segment, const record::LaunchRow& launch) {
@@ -210,14 +209,32 @@ std::vector<const record::PlannedRow*> RunState::open_rows() const {
 }
 
 std::map<std::string, std::uint64_t> RunState::dropped() const {
+    return dropped([this](const Id128& trial) { return records_.contains(trial); });
+}
+
+std::map<std::string, std::uint64_t> RunState::dropped(
+    const std::function<bool(const Id128&)>& has_record) const {
     std::map<std::string, std::uint64_t> counts;
     if (dropped_.empty()) return counts;
     std::unordered_set<Id128> shown;
     for (const auto& row : tables_.rows) shown.insert(row.trial_id);
     for (const auto& [trial, reason] : dropped_) {
-        if (!shown.contains(trial) && records_.contains(trial)) ++counts[reason];
+        if (!shown.contains(trial) && has_record(trial)) ++counts[reason];
     }
     return counts;
+}
+
+std::uint64_t RunState::earlier_trials(const std::function<bool(const Id128&)>& has_record) const {
+    const auto& rows = tables_.rows;
+    if (rows.size() == planned_rows_) return 0;  // a million ids need not be gathered for nothing
+    std::unordered_set<Id128> planned;
+    for (std::size_t row = 0; row < planned_rows_; ++row) planned.insert(rows[row].trial_id);
+    std::unordered_set<Id128> earlier;
+    for (std::size_t row = planned_rows_; row < rows.size(); ++row) {
+        const Id128& trial = rows[row].trial_id;
+        if (!planned.contains(trial) && has_record(trial)) earlier.insert(trial);
+    }
+    return earlier.size();
 }
 
 const StoredRecord* RunState::find(const Id128& trial) const {

@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <functional>
 #include <map>
-#include <unordered_set>
+#include <optional>
+#include <utility>
 
 #include "memcap/base/errors.hpp"
 #include "memcap/record/agreement.hpp"
+#include "memcap/store/journal/index_file.hpp"
+#include "memcap/store/journal/run_index.hpp"
 #include "memcap/store/journal/run_state.hpp"
 #include "memcap/store/journal/shards.hpp"
 #include "store/journal/detail/utc_text.hpp"
@@ -20,28 +23,75 @@ namespace {
 
 using detail::seconds_of;
 
-/// Failed trials by what they have in common.
-using FailureGroups = std::map<std::string, FailureGroup>;
+/// Failed trials by what they have in common, in planned order.
+using FailedTrials = std::map<std::string, std::vector<const IndexedTrial*>>;
 
-void count_trial(RunStatus& status, FailureGroups& groups, const Axes& axes, const StoredRecord& stored) {
-    if (stored.record.status == record::TrialStatus::done) {
-        ++status.done;
-    } else {
-        ++(stored.failed_for_good() ? status.failed : status.retryable);
-        const std::string kind = record::failure_kind(stored.record.failure);
-        FailureGroup& group = groups[kind];
-        if (group.trials.empty()) {
-            group.kind = kind;
-            group.reason = record::failure_text(stored.record.failure);
-            group.axes = axes;
-        }
-        group.trials.push_back(stored.record.trial_id);
+record::Failure failure_of(const RunIndex& index, const IndexedTrial& trial) {
+    return {.category = trial.category, .message = index.failure(trial.trial).message};
+}
+
+FailedTrials failed_trials(const RunIndex& index) {
+    FailedTrials failed;
+    for (const IndexedTrial& trial : index.trials()) {
+        if (trial.planned() && trial.failed())
+            failed[record::failure_kind(failure_of(index, trial))].push_back(&trial);
     }
-    // ISO 8601 in UTC sorts as text.
-    if (stored.record.finished_utc >= status.started_utc) {
+    for (auto& [kind, trials] : failed)
+        std::ranges::sort(trials, {}, [](const IndexedTrial* trial) { return trial->row; });
+    return failed;
+}
+
+/// An index does not hold the axes of every trial that may fail.
+class AxesOfTrials {
+  public:
+    AxesOfTrials(const RunFolder& folder, const RunIndex& index) : folder_(folder), index_(index) {}
+    Axes of(const IndexedTrial& trial) {
+        if (const auto& axes = index_.failure(trial.trial).axes) return *axes;
+        if (!plans_) plans_ = read_plans(folder_, index_);
+        const auto& rows = plans_->tables().rows;
+        return trial.row < rows.size() ? rows[trial.row].axes : Axes{};
+    }
+
+  private:
+    const RunFolder& folder_;
+    const RunIndex& index_;
+    std::optional<RunState> plans_;
+};
+
+std::vector<FailureGroup> failure_groups(const RunFolder& folder, const RunIndex& index) {
+    std::vector<FailureGroup> groups;
+    AxesOfTrials axes(folder, index);
+    for (const auto& [kind, trials] : failed_trials(index)) {
+        FailureGroup& group = groups.emplace_back();
+        group.kind = kind;
+        group.reason = record::failure_text(failure_of(index, *trials.front()));
+        group.axes = axes.of(*trials.front());
+        for (const IndexedTrial* trial : trials) group.trials.push_back(trial->trial);
+    }
+    std::ranges::stable_sort(groups, std::ranges::greater(),
+                             [](const FailureGroup& group) { return group.trials.size(); });
+    return groups;
+}
+
+void count_trials(RunStatus& status, const RunIndex& index) {
+    const std::int64_t started_s = seconds_of(status.started_utc);
+    std::int64_t last_s = 0;
+    for (const IndexedTrial& trial : index.trials()) {
+        if (!trial.planned()) continue;
+        if (status.shard) ++status.planned_by_shard[status.shard->of(trial.trial)];
+        if (status.shard && !status.shard->holds(trial.trial)) continue;
+        ++status.planned;
+        if (!trial.on_record) continue;
+        status.done += trial.done() ? 1U : 0U;
+        status.failed += trial.failed_for_good() ? 1U : 0U;
+        status.retryable += trial.failed() && !trial.failed_for_good() ? 1U : 0U;
+        if (trial.finished_s < started_s) continue;
         ++status.done_in_launch;
-        status.last_result_utc = std::max(status.last_result_utc, stored.record.finished_utc);
+        last_s = std::max<std::int64_t>(last_s, trial.finished_s);
     }
+    status.last_result_utc = last_s == 0 ? "" : detail::utc_of(last_s);
+    if (started_s > 0 && status.done_in_launch > 0)
+        status.elapsed_in_launch_s = std::max(1.0, static_cast<double>(last_s - started_s));
 }
 
 /// The last time that a run is known to have lived: its heartbeat, or a result of the launch.
@@ -97,43 +147,33 @@ std::string death_text(const RunStatus& status) {
                        last_sign_utc(status));
 }
 
+namespace {
+
+RunIndex index_of(const RunFolder& folder) {
+    if (auto found = read_index(folder, {}, TornTails::keep)) return std::move(found->index);
+    const auto unchecked = [](const BulkPlace&) { return ArraysState::whole; };
+    return RunIndex(replay(folder, unchecked, TornTails::keep));
+}
+
+}  // namespace
+
 RunStatus read_status(const RunFolder& folder, const LockRequest& request) {
     folder.expect_run();
-    const RunState state = replay(
-        folder, [](const BulkPlace&) { return ArraysState::whole; }, TornTails::keep);
-    const record::RunTables& tables = state.tables();
+    const RunIndex index = index_of(folder);
     RunStatus status;
-    status.experiment = tables.experiment;
-    status.skipped = tables.skipped.size();
-    status.launches = tables.launches.size();
-    if (!tables.launches.empty()) {
-        status.started_utc = tables.launches.back().started_utc;
-        status.ended_utc = tables.launches.back().ended_utc;
-    }
+    status.experiment = index.plan().experiment;
+    status.skipped = index.plan().skipped;
+    status.launches = index.plan().launches;
+    status.started_utc = index.plan().started_utc;
+    status.ended_utc = index.plan().ended_utc;
     status.shard = read_shard(folder);
     status.planned_by_shard.resize(status.shard ? status.shard->count : 0);
-    std::unordered_set<Id128> planned;
-    FailureGroups groups;
-    for (std::size_t row = 0; row < state.planned_rows(); ++row) {
-        const Id128& trial = tables.rows[row].trial_id;
-        if (!planned.insert(trial).second) continue;
-        if (status.shard) ++status.planned_by_shard[status.shard->of(trial)];
-        if (status.shard && !status.shard->holds(trial)) continue;
-        ++status.planned;
-        if (const StoredRecord* stored = state.find(trial))
-            count_trial(status, groups, tables.rows[row].axes, *stored);
-    }
-    for (auto& [kind, group] : groups) status.failures.push_back(std::move(group));
-    std::ranges::stable_sort(status.failures, std::ranges::greater(),
-                             [](const FailureGroup& group) { return group.trials.size(); });
-    if (const auto started = seconds_of(status.started_utc); started > 0 && status.done_in_launch > 0) {
-        status.elapsed_in_launch_s =
-            std::max(1.0, static_cast<double>(seconds_of(status.last_result_utc) - started));
-    }
+    count_trials(status, index);
+    status.failures = failure_groups(folder, index);
     OwnerLook look = look_at_owner(folder.lock_file(), request);
     status.owner = std::move(look.owner);
     status.life = look.life;
-    status.damaged_bytes = state.report().damaged_bytes;
+    status.damaged_bytes = index.damaged_bytes();
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include "journal/faults/faulty_files.hpp"
 #include "memcap/base/errors.hpp"
 #include "memcap/store/journal/folder_lock.hpp"
+#include "memcap/store/journal/index_file.hpp"
 #include "memcap/store/journal/journal_writer.hpp"
 #include "memcap/store/journal/run_state.hpp"
 #include "store/sample_run.hpp"
@@ -23,6 +24,7 @@ using testing::FaultKind;
 using testing::FaultLasts;
 using testing::FaultyFiles;
 using testing::kPowerCut;
+using testing::sample_failure;
 using testing::sample_record;
 using testing::sample_tables;
 using testing::TemporaryFolder;
@@ -41,6 +43,22 @@ RunState read(const RunFolder& folder, TornTails tails) {
     return replay(folder, bulk_files_check(folder), tails);
 }
 
+/// As a run opens its folder.
+FoundIndex open(const RunFolder& folder) {
+    const auto check = bulk_files_check(folder, ArraysState::missing);
+    if (auto found = read_index(folder, check, TornTails::cut)) return std::move(*found);
+    write_index(folder, read(folder, TornTails::cut), {});
+    return read_index(folder, check, TornTails::cut).value();
+}
+
+/// As the exporter does it, whose failures cost nothing.
+void write_index_of(const RunFolder& folder, const JournalEnd& end) {
+    try {
+        write_index(folder, replay(folder, bulk_files_check(folder), TornTails::keep, end), {});
+    } catch (const StoreError&) {
+    }
+}
+
 /// Tries again once, as after space was freed.
 template <class Record>
 void append(JournalWriter& writer, const Record& record) {
@@ -56,19 +74,18 @@ void append(JournalWriter& writer, const Record& record) {
 void run(const RunFolder& folder, std::size_t count, int pipe) {
     const auto tables = sample_tables();
     auto lock = FolderLock::acquire(folder.lock_file(), who());
-    const RunState state = read(folder, TornTails::cut);
-    std::uint32_t last_bulk = state.last_bulk();
+    const FoundIndex found = open(folder);
+    std::uint32_t last_bulk = found.index.last_bulk();
     for (const auto number : numbered_files(folder.journal(), ".bulk"))
         last_bulk = std::max(last_bulk, number);
-    auto writer = JournalWriter::create(folder, state.run_id(),
-                                        {.next_bulk = last_bulk + 1,
-                                         .ends = state.segment_ends(),
-                                         .before_new_file = [&lock] { lock.expect_held(); }});
+    auto writer = JournalWriter::create(
+        folder, found.index.run_id(),
+        {.next_bulk = last_bulk + 1, .ends = found.ends, .before_new_file = [&lock] { lock.expect_held(); }});
     append(writer, tables);
     writer.sync();
     std::vector<std::uint32_t> batch;
     for (std::uint32_t row = 0; row < kTrials && count > 0; ++row) {
-        const StoredRecord* known = state.find(tables.rows[row].trial_id);
+        const IndexedTrial* known = found.index.find(tables.rows[row].trial_id);
         if (known != nullptr && known->final()) continue;
         append(writer, sample_record(tables.rows[row]));
         batch.push_back(row);
@@ -79,6 +96,9 @@ void run(const RunFolder& folder, std::size_t count, int pipe) {
         if (::write(pipe, batch.data(), batch.size() * sizeof(row)) < 0) std::_Exit(1);
         batch.clear();
         if (row % 4 == 3) writer.end_bulk_file();
+        const JournalEnd end = writer.end();
+        if (row % 4 == 1) append(writer, sample_failure(tables.rows[kTrials]));
+        write_index_of(folder, end);
     }
     writer.sync();
 }
@@ -121,6 +141,17 @@ void expect_recorded(const RunFolder& folder, const std::set<std::uint32_t>& row
         ASSERT_TRUE(stored != nullptr && stored->final()) << "row " << row;
         EXPECT_EQ(stored->record.loss_nats, sample_record(tables.rows[row]).loss_nats);
     }
+    // What a run would go on from says neither less nor more.
+    const auto found = read_index(folder, bulk_files_check(folder, ArraysState::missing), TornTails::keep);
+    if (!found) return;
+    for (const auto& [trial, stored] : state.records()) {
+        const IndexedTrial* known = found->index.find(trial);
+        ASSERT_NE(known, nullptr);
+        EXPECT_EQ(known->final(), stored.final());
+        EXPECT_EQ(known->attempts, stored.attempts);
+    }
+    for (const IndexedTrial& known : found->index.trials())
+        EXPECT_EQ(known.on_record, state.find(known.trial) != nullptr);
 }
 
 /// A run in this process that no fault touches; without real syncs, which only cost time.

@@ -64,5 +64,7 @@ struct ScanReport {
 /// Calls `visit` for each whole frame of a segment, in order, past damaged stretches. Never throws on any
 /// bytes.
 ScanReport scan_segment(std::span<const std::byte> bytes, const std::function<void(const Frame&)>& visit);
+/// The same for what follows the end of some whole frame, or a segment's header.
+ScanReport scan_frames(std::span<const std::byte> bytes, const std::function<void(const Frame&)>& visit);
 
 }  // namespace memcap::store

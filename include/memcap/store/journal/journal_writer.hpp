@@ -15,6 +15,7 @@
 #include "memcap/store/journal/bulk_place.hpp"
 #include "memcap/store/journal/frame.hpp"
 #include "memcap/store/journal/run_folder.hpp"
+#include "memcap/store/journal/run_state.hpp"
 #include "memcap/store/journal/segment_ends.hpp"
 
 namespace memcap::store {
@@ -52,6 +53,10 @@ class JournalWriter {
     /// Bulk files from this number on are, or may be, written to.
     std::uint32_t first_open_bulk() const noexcept { return bulk_ ? bulk_number_ : start_.next_bulk; }
     std::uint32_t segment() const noexcept { return segment_; }
+    /// How far the journal goes; to be called after sync(): then all of it is on the disk.
+    JournalEnd end() const {
+        return {.segment = segment_, .size_bytes = frames_ ? frames_->size_bytes() : 0};
+    }
     std::filesystem::path path() const { return folder_.log_segment(segment_); }
 
   private:

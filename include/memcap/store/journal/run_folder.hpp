@@ -17,6 +17,8 @@ class RunFolder {
     std::filesystem::path report_file() const { return root_ / "report.html"; }
     std::filesystem::path journal() const { return root_ / "journal"; }
     std::filesystem::path lock_file() const { return journal() / "lock"; }
+    /// What the journal comes to; derived from it.
+    std::filesystem::path index_file() const { return journal() / "index"; }
     /// While it is there a run is to end.
     std::filesystem::path stop_file() const { return journal() / "stop"; }
     /// Which part of an experiment is run here; not there where all of it is.

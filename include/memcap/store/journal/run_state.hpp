@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -64,6 +65,34 @@ struct JournalReport {
     std::vector<std::string> notes;      ///< a sentence for each damaged file
 };
 
+/// A frame's payload in a segment.
+struct FramePlace {
+    std::uint32_t segment = 0;
+    std::uint64_t offset_bytes = 0;
+    std::uint64_t size_bytes = 0;
+};
+
+/// How a segment looked when it was read.
+struct SegmentView {
+    std::uint32_t number = 0;
+    std::uint64_t covered_bytes = 0;         ///< from its beginning; all of the file but for the last one
+    std::int64_t changed_ns = 0;             ///< of a file of that size: when it was last changed; else 0
+    std::uint64_t checksum = 0;              ///< XXH3-64 of the covered bytes
+    std::optional<std::uint64_t> end_bytes;  ///< that a later segment has put on record
+};
+
+/// What of the journal a state is made of.
+struct JournalView {
+    std::vector<SegmentView> segments;
+    std::vector<FramePlace> plans;  ///< record::RunTables, in order
+};
+
+/// How far a journal is read: to a size of one segment.
+struct JournalEnd {
+    std::uint32_t segment = std::numeric_limits<std::uint32_t>::max();
+    std::uint64_t size_bytes = std::numeric_limits<std::uint64_t>::max();
+};
+
 /// A row of results: a planned row and the record that answers it.
 struct ResultRow {
     const record::PlannedRow* planned;
@@ -86,6 +115,7 @@ class RunState {
     void add_tables(std::uint32_t segment, record::RunTables tables);
     /// Whether the last plan says the same, launches and date aside.
     bool is_current_plan(const record::RunTables& tables) const;
+    const std::optional<Id128>& plan_hash() const noexcept { return plan_hash_; }
     void add_launch(std::uint32_t segment, const record::LaunchRow& launch);
     /// A process died with this trial.
     void add_crash(const Id128& trial) { ++crashes_[trial]; }
@@ -106,6 +136,9 @@ class RunState {
         const auto found = crashes_.find(trial);
         return found == crashes_.end() ? 0 : found->second;
     }
+    const std::unordered_map<Id128, std::uint32_t>& all_crashes() const noexcept { return crashes_; }
+    /// Of the last launch; 0 if there is none.
+    std::uint32_t launch_segment() const { return launch_segments_.empty() ? 0 : launch_segments_.back(); }
     /// Planned rows that have a record, in planned order.
     std::vector<ResultRow> rows() const;
     /// How far the last plan is.
@@ -115,12 +148,19 @@ class RunState {
     /// Why trials with a record have no row any more, and how many: their names mean something else now. The
     /// records stay, and have rows again under a plan that asks for them.
     std::map<std::string, std::uint64_t> dropped() const;
+    /// The same for records that are kept elsewhere.
+    std::map<std::string, std::uint64_t> dropped(const std::function<bool(const Id128&)>& has_record) const;
+    /// How many trials with a record have rows by earlier plans alone.
+    std::uint64_t earlier_trials(const std::function<bool(const Id128&)>& has_record) const;
     /// The highest number of a bulk file that any frame names.
     std::uint32_t last_bulk() const noexcept { return last_bulk_; }
 
     /// Where the segments that were replayed end.
     const SegmentEnds& segment_ends() const noexcept { return segment_ends_; }
     SegmentEnds& segment_ends() noexcept { return segment_ends_; }
+
+    const JournalView& view() const noexcept { return view_; }
+    JournalView& view() noexcept { return view_; }
 
     const JournalReport& report() const noexcept { return report_; }
     JournalReport& report() noexcept { return report_; }
@@ -139,6 +179,7 @@ class RunState {
     std::unordered_map<Id128, StoredRecord> records_;
     std::uint32_t last_bulk_ = 0;
     SegmentEnds segment_ends_;
+    JournalView view_;
     JournalReport report_;
 };
 
@@ -153,13 +194,27 @@ enum class TornTails : std::uint8_t { keep, cut };
 /// Replays the journal of a folder. With `cut`, torn tails are cut off and what was found is brought to the
 /// disk (only the holder of the lock may do that). Throws StoreError if a segment cannot be read or was
 /// written by a newer memcap.
-RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails);
+RunState replay(const RunFolder& folder, const ArraysCheck& check, TornTails tails,
+                const JournalEnd& until = {});
+
+/// For a journal that does not say which run it is of.
+Id128 new_run_id(const RunFolder& folder);
 
 /// The run that a folder's journal belongs to; nothing if there is no journal yet, or its head is damaged.
 std::optional<Id128> read_run_id(const RunFolder& folder);
 
-/// Checks arrays against the bulk files alone: what is in no bulk file counts as whole.
-ArraysCheck bulk_files_check(const RunFolder& folder);
+/// Checks arrays against the bulk files alone; what is in none of them is `elsewhere`.
+ArraysCheck bulk_files_check(const RunFolder& folder, ArraysState elsewhere = ArraysState::whole);
+
+/// What killed processes left of bulk files, and of segments whose end is not on record, must not be taken
+/// back by a power cut once it was counted on.
+void bring_journal_to_disk(const RunFolder& folder, const SegmentEnds& ends);
+
+/// Where the payload of a frame lies that was found in these bytes of a segment, which begin with its first.
+FramePlace place_of(std::uint32_t segment, std::span<const std::byte> bytes, const Frame& frame);
+
+/// Of all that a plan says, launches and date aside.
+Id128 plan_hash(const record::RunTables& tables);
 
 /// Numbers of the files <nnnn><extension> in a folder, ascending.
 std::vector<std::uint32_t> numbered_files(const std::filesystem::path& folder, const std::string& extension);
