@@ -317,7 +317,7 @@ sched::RunOutcome run_trials(const std::vector<std::uint32_t>& trials, JournalSi
         return encode(common);
     };
     setup.on_progress = [&](const sched::Progress& progress) {
-        line.show(progress, sink.steps());
+        line.show(progress, sink.steps() + static_cast<std::int64_t>(progress.unfinished_steps));
         stop_file.look();
         sink.beat();
     };

@@ -341,13 +341,20 @@ bool TrialExecutor::model_is_unchanged(sched::WorkPort& port) {
 
 void TrialExecutor::advance(sched::WorkPort& port) {
     sign_of_life(step_bound_s_);
+    const auto evaluations = static_cast<std::uint64_t>(engine_->evaluations_a_step());
     double flops = 0.0;
-    for (const auto& [id, running] : running_) flops += running.flops;
+    sched::UnfinishedWork unfinished;
+    for (auto& [id, running] : running_) {
+        running.steps += evaluations;
+        flops += running.flops * static_cast<double>(evaluations);
+        unfinished.work += running.flops * static_cast<double>(running.steps);
+        unfinished.steps += running.steps;
+    }
     const std::uint64_t affinity = running_.begin()->second.leased.task.affinity;
     const double start_s = monotonic_s();
     auto records = engine_->step();
     const double elapsed_s = monotonic_s() - start_s;
-    port.computed(affinity, flops, elapsed_s);
+    port.computed(affinity, flops, elapsed_s, unfinished);
     const double bound_s = kStepsOfPatience * elapsed_s;
     step_bound_s_ = std::exchange(has_stepped_, true) ? std::max(step_bound_s_, bound_s) : bound_s;
     if (!records.empty() && !model_is_unchanged(port)) return;

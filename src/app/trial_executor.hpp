@@ -64,7 +64,8 @@ class TrialExecutor : public sched::Executor {
     struct Running {
         sched::LeasedTask leased;
         std::int32_t positions = 0;
-        double flops = 0.0;  ///< of a step
+        double flops = 0.0;       ///< of a step
+        std::uint64_t steps = 0;  ///< since it entered a slot here
     };
 
     void work(sched::WorkPort& port);

@@ -101,6 +101,7 @@ class SlotsEngine::Engine {
     std::vector<record::TrialRecord> step();
     std::vector<DisplacedTrial> take_displaced() { return std::exchange(displaced_, {}); }
     std::int64_t reduced_budget() const { return reduced_budget_; }
+    std::int32_t evaluations_a_step() const { return look_every_; }
     SlotState export_state(const Id128& trial_id) const;
     std::vector<Id128> running() const;
 
@@ -439,6 +440,9 @@ std::vector<record::TrialRecord> SlotsEngine::step() {
 }
 std::vector<DisplacedTrial> SlotsEngine::take_displaced() {
     return engine_->take_displaced();
+}
+std::int32_t SlotsEngine::evaluations_a_step() const {
+    return engine_->evaluations_a_step();
 }
 std::int64_t SlotsEngine::reduced_budget() const {
     return engine_->reduced_budget();

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <exception>
@@ -41,7 +42,9 @@ class ProgressMeter {
   public:
     explicit ProgressMeter(double now_s) : started_s_(now_s) { samples_.emplace_back(now_s, 0); }
 
-    Progress at(const Counts& counts, bool stopping, double now_s) {
+    Progress at(const Scheduler& scheduler, double now_s) {
+        const Counts counts = scheduler.counts();
+        const UnfinishedWork unfinished = scheduler.unfinished();
         Progress progress;
         progress.total = counts.total;
         progress.done = counts.done;
@@ -51,16 +54,17 @@ class ProgressMeter {
         progress.workers = counts.workers;
         progress.lost_workers = counts.lost_workers;
         progress.elapsed_s = now_s - started_s_;
-        progress.stopping = stopping;
+        progress.stopping = scheduler.stopping();
+        progress.unfinished_steps = unfinished.steps;
         const std::uint64_t ended = counts.done + counts.failed;
         samples_.emplace_back(now_s, ended);
         while (samples_.size() > 2 && now_s - samples_[1].first > kRateWindow_s) samples_.pop_front();
         const auto& [since_s, before] = samples_.front();
         if (now_s > since_s) progress.tasks_per_s = static_cast<double>(ended - before) / (now_s - since_s);
-        progress.remaining_s =
-            counts.ended_cost > 0.0
-                ? progress.elapsed_s * (counts.cost - counts.ended_cost) / counts.ended_cost
-                : std::numeric_limits<double>::quiet_NaN();
+        // A task that stops early counts with all its cost once it has ended.
+        const double computed = std::min(counts.cost, counts.ended_cost + unfinished.work);
+        progress.remaining_s = computed > 0.0 ? progress.elapsed_s * (counts.cost - computed) / computed
+                                              : std::numeric_limits<double>::quiet_NaN();
         return progress;
     }
 
@@ -284,8 +288,7 @@ class Manager {
     }
 
     void tell(double now_s) {
-        if (setup_.on_progress)
-            setup_.on_progress(meter_.at(scheduler_.counts(), scheduler_.stopping(), now_s));
+        if (setup_.on_progress) setup_.on_progress(meter_.at(scheduler_, now_s));
         if (setup_.on_look) setup_.on_look(scheduler_);
     }
 

@@ -124,6 +124,10 @@ void fields(A& a, Pace& p) {
     all(a, p.affinity, p.work, p.busy_s);
 }
 template <class A>
+void fields(A& a, UnfinishedWork& u) {
+    all(a, u.work, u.steps);
+}
+template <class A>
 void fields(A& a, WorkerFacts& f) {
     all(a, f.host, f.device, f.speed, f.device_id);
 }
@@ -137,7 +141,7 @@ void fields(A& a, message::Status& m) {
 }
 template <class A>
 void fields(A& a, message::Heartbeat& m) {
-    all(a, m.pace);
+    all(a, m.pace, m.unfinished);
 }
 template <class A>
 void fields(A& a, message::Result& m) {

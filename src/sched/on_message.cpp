@@ -14,6 +14,7 @@ void Scheduler::State::on_message(Rank from, message::Join& message) {
     if (!(worker.facts.speed > 0.0)) worker.facts.speed = 1.0;
     worker.goodbye = false;
     worker.pace = worker.judged_pace = {};
+    worker.unfinished = {};
     const auto barred_there = std::find_if(workers.begin(), workers.end(), [&](const auto& other) {
         return other.second.barred && !worker.facts.device_id.empty() &&
                other.second.facts.device_id == worker.facts.device_id;
@@ -66,6 +67,7 @@ void Scheduler::State::on_message(Rank from, message::Status& message) {
 
 void Scheduler::State::on_message(Rank from, message::Heartbeat& message) {
     workers.at(from).pace = message.pace;
+    workers.at(from).unfinished = message.unfinished;
     send(from, message::Pulse{});
 }
 

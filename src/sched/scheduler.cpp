@@ -75,6 +75,16 @@ Counts Scheduler::counts() const {
     return counts;
 }
 
+UnfinishedWork Scheduler::unfinished() const {
+    UnfinishedWork all;
+    for (const auto& [rank, worker] : state_->workers) {
+        if (worker.held.empty()) continue;
+        all.work += worker.unfinished.work;
+        all.steps += worker.unfinished.steps;
+    }
+    return all;
+}
+
 bool Scheduler::over() const {
     return state_->over;
 }

@@ -77,8 +77,9 @@ class LockedWorker final : public WorkPort {
         with([&](WorkerState& worker) { worker.checkpoint(task, std::move(state)); });
         bell_.ring();
     }
-    void computed(std::uint64_t affinity, double work, double seconds) override {
-        with([&](WorkerState& worker) { worker.computed(affinity, work, seconds); });
+    void computed(std::uint64_t affinity, double work, double seconds,
+                  const UnfinishedWork& unfinished) override {
+        with([&](WorkerState& worker) { worker.computed(affinity, work, seconds, unfinished); });
     }
     bool stop_requested() const noexcept override { return closed(); }
     bool closed() const noexcept override { return closed_.load(std::memory_order_acquire); }

@@ -133,10 +133,12 @@ void WorkerState::checkpoint(TaskIndex task, Bytes state) {
     checkpoints_.push_back({{task, running->second}, std::move(state)});
 }
 
-void WorkerState::computed(std::uint64_t affinity, double work, double seconds) {
+void WorkerState::computed(std::uint64_t affinity, double work, double seconds,
+                           const UnfinishedWork& unfinished) {
     if (pace_.affinity != affinity) pace_ = {.affinity = affinity};
     pace_.work += work;
     pace_.busy_s += seconds;
+    unfinished_ = unfinished;
 }
 
 void WorkerState::executor_returned() {
@@ -192,7 +194,7 @@ void WorkerState::report(std::vector<Message>& out, double now_s) {
     report_leaving(out);
     if (ever_welcomed_ && now_s - beat_s_ >= options_.heartbeat_s) {
         beat_s_ = now_s;
-        out.emplace_back(message::Heartbeat{pace_});
+        out.emplace_back(message::Heartbeat{pace_, unfinished_});
     }
 }
 

@@ -58,8 +58,12 @@ class Port final : public sched::WorkPort {
     void checkpoint(sched::TaskIndex task, Bytes state) override {
         checkpoints[task.value] = std::move(state);
     }
-    void computed(std::uint64_t affinity, double flops, double seconds) override {
+    void computed(std::uint64_t affinity, double flops, double seconds,
+                  const sched::UnfinishedWork& unfinished) override {
         EXPECT_GT(seconds, 0.0);
+        // What was computed now is part of what the running trials have had.
+        EXPECT_GE(unfinished.work, flops);
+        EXPECT_GT(unfinished.steps, 0U);
         work[affinity] += flops;
     }
     bool stop_requested() const noexcept override { return stopped; }

@@ -169,8 +169,9 @@ void compute_a_minute(Script& script, const std::vector<double>& speeds, double 
     for (int minute = 1; minute <= 2; ++minute) {
         for (Rank rank = 0; rank < static_cast<Rank>(speeds.size()); ++rank) {
             const double seconds = busy_s * minute;
-            script.receive(rank, message::Heartbeat{
-                                     {7, 1e9 * speeds[static_cast<std::size_t>(rank)] * seconds, seconds}});
+            script.receive(
+                rank,
+                message::Heartbeat{{7, 1e9 * speeds[static_cast<std::size_t>(rank)] * seconds, seconds}, {}});
         }
         if (minute == 2) script.now_s += 50.0;
         script.now_s += 11.0;

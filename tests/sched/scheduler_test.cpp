@@ -63,6 +63,24 @@ TEST(Results, OfTasksThatDoNotExistAreIgnored) {
     EXPECT_THAT(script.warnings[0], HasSubstr("does not exist"));
 }
 
+TEST(UnfinishedWork, IsThatOfAllWorkersThatHoldTasks) {
+    Script script(equal_tasks(3), {0, 1});
+    script.join(0);
+    script.join(1);
+    script.take(0, 1);
+    script.take(1, 1);
+    EXPECT_EQ(script.scheduler.unfinished().work, 0.0);
+    script.receive(0, message::Heartbeat{{}, {0.25, 10}});
+    script.receive(1, message::Heartbeat{{}, {0.5, 30}});
+    EXPECT_EQ(script.scheduler.unfinished().work, 0.75);
+    EXPECT_EQ(script.scheduler.unfinished().steps, 40u);
+    script.receive(0, message::Crashed{"it was killed"});
+    EXPECT_EQ(script.scheduler.unfinished().work, 0.5);
+    script.join(0);
+    script.take(0, 1);
+    EXPECT_EQ(script.scheduler.unfinished().work, 0.5) << "a new process has computed nothing yet";
+}
+
 TEST(Strikes, GoToStartedTasksOfALostWorkerAlone) {
     Script script(equal_tasks(6), {0, 1});
     script.join(0);

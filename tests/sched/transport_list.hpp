@@ -60,7 +60,7 @@ inline std::vector<Message> one_of_each() {
     return {
         message::Join{{"host", "cpu, 8 threads", 2.5, "GPU-1"}},
         message::Status{LeaseId{11}, 4, 5, leases},
-        message::Heartbeat{{7, 8.5, 9.5}},
+        message::Heartbeat{{7, 8.5, 9.5}, {10.5, 11}},
         message::Result{LeaseId{3}, {TaskIndex{5}, 2, std::nullopt, bytes_of("record")}},
         message::Result{LeaseId{3}, {TaskIndex{5}, 2, TaskFailure{FailureCategory::device_lost, "gone"}, {}}},
         message::Checkpoint{leases[0], bytes_of("state")},

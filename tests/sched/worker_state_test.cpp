@@ -188,14 +188,16 @@ TEST(Recalls, GiveBackTheNewestAndAreAlwaysAnswered) {
 
 TEST(Heartbeats, TellWhatWasComputedOfTheTasksAtHand) {
     WorkerState worker = welcomed_worker();
-    worker.computed(3, 5.0, 1.0);
-    worker.computed(4, 7.0, 2.0);
-    worker.computed(4, 7.0, 2.5);
+    worker.computed(3, 5.0, 1.0, {5.0, 2});
+    worker.computed(4, 7.0, 2.0, {12.0, 4});
+    worker.computed(4, 7.0, 2.5, {9.0, 3});
     const auto beats = of_kind<message::Heartbeat>(worker.messages(worker.options().heartbeat_s + 1.0));
     ASSERT_EQ(beats.size(), 1u);
     EXPECT_EQ(beats[0].pace.affinity, 4u);
     EXPECT_EQ(beats[0].pace.work, 14.0);
     EXPECT_EQ(beats[0].pace.busy_s, 4.5);
+    EXPECT_EQ(beats[0].unfinished.work, 9.0);
+    EXPECT_EQ(beats[0].unfinished.steps, 3u);
 }
 
 TEST(Heartbeats, ComeRegularlyOnceTheManagerIsKnown) {

@@ -85,6 +85,8 @@ class SlotsEngine {
     /// Returns the records of those that ended; rank, host, device, attempt and finished_utc are the caller's
     /// to fill in. What is computed for a trial behind its end does not count.
     std::vector<record::TrialRecord> step();
+    /// SlotsOptions::look_every, as it was decided.
+    std::int32_t evaluations_a_step() const;
     /// Trials that lost their slots to a shortage of memory, to enter again when there is room; each is given
     /// out once. A single trial that does not fit is a retryable failure instead.
     std::vector<DisplacedTrial> take_displaced();

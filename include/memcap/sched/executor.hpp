@@ -22,7 +22,9 @@ class WorkPort {
     /// How far a task is that was taken and not finished: what its next attempt can go on from.
     virtual void checkpoint(TaskIndex task, Bytes state) = 0;
     /// So much work was done in so many seconds on tasks of this affinity: by that workers are compared.
-    virtual void computed(std::uint64_t affinity, double work, double seconds) = 0;
+    /// `unfinished`: of all tasks that were taken and not finished, from which the run's progress is told.
+    virtual void computed(std::uint64_t affinity, double work, double seconds,
+                          const UnfinishedWork& unfinished) = 0;
     /// True once the run is to end now: leave running tasks as they are and return from Executor::run;
     /// checkpoints may still be given. Cheap.
     virtual bool stop_requested() const noexcept = 0;

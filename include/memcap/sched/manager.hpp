@@ -36,8 +36,9 @@ struct Progress {
     std::uint32_t workers = 0;  ///< able to work now
     std::uint32_t lost_workers = 0;
     double elapsed_s = 0.0;
-    double tasks_per_s = 0.0;  ///< ended tasks, over the last minute or so
-    double remaining_s = 0.0;  ///< by cost; NaN before the first result
+    double tasks_per_s = 0.0;            ///< ended tasks, over the last minute or so
+    double remaining_s = 0.0;            ///< by cost; NaN before anything was computed
+    std::uint64_t unfinished_steps = 0;  ///< of the tasks that are running
     bool stopping = false;
 };
 

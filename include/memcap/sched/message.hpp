@@ -46,6 +46,7 @@ struct Status {
 /// The worker is alive; sent each Options::heartbeat_s.
 struct Heartbeat {
     Pace pace;
+    UnfinishedWork unfinished;
 };
 struct Result {
     LeaseId lease;
@@ -117,7 +118,7 @@ using Message =
                  message::Rejoin, message::Stop, message::Finish, message::Pulse, message::Renew>;
 
 /// Changes with the layout of any message.
-inline constexpr std::uint16_t kMessageVersion = 4;
+inline constexpr std::uint16_t kMessageVersion = 5;
 
 Bytes encode(const Message& message);
 /// Throws TransportError if the bytes are damaged or of another version.

@@ -129,6 +129,8 @@ class Scheduler {
     /// Whether a worker holds a task by this lease.
     bool holds(Rank rank, const TaskLease& lease) const;
     Counts counts() const;
+    /// Of all workers that hold tasks, as they told last.
+    UnfinishedWork unfinished() const;
     /// True once no task will start any more; every worker has then been told to finish.
     bool over() const;
     /// True once the run ends early: stop, full disk or no worker left.

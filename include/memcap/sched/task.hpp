@@ -58,4 +58,10 @@ struct TaskResult {
     Bytes payload;  ///< the executor's record; empty if the manager made this result itself
 };
 
+/// How far a worker's process has brought the tasks that are running there, since it took them.
+struct UnfinishedWork {
+    double work = 0.0;        ///< in the unit of Task::cost
+    std::uint64_t steps = 0;  ///< of all of them together
+};
+
 }  // namespace memcap::sched

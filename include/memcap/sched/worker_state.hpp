@@ -34,7 +34,7 @@ class WorkerState {
     /// The executor says how far a task is.
     void checkpoint(TaskIndex task, Bytes state);
     /// The executor has computed.
-    void computed(std::uint64_t affinity, double work, double seconds);
+    void computed(std::uint64_t affinity, double work, double seconds, const UnfinishedWork& unfinished);
     /// The executor returned; what it did not finish goes back.
     void executor_returned();
     /// The executor threw.
@@ -116,6 +116,7 @@ class WorkerState {
     std::vector<TaskLease> returned_;               ///< not told yet
     bool answer_recall_ = false;
     Pace pace_;
+    UnfinishedWork unfinished_;
     std::uint64_t acknowledged_ = 0;
 
     LeaseId lease_seen_;

@@ -92,6 +92,7 @@ struct WorkerEntry {
 
     Pace pace;
     Pace judged_pace;  ///< when speeds were compared last
+    UnfinishedWork unfinished;
 
     bool usable() const { return phase == Phase::active && !barred; }
 };
