@@ -59,7 +59,8 @@ void expect_cross_entropy(std::int64_t vocabulary, std::int64_t rows, double spr
     const at::Tensor logits_by_T = logits * sharpness.to(at::kDouble).unsqueeze(1);
     const at::Tensor wanted_sharp =
         gradient_of(-logits_by_T.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1));
-    EXPECT_LE(error(sharp.gradient, wanted_sharp), 1e-4 * wanted_sharp.abs().max().item<double>());
+    // What products round off in the logits is sharpened with them.
+    EXPECT_LE(error(sharp.gradient, wanted_sharp), 2.5e-4 * wanted_sharp.abs().max().item<double>());
     EXPECT_TRUE(at::equal(sharp.nll_nats, loss.nll_nats) && at::equal(sharp.correct, loss.correct));
     // A row at T = 1 has its bits, whatever its neighbours are at.
     const auto plain = head_loss(head, hidden, target, RowLoss{weight, at::ones({rows})});
