@@ -187,7 +187,7 @@ class Words(EndToEnd):
 
     def test_of_each_rank_are_in_a_log_of_its_own(self):
         run = self.run_experiment(self.write(), launcher=mpirun(2))
-        self.assertEqual({file.name for file in (run / "log").iterdir()}, {"rank-0.log", "rank-1.log"})
+        self.assertEqual({file.name for file in (run / "log").glob("*.log")}, {"rank-0.log", "rank-1.log"})
         self.assertIn("loaded", (run / "log" / "rank-1.log").read_text(encoding="utf-8"))
 
     def test_count_one_as_one(self):

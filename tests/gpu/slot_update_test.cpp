@@ -58,6 +58,7 @@ struct State {
                 .nll_nats = nll.const_data_ptr<float>(),
                 .correct = correct.const_data_ptr<bool>(),
                 .gradient = gradient.const_data_ptr<float>(),
+                .evaluated = memory.const_data_ptr<float>(),
                 .memory = memory.mutable_data_ptr<float>(),
                 .first_moment = first_moment.mutable_data_ptr<float>(),
                 .second_moment = second_moment.mutable_data_ptr<float>(),
