@@ -97,8 +97,9 @@ void report_rows(const memcap::nn::cuda::Kernels& kernels, const char* shape, st
     const at::Tensor nll = at::empty_like(share);
     const at::Tensor correct = at::empty({head_rows}, nll.options().dtype(at::kBool));
     report_kernel(fmt::format("{}: head rows, vocabulary {}", shape, vocabulary),
-                  static_cast<double>(head_rows * vocabulary) * 2 * 3,
-                  [&] { operations::device_head_rows(kernels, logits, target, share, 0.0, nll, correct); });
+                  static_cast<double>(head_rows * vocabulary) * 2 * 3, [&] {
+                      operations::device_head_rows(kernels, logits, target, share, {}, 0.0, nll, correct);
+                  });
 }
 
 void report_heads(const memcap::nn::cuda::Kernels& kernels) {
