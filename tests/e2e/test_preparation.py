@@ -42,7 +42,7 @@ class Preparation(EndToEnd):
         for number, arguments in ((signal.SIGTERM, ("run", file, "--out", "run")), (signal.SIGINT, ("plan", file))):
             with self.subTest(arguments[0]):
                 process = self.start_command(*arguments)
-                self.wait_for_line(process, "texts of 'essays' as tokens of 'ink-64', list: 1 of 1")
+                self.wait_for_line(process, "texts of 'essays' as tokens of 'ink-64'")
                 process.send_signal(number)
                 since = time.monotonic()
                 said = process.communicate(timeout=DEADLINE_S)[1]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 import unittest
+from pathlib import Path
 
 from support import WORK_REMAINS, EndToEnd, descendants, hot, is_running, mpirun, ragged, table, trials
 
@@ -50,9 +51,7 @@ class Interrupted(EndToEnd):
     def is_memcap(pid):
         """Whether the process is a rank, not the launcher and not a process of a rank."""
         try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().split(b"\0")
-                return words[0].endswith(b"memcap") and words[1] == b"run"
+            return Path(f"/proc/{pid}/comm").read_text(encoding="ascii") == "memcap\n"
         except OSError:
             return False
 
