@@ -44,7 +44,9 @@ std::string id_among(std::span<const unsigned char> notes) {
 int look_at_first(dl_phdr_info* object, std::size_t /*size*/, void* found) {
     for (const auto& segment : std::span(object->dlpi_phdr, object->dlpi_phnum)) {
         if (segment.p_type != PT_NOTE) continue;
-        const auto* notes = reinterpret_cast<const unsigned char*>(object->dlpi_addr + segment.p_vaddr);
+        const auto address = object->dlpi_addr + segment.p_vaddr;
+        const auto* notes =
+            reinterpret_cast<const unsigned char*>(address);  // NOLINT(performance-no-int-to-ptr)
         auto& id = *static_cast<std::string*>(found);
         id = id_among({notes, segment.p_memsz});
         if (!id.empty()) break;

@@ -38,7 +38,7 @@ ProtocolKey key(std::string_view name, std::string_view meaning, std::string_vie
             .fields = {{name, column_meaning, value}}};
 }
 
-std::vector<ProtocolKey> make_keys() {
+std::vector<ProtocolKey> make_keys() {  // NOLINT(readability-function-size): a table
     using P = Protocol;
     return {
         key("optimiser",
@@ -67,8 +67,7 @@ std::vector<ProtocolKey> make_keys() {
             "updates over which the learning rate rises", CountField{&P::warmup_steps, 0}),
         key("target",
             "scored tokens: from the second on; `all`: the memory (or the prefix's last token) predicts the "
-            "first "
-            "one too",
+            "first one too",
             "which tokens are scored", choice<&P::target>()),
         {.name = "init",
          .allowed = "a distribution, or it and its scale, as [normal, 1.0]",
@@ -81,13 +80,11 @@ std::vector<ProtocolKey> make_keys() {
                      NumberField{&P::init_scale, kScale}}}},
         key("rate_unit",
             "what `learning_rate` is counted in: `absolute`, or `embedding_std`, the standard deviation of "
-            "the input "
-            "embeddings, so that one rate serves models of different scale",
+            "the input embeddings, so that one rate serves models of different scale",
             "what the learning rate is counted in", choice<&P::rate_unit>(), kSecondRule),
         key("loss_temperature",
             "T: the memory follows the cross-entropy of logits / T; below 1 it minds the tokens that are "
-            "still wrong, "
-            "and holds more of them for fewer nats. Recorded are losses at T = 1",
+            "still wrong, and holds more of them for fewer nats. Recorded are losses at T = 1",
             "temperature of the loss that is optimised", NumberField{&P::loss_temperature, kPositive},
             kSecondRule),
     };

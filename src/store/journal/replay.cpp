@@ -33,10 +33,9 @@ void apply(RunState& state, std::uint32_t segment, const Frame& frame, const Arr
                 state.add_result(std::move(result.record), result.arrays, arrays);
                 return;
             }
-            case FrameType::ends:
-                return;  // read_ends() has read it
-            case FrameType::attempts:
-                return;  // read_history() reads it
+            case FrameType::ends:      // read_ends() has read it
+            case FrameType::attempts:  // read_history() reads it
+                return;
             case FrameType::crash:
                 return state.add_crash(decode_crash(frame.payload).trial);
             case FrameType::checkpoint:
