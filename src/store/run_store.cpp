@@ -295,7 +295,7 @@ SnapshotReport export_results(const std::filesystem::path& root, const ExportPoi
         point.journal);
     detail::publish_bulk_files(folder, state, library, point.bulk_end, keep_folder);
     keep_folder();
-    const SnapshotReport report = detail::write_snapshot(folder, state, library);
+    SnapshotReport report = detail::write_snapshot(folder, state, library);
     keep_folder();
     write_index(folder, state, digest_of(folder.results_file()));
     return report;
