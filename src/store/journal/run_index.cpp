@@ -344,7 +344,9 @@ RunIndex RunIndex::decode(std::span<const std::byte> bytes) {
     }
     const auto rest = reader.rest();
     index.trials_.resize(rest.size() / sizeof(IndexedTrial));
-    std::memcpy(index.trials_.data(), rest.data(), index.trials_.size() * sizeof(IndexedTrial));
+    // memcpy() takes no null pointers, which an index of no trials has.
+    if (!index.trials_.empty())
+        std::memcpy(index.trials_.data(), rest.data(), index.trials_.size() * sizeof(IndexedTrial));
     index.sorted_ = index.trials_.size();
     return index;
 }
