@@ -137,6 +137,16 @@ MUTATIONS = {
         ("weights of the factor left out", "config_keys.cpp", "weighted ? sharpened(factor, weight) / sharpened(factor, weight_of_all)", "false ? sharpened(factor, weight) / sharpened(factor, weight_of_all)"),
         ("ends of the band exchanged", "config_keys.cpp", 'or_default("beta_fast", 32.0)', 'or_default("beta_slow", 32.0)'),
     ]),
+    "optimisers": ("llama-plain", [
+        ("temperature not differentiated", "src/nn/kernels/head.cpp", "exponential((value - largest) * sharpness);\n            sums",
+         "exponential((value - largest) * (sharpness > 0.0F ? 1.0F : sharpness));\n            sums"),
+        ("temperature of the row before", "src/memory/detail/bucket.cpp", "rows.sharpnesses.push_back(content->sharpness);",
+         "rows.sharpnesses.push_back(rows.sharpnesses.empty() ? 1.0F : content->sharpness);"),
+        ("decay counts in the unit of the rate", "src/memory/detail/slot_step.hpp", "1.0 - rate * rules.weight_decay", "1.0 - rate * rules.rate_unit * rules.weight_decay"),
+        ("second moments stay in the old basis", "src/memory/detail/rotation.cpp", "second_moment_KE.copy_(at::mm(second_moment_KE, turn.square()));", "second_moment_KE.copy_(second_moment_KE * turn.numel() / turn.numel());"),
+        ("first moments stay in the old basis", "src/memory/detail/rotation.cpp", "first_moment_KE.copy_(at::mm(first_moment_KE, turn));", "first_moment_KE.copy_(first_moment_KE * turn.numel() / turn.numel());"),
+        ("basis never renewed", "src/memory/detail/rotation.cpp", "    if (evaluations - renewed < kRenewEvery) return;\n", "    return;\n"),
+    ]),
     "engine": (ENGINE_TESTS, [
         ("few rows as they are", "src/nn/detail/cpu_product.cpp", "std::max(x.size(0), fewest_rows())", "x.size(0)"),
         ("softplus as libtorch rounds it", "src/nn/state_space.cpp", "activate(x.to(at::kFloat), Activation::softplus)", "at::softplus(x.to(at::kFloat))"),
